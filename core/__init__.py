@@ -1,0 +1,1 @@
+"""Postroom: business records with a timeline, and timelines that speak e-mail."""
