@@ -1,0 +1,19 @@
+"""E-mail as values: bytes and values in, values out. No database, no network, no clock, no randomness of its own.
+
+values   Mailbox File OutgoingEmail IncomingEmail Reply Bounce BouncedRecipient
+address  parse_address(text) -> Mailbox              parse_addresses(texts) -> tuple[Mailbox, ...]
+         tolerant_addresses(header_text) -> tuple[Mailbox, ...]
+         envelope_address(address) -> str            needs_smtputf8(address) -> bool
+         domain_of(address) -> str                   normalised(address) -> str
+         format_mailbox(mailbox) -> str              header_text(value) -> str
+compose  compose(email: OutgoingEmail) -> bytes
+parse    parse(raw: bytes, limits: Limits = Limits()) -> IncomingEmail
+thread   message_id(unique, domain) -> str           ids_in(header_text) -> tuple[str, ...]
+         alias_of(address) -> tuple[str, str]        reply_address(token, alias, domain) -> str
+         tokens_in(addresses, alias, domain) -> tuple[str, ...]
+body     html_to_text(html) -> str                   text_to_html(text) -> str
+         safe_html(html, resolve_cid) -> str         split_reply(text) -> Reply      split_reply_html(html) -> Reply
+guard    automatic_reason(email) -> str | None       loop_reason(email, instance, max_hops) -> str | None
+bounce   read_bounce(email) -> Bounce | None
+retry    classify(phase, code, enhanced) -> Outcome  next_try_after(retry_count, schedule) -> timedelta | None
+"""

@@ -1,0 +1,131 @@
+"""The words of the mail room: a mailbox, a file, an e-mail going out, an e-mail come in, and what was read out of it.
+
+Plain frozen values; they hold what they are given and check nothing. A Message-ID is stored everywhere with its angle
+brackets (`<unique@domain>`, RFC 5322 section 3.6.4). Bcc is never a header: a blind copy is only an envelope recipient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A person or a place that mail goes to: a display name, which may be empty, and an address without brackets."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An attached or inline file: its name, lower-case content type, bytes, and Content-ID without angle brackets."""
+
+    name: str
+    content_type: str
+    content: bytes
+    content_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingEmail:
+    """All that composition needs, and nothing about the envelope or the server.
+
+    `message_id`, `in_reply_to` and `references` carry angle brackets. `date` is aware. With `text` None, a text part is
+    made from `html`; with both None the body is empty. `headers` are extra ones, in order, after ours. An inline file
+    is shown where the HTML says `cid:` and its `content_id`. A `calendar` is an iCalendar object as text with its
+    METHOD (`("REQUEST", "BEGIN:VCALENDAR...")`), offered as one more alternative.
+    """
+
+    sender: Mailbox
+    to: tuple[Mailbox, ...]
+    subject: str
+    message_id: str
+    date: datetime
+    cc: tuple[Mailbox, ...] = ()
+    reply_to: Mailbox | None = None
+    real_sender: Mailbox | None = None
+    """The Sender header (RFC 5322 section 3.6.2), where another than the author in From hands the mail over."""
+    html: str | None = None
+    text: str | None = None
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    attachments: tuple[File, ...] = ()
+    inline_files: tuple[File, ...] = ()
+    calendar: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomingEmail:
+    """A mail as read: every text decoded and free of NUL and surrogates, where a header came twice the first one.
+
+    `headers` holds all of them in order, names as written. `recipients` are the addresses this mail may have been
+    delivered to, most telling first: Delivered-To, X-Original-To, To, Cc, Resent-To, Resent-Cc. `date_at` is UTC; a
+    date without a zone is UTC. Identifiers keep their angle brackets. `defects` say in words what was wrong or cut.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+    subject: str = ""
+    sender: Mailbox | None = None
+    reply_to: tuple[Mailbox, ...] = ()
+    to: tuple[Mailbox, ...] = ()
+    cc: tuple[Mailbox, ...] = ()
+    recipients: tuple[Mailbox, ...] = ()
+    return_path: str | None = None
+    """The envelope sender as the last server wrote it: empty for the null sender `<>`, None where nothing says."""
+    date_at: datetime | None = None
+    message_id: str | None = None
+    in_reply_to: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    text: str | None = None
+    html: str | None = None
+    files: tuple[File, ...] = ()
+    defects: tuple[str, ...] = ()
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of that name in any case, or None."""
+        return next(self._values(name), None)
+
+    def headers_named(self, name: str) -> tuple[str, ...]:
+        """Return every header of that name in any case, top to bottom."""
+        return tuple(self._values(name))
+
+    def _values(self, name: str) -> Iterator[str]:
+        wanted = name.lower()
+        return (value for key, value in self.headers if key.lower() == wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A body in two: what its writer added, and the older text under it, with the signature, to be shown folded."""
+
+    new: str
+    quoted: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BouncedRecipient:
+    """One recipient's fate in a delivery report (RFC 3464 section 2.3).
+
+    `action` is failed, delayed, delivered, relayed or expanded; `status` an enhanced code such as `5.1.1`, or None;
+    `hard` is true where trying this address again is of no use.
+    """
+
+    address: str
+    action: str
+    status: str | None
+    diagnostic: str
+    hard: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounce:
+    """A delivery report: what became of each recipient, and of which of our mails it speaks."""
+
+    recipients: tuple[BouncedRecipient, ...]
+    original_message_id: str | None
+    envelope_id: str | None
+    reporting_mta: str | None
