@@ -1,0 +1,23 @@
+"""One server of each kind for a whole test session (each parallel worker has its own), started at first use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; a test that stops it must start one of its own instead."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """The URL of an empty database that is dropped after the test."""
+    with postgres.database() as url:
+        yield url
