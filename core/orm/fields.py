@@ -1,0 +1,143 @@
+"""The field types that a model may use: Tortoise's, with those replaced that would lose a zone or a secret.
+
+Postroom adds `DatetimeField` (aware UTC, refused otherwise), `SelectionField` (named values that other addons can add
+to) and `SecretField` (encrypted at rest).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cryptography.fernet import InvalidToken, MultiFernet
+from tortoise.exceptions import ValidationError
+from tortoise.fields import (
+    CASCADE,
+    RESTRICT,
+    SET_NULL,
+    BigIntField,
+    BinaryField,
+    BooleanField,
+    CharField,
+    DateField,
+    DecimalField,
+    Field,
+    FloatField,
+    ForeignKeyField,
+    IntField,
+    JSONField,
+    ManyToManyField,
+    TextField,
+)
+from tortoise.fields import DatetimeField as TortoiseDatetimeField
+
+from core import clock
+from core.errors import ConfigError
+
+__all__ = [
+    "CASCADE",
+    "RESTRICT",
+    "SET_NULL",
+    "BigIntField",
+    "BinaryField",
+    "BooleanField",
+    "CharField",
+    "DateField",
+    "DatetimeField",
+    "DecimalField",
+    "Field",
+    "FloatField",
+    "ForeignKeyField",
+    "IntField",
+    "JSONField",
+    "ManyToManyField",
+    "SecretField",
+    "SelectionField",
+    "TextField",
+    "more_choices",
+    "secret_cipher",
+]
+
+secret_cipher: ContextVar[MultiFernet] = ContextVar("postroom_secret_cipher")
+"""The keys that SecretField encrypts with; the first one encrypts, all of them decrypt. The host sets it."""
+
+
+if TYPE_CHECKING:
+    DatetimeField = TortoiseDatetimeField
+else:
+
+    class DatetimeField(TortoiseDatetimeField):
+        """An aware datetime, stored in UTC whatever zone it came in.
+
+        Stock Tortoise keeps the offset given to `filter()` and `update()`, and SQLite then compares texts of different
+        zones. Naive values are refused.
+        """
+
+        def to_db_value(self, value: Any, instance: Any) -> Any:
+            if hasattr(instance, "_saved_in_db") and (
+                self.auto_now or (self.auto_now_add and getattr(instance, self.model_field_name) is None)
+            ):
+                value = clock.now()
+                setattr(instance, self.model_field_name, value)
+            if isinstance(value, datetime):
+                if value.tzinfo is None:
+                    raise ValidationError(f"{self.model_field_name}: a time without zone ({value}); pass an aware one")
+                value = value.astimezone(UTC)
+            self.validate(value)
+            return value
+
+
+class SelectionField(CharField[str]):
+    """One of a few named values; `choices` maps each stored value to its label."""
+
+    def __init__(self, choices: Mapping[str, str], *, default: str | None = None, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 64)
+        super().__init__(default=default, **kwargs)
+        self.choices = dict(choices)
+
+    def to_db_value(self, value: Any, instance: Any) -> Any:
+        if value is not None and value not in self.choices:
+            known = ", ".join(self.choices)
+            raise ValidationError(f"{self.model_field_name}: {value!r} is none of {known}")
+        return super().to_db_value(value, instance)
+
+
+class MoreChoices(Field[str]):
+    """What `more_choices` leaves in an extension until the registry merges it into the base field."""
+
+    def __init__(self, choices: Mapping[str, str]) -> None:
+        super().__init__()
+        self.choices = dict(choices)
+
+
+def more_choices(choices: Mapping[str, str]) -> Any:
+    """In an extension of a model, add values to the SelectionField of the same name."""
+    return MoreChoices(choices)
+
+
+class SecretField(TextField):
+    """Text that is encrypted at rest (Fernet: AES-128-CBC with HMAC-SHA256) and clear in Python."""
+
+    def to_db_value(self, value: Any, instance: Any) -> Any:
+        if value is None:
+            return None
+        return _cipher().encrypt(str(value).encode()).decode()
+
+    def to_python_value(self, value: Any) -> Any:
+        if not isinstance(value, str) or not value.startswith("gAAAA"):
+            return value
+        try:
+            return _cipher().decrypt(value).decode()
+        except InvalidToken as error:
+            raise ConfigError(
+                f"{self.model_field_name} was encrypted with another SECRET_KEY; restore that key or enter it again"
+            ) from error
+
+
+def _cipher() -> MultiFernet:
+    try:
+        return secret_cipher.get()
+    except LookupError:
+        raise ConfigError("secrets can be read and written only while a host is open") from None

@@ -1,0 +1,69 @@
+"""`Record`: what every model is declared from.
+
+A declaration is a fragment. Its fields are taken off the class when it is declared, and the registry composes one real
+model of a base fragment and all its extensions once every addon is known (`core.orm.registry`). So an addon can add
+fields, values and methods to another's model, and `super()` walks the whole chain.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from core.orm import fields
+
+if TYPE_CHECKING:
+    from tortoise.models import Model as _Declared
+else:
+
+    class _Declared:
+        pass
+
+
+class Record(_Declared):
+    """A business record, or a part of one.
+
+    Set `extends = "Contact"` to add to a model of another addon instead of declaring one; set a field to None to leave
+    out one that a mix-in brings. Class attributes that start with an underscore are switches of the features that read
+    them (`_track`, `_collaborate_contact`, ...).
+    """
+
+    extends: ClassVar[str | None] = None
+    abstract: ClassVar[bool] = True
+    declared_fields: ClassVar[dict[str, Any]] = {}
+    label_field: ClassVar[str] = "name"
+    """The field that names a record to a person."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "_meta"):  # A composed model: its fields belong to Tortoise by now.
+            return
+        own = {
+            name: value for name, value in vars(cls).items() if isinstance(value, fields.Field) or _drops(cls, name)
+        }
+        for name in own:
+            delattr(cls, name)
+        cls.declared_fields = own
+        if "abstract" not in vars(cls):
+            cls.abstract = False
+
+    @property
+    def display_name(self) -> str:
+        """What a person calls this record; the model's name and id where it has no name."""
+        name = getattr(self, self.label_field, None)
+        return str(name) if name else f"{type(self).__name__} {self.pk}"
+
+
+def _drops(cls: type[Record], name: str) -> bool:
+    """Whether `name = None` stands in the class body for a field that a base declares."""
+    if vars(cls)[name] is not None or name.startswith("_"):
+        return False
+    return any(name in base.declared_fields for base in cls.__mro__[1:] if issubclass(base, Record))
+
+
+def all_declared_fields(fragment: type[Record]) -> dict[str, Any]:
+    """Return the fragment's fields, those of its mix-ins first, so that a nearer declaration wins."""
+    merged: dict[str, Any] = {}
+    for base in reversed(fragment.__mro__):
+        if base is not Record and isinstance(base, type) and issubclass(base, Record):
+            merged.update(vars(base).get("declared_fields", {}))
+    return merged

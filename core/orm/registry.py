@@ -1,0 +1,173 @@
+"""The model registry: fragments in, one composed model per name out.
+
+`add` takes the fragments of each addon in dependency order, `compose` checks them all and builds the models, and `get`
+answers by name. Nothing here knows a database. Faults of all models are told at once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, cast
+from uuid import uuid4
+
+from tortoise.models import Model
+
+from core.errors import AddonError, UnknownName, did_you_mean
+from core.orm import fields
+from core.orm.fields import MoreChoices, SelectionField
+from core.orm.record import Record, all_declared_fields
+
+_LIST_OPTIONS = ("indexes", "unique_together")
+
+
+@dataclass(slots=True)
+class ModelEntry:
+    """All that was declared of one model, and the composed class."""
+
+    name: str
+    addon: str
+    base: type[Record]
+    extensions: list[tuple[str, type[Record]]] = field(default_factory=list)
+    model: type[Any] | None = None
+
+    def owner_of(self, field_name: str) -> str:
+        """Name the addon that brought a field; the base's addon where none of the extensions did."""
+        for addon, fragment in self.extensions:
+            if field_name in all_declared_fields(fragment):
+                return addon
+        return self.addon
+
+
+class Registry:
+    """Every model of one host, by name."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, ModelEntry] = {}
+        self._extensions: list[tuple[str, type[Record]]] = []
+        self._faults: list[str] = []
+        self.module_name = f"postroom_models_{uuid4().hex}"
+
+    def add(self, addon: str, fragments: Iterable[type[Record]]) -> None:
+        """Take the declarations of one addon; a name declared twice is a fault that `compose` tells."""
+        for fragment in fragments:
+            name = fragment.__name__
+            if fragment.extends:
+                self._extensions.append((addon, fragment))
+            elif name in self._entries:
+                first = self._entries[name].addon
+                self._faults.append(
+                    f'{addon}: model {name} is declared by {first} already; write extends = "{name}" to add to it'
+                )
+            else:
+                self._entries[name] = ModelEntry(name, addon, fragment)
+
+    def compose(self) -> None:
+        """Build every model, or raise AddonError with all that is wrong."""
+        for addon, fragment in self._extensions:
+            entry = self._entries.get(str(fragment.extends))
+            if entry is None:
+                hint = did_you_mean(str(fragment.extends), self._entries)
+                self._faults.append(f"{addon}: {fragment.__name__} extends {fragment.extends}, which is no model.{hint}")
+            else:
+                entry.extensions.append((addon, fragment))
+        module = ModuleType(self.module_name)
+        for entry in self._entries.values():
+            columns = self._columns(entry)
+            if not self._faults:
+                entry.model = _build(entry, columns, self.module_name)
+                setattr(module, entry.name, entry.model)
+        if self._faults:
+            raise AddonError("The models do not fit together:", self._faults)
+        sys.modules[self.module_name] = module
+
+    def close(self) -> None:
+        """Forget the module that the composed models live in."""
+        sys.modules.pop(self.module_name, None)
+
+    def get(self, name: str) -> type[Any]:
+        """Return a composed model, or raise UnknownName with the nearest name."""
+        entry = self._entries.get(name)
+        if entry is None or entry.model is None:
+            raise UnknownName(f'There is no model "{name}".{did_you_mean(name, self._entries)}')
+        return entry.model
+
+    def entry(self, name: str) -> ModelEntry:
+        """Return what was declared of a model."""
+        self.get(name)
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[ModelEntry]:
+        return iter(self._entries.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def _columns(self, entry: ModelEntry) -> dict[str, Any]:
+        columns: dict[str, Any] = {}
+        for addon, fragment in [(entry.addon, entry.base), *entry.extensions]:
+            for name, declared in all_declared_fields(fragment).items():
+                if declared is None:
+                    columns.pop(name, None)
+                elif isinstance(declared, MoreChoices):
+                    self._add_choices(addon, entry.name, name, columns, declared)
+                else:
+                    columns[name] = deepcopy(declared)
+                    self._check_reference(addon, entry.name, name, declared)
+        return columns
+
+    def _add_choices(
+        self, addon: str, model: str, name: str, columns: dict[str, Any], more: MoreChoices
+    ) -> None:
+        target = columns.get(name)
+        if isinstance(target, SelectionField):
+            target.choices |= more.choices
+        else:
+            self._faults.append(f"{addon}: {model}.{name} takes no more choices: it is no SelectionField")
+
+    def _check_reference(self, addon: str, model: str, name: str, declared: Any) -> None:
+        target = getattr(declared, "model_name", None)
+        if not isinstance(target, str):
+            return
+        known = target.rpartition(".")[2]
+        if known not in self._entries:
+            self._faults.append(
+                f"{addon}: {model}.{name} points at {known}, which is no model.{did_you_mean(known, self._entries)}"
+            )
+
+
+def _build(entry: ModelEntry, columns: dict[str, Any], module_name: str) -> type[Any]:
+    fragments = [fragment for _, fragment in entry.extensions]
+    namespace: dict[str, Any] = {
+        "id": fields.BigIntField(primary_key=True),
+        **columns,
+        "Meta": _merged_meta(entry.name, [entry.base, *fragments]),
+        "__module__": module_name,
+        "__qualname__": entry.name,
+        "__doc__": entry.base.__doc__,
+        # Tortoise reads comments from the source of the class, and a composed class has none.
+        "_no_comments": True,
+    }
+    bases = (*reversed(fragments), entry.base, Model)
+    return cast("type[Any]", type(Model)(entry.name, bases, namespace))
+
+
+def _merged_meta(name: str, fragments: list[type[Record]]) -> type:
+    merged: dict[str, Any] = {"table": snake_case(name)}
+    for fragment in fragments:
+        for base in reversed(fragment.__mro__):
+            options = vars(base).get("Meta")
+            for key, value in vars(options).items() if isinstance(options, type) else ():
+                if key.startswith("__"):
+                    continue
+                merged[key] = (*merged.get(key, ()), *value) if key in _LIST_OPTIONS else value
+    return type("Meta", (), merged)
+
+
+def snake_case(name: str) -> str:
+    """`CrmLead` -> `crm_lead`, `HTMLPage` -> `html_page`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,0 +1,68 @@
+"""Tortoise's SQLite client with write transactions that take their lock at once.
+
+A deferred `BEGIN` lets two processes read and then makes one of them fail at its first write, whatever the busy
+time-out says. `BEGIN IMMEDIATE` queues them instead. A `BEGIN` that fails here also gives back the lock and the
+context token that it took.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
+from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
+from tortoise.connection import get_connections
+from tortoise.exceptions import IntegrityError, OperationalError, TransactionManagementError
+
+
+class ImmediateTransactionContext(SqliteTransactionContext):
+    """Begin with the write lock; leave nothing taken when that fails."""
+
+    async def __aenter__(self) -> TransactionalDBClient:
+        await self._trxlock.acquire()
+        try:
+            await self.ensure_connection()
+            self.token = get_connections().set(self.connection_name, self.connection)
+            try:
+                await self.connection.begin()
+            except BaseException:
+                get_connections().reset(self.token)
+                raise
+        except BaseException:
+            self._trxlock.release()
+            raise
+        client: TransactionalDBClient = self.connection
+        return client
+
+
+class ImmediateTransactionWrapper(SqliteTransactionWrapper):
+    """One open transaction on the process's only connection."""
+
+    async def begin(self) -> None:
+        try:
+            await self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise TransactionManagementError(error) from error
+
+
+class ImmediateSqliteClient(SqliteClient):
+    """The client named by `client_class`; Tortoise finds it by this module's name."""
+
+    def _in_transaction(self) -> TransactionContext:
+        return ImmediateTransactionContext(ImmediateTransactionWrapper(self), self._lock)
+
+    def acquire_connection(self) -> ConnectionWrapper[Any]:
+        return ConnectionWrapper(self._lock, self)
+
+    async def execute_many(self, query: str, values: list[list[Any]]) -> None:
+        try:
+            async with self._in_transaction() as transaction:
+                await transaction.execute_many(query, values)  # type: ignore[attr-defined]
+        except sqlite3.OperationalError as error:
+            raise OperationalError(error) from error
+        except sqlite3.IntegrityError as error:
+            raise IntegrityError(error) from error
+
+
+client_class = ImmediateSqliteClient
