@@ -1,0 +1,157 @@
+"""The bytes of an SMTP connection: commands out, whole replies in, in order, each with a deadline.
+
+Knows no envelope. What arrives is judged strictly (RFC 5321 section 4.2): an answer that is no reply ends the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+
+from core.mail.retry import Phase
+from core.transport.smtp_reply import SmtpError, SmtpReply, printable
+
+LINE_LIMIT_BYTES = 4096
+REPLY_LIMIT_BYTES = 65536
+_LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])([^\0]*))?")
+
+
+class SmtpWire(asyncio.Protocol):
+    """Takes over a transport that is connected, encrypted and logged in; `phase` is the step under way.
+
+    Replies are kept in order until they are asked for, so commands may be sent ahead (RFC 2920). `fault` says why the
+    connection is over, or is None; replies that came whole before it are still given out.
+    """
+
+    def __init__(self, transport: asyncio.Transport, host: str):
+        self.phase = Phase.MAIL
+        self.fault: str | None = None
+        self.replies: deque[SmtpReply] = deque()
+        self._transport = transport
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._partial = b""
+        self._earlier_lines: list[bytes] = []
+        self._earlier_bytes = 0
+        transport.set_protocol(self)
+
+    def write(self, data: bytes | memoryview, phase: Phase) -> None:
+        """Hand bytes to the transport at once, as part of `phase`; raises SmtpError if the connection is over."""
+        if self.fault is not None:
+            raise self.error(self.fault)
+        self.phase = phase
+        self._transport.write(data)
+
+    async def drained(self, seconds: float) -> None:
+        """Return when the network has taken what was written, or the server has spoken; raises SmtpError."""
+        if not self._paused:
+            return
+        deadline_at = self._loop.time() + seconds
+        while self._paused and not self.replies:
+            if self.fault is not None:
+                raise self.error(self.fault)
+            await self._event(deadline_at, f"it took less than a block of content in {seconds:g} s")
+
+    async def reply(self, phase: Phase, seconds: float) -> SmtpReply:
+        """Return the next reply, due within `seconds`; raises SmtpError at `phase`, also for 421, which ends all."""
+        self.phase = phase
+        if not self.replies:
+            deadline_at = self._loop.time() + seconds
+            while not self.replies:
+                if self.fault is not None:
+                    raise self.error(self.fault)
+                await self._event(deadline_at, f"no complete reply within {seconds:g} s")
+        reply = self.replies.popleft()
+        if reply.code == 421:
+            raise self.error("the server closes the connection", reply)
+        return reply
+
+    def error(self, reason: str, reply: SmtpReply | None = None) -> SmtpError:
+        """Return the error for the phase under way."""
+        return SmtpError(self.phase, self._host, reason, reply)
+
+    def abort(self) -> None:
+        """Close now; what the network has not taken yet is never sent."""
+        self._fail("the connection was closed by us")
+
+    async def wait_closed(self) -> None:
+        """Return once the socket is closed, after `abort`."""
+        await asyncio.shield(self._closed)
+
+    # What the event loop calls.
+
+    def data_received(self, data: bytes) -> None:
+        if self.fault is not None:
+            return
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            fault = self._take(line.rstrip(b"\r"))
+            if fault:
+                return self._fail(f"it broke the protocol: {fault}")
+        if len(self._partial) > LINE_LIMIT_BYTES:
+            return self._fail(f"it broke the protocol: a reply line over {LINE_LIMIT_BYTES} bytes: {_excerpt(data)}")
+        return self._wake()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"the connection was lost ({exc or 'closed by the server'})")
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def _take(self, line: bytes) -> str | None:
+        """Add one line, without its end, to the replies; return what is wrong with it, if anything."""
+        match = _LINE.fullmatch(line)
+        if match is None or len(line) > LINE_LIMIT_BYTES:
+            return f"{_excerpt(line)} is no reply"
+        code, separator, text = match.groups(b"")
+        self._earlier_lines.append(line)
+        self._earlier_bytes += len(line)
+        if self._earlier_bytes > REPLY_LIMIT_BYTES:
+            return f"a reply over {REPLY_LIMIT_BYTES} bytes: {_excerpt(self._earlier_lines[0])}"
+        if code != self._earlier_lines[0][:3]:
+            return f"a reply with two codes: {_excerpt(self._earlier_lines[0])}, {_excerpt(line)}"
+        if separator == b"-":
+            return None
+        if len(self._earlier_lines) > 1:
+            text = b"\n".join(line[4:] for line in self._earlier_lines)
+        self._earlier_lines.clear()
+        self._earlier_bytes = 0
+        reply = SmtpReply(int(code), text)
+        if reply.ok and text[:2] in (b"4.", b"5.") and reply.enhanced:
+            return f"{_excerpt(line)} contradicts itself"
+        self.replies.append(reply)
+        return None
+
+    def _fail(self, reason: str) -> None:
+        if self.fault is None:
+            self.fault = reason
+            self._transport.abort()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _event(self, deadline_at: float, lateness: str) -> None:
+        """Wait until something happened to the connection; past the deadline, that is its end."""
+        self._waiter = self._loop.create_future()
+        timer = self._loop.call_at(deadline_at, self._fail, lateness)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+
+def _excerpt(raw: bytes) -> str:
+    return f'"{printable(raw[:200])}"'
