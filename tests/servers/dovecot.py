@@ -1,0 +1,165 @@
+"""A private Dovecot 2.3: IMAP, IMAPS and LMTP on loopback, Maildir, users added while it runs.
+
+Runs without root rights, as one unprivileged account, so it behaves the same for everybody.
+"""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import os
+import pwd
+import shutil
+import smtplib
+import socket
+import subprocess
+from pathlib import Path
+from textwrap import dedent
+
+from tests.servers.certificate import make_certificate
+from tests.servers.daemon import Daemon, ServerFailedError, program
+from tests.servers.free_port import free_port
+
+PACKAGES = "dovecot-imapd dovecot-lmtpd"
+PASSWORD = "open sesame"
+
+
+class Dovecot(Daemon):
+    """An IMAP server; `port` takes plain and STARTTLS, `tls_port` implicit TLS, `lmtp_port` mail."""
+
+    name = "dovecot"
+    run_as = "nobody"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.program = program("dovecot", PACKAGES)
+        self.port, self.tls_port, self.lmtp_port = free_port(), free_port(), free_port()
+        self.certificate = make_certificate(self.folder)
+        self.config = self.folder / "dovecot.conf"
+        self.users = self.folder / "users"
+        self.users.mkdir()
+
+    @property
+    def ca_file(self) -> Path:
+        return self.certificate.certificate_file
+
+    @property
+    def transport(self) -> str:
+        """Where Postfix hands mail over to this server, in the words of its transport table."""
+        return f"lmtp:inet:127.0.0.1:{self.lmtp_port}"
+
+    def command(self) -> list[str]:
+        return [self.program, "-F", "-c", str(self.config)]
+
+    def prepare(self) -> None:
+        version = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True).stdout
+        if not version.startswith("2.3."):
+            raise ServerFailedError(f"The configuration here is in the syntax of Dovecot 2.3; found {version.strip()}")
+        self.config.write_text(self._config())
+        if os.geteuid() == 0:
+            for path in (self.folder, *self.folder.iterdir()):
+                shutil.chown(path, self.run_as)
+
+    def is_ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                return connection.recv(4) == b"* OK"
+        except OSError:
+            return False
+
+    def add_user(self, user: str, password: str = PASSWORD) -> None:
+        """Make a mailbox; `user` may be a name or a whole address."""
+        # A file for each: Dovecot does not look twice within a second at one it has read.
+        (self.users / user).write_text(f"{user}:{{PLAIN}}{password}::::::\n")
+
+    def deliver(self, user: str, *mails: bytes) -> None:
+        """Put mails into the user's INBOX by LMTP, in this order."""
+        with smtplib.LMTP("127.0.0.1", self.lmtp_port) as lmtp:
+            for raw in mails:
+                lmtp.sendmail("sender@example.test", [user], raw)
+
+    def kick(self, user: str) -> None:
+        """End the user's sessions as an administrator would; clients get a BYE and lose the connection."""
+        self._doveadm("kick", user)
+
+    def create_folder(self, user: str, folder: str) -> None:
+        self._doveadm("mailbox", "create", "-u", user, folder)
+
+    def move_all(self, user: str, folder: str) -> None:
+        """Move what is in the INBOX to another folder."""
+        self._doveadm("move", "-u", user, folder, "mailbox", "INBOX", "all")
+
+    def _doveadm(self, *arguments: str) -> None:
+        command = self.as_account([program("doveadm", PACKAGES), "-c", str(self.config), *arguments])
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        if done.returncode:
+            raise ServerFailedError(f"doveadm {arguments[0]} failed: {done.stderr.strip()}")
+
+    def _config(self) -> str:
+        account = "nobody" if os.geteuid() == 0 else getpass.getuser()
+        return dedent(f"""
+            base_dir = {self.folder}/run
+            state_dir = {self.folder}/state
+            log_path = /dev/stderr
+            default_internal_user = {account}
+            default_internal_group = {_group(account)}
+            default_login_user = {account}
+            mail_location = maildir:{self.folder}/mail/%u
+            mail_fsync = never
+            protocols = imap lmtp
+            listen = 127.0.0.1
+            ssl = yes
+            ssl_cert = <{self.certificate.certificate_file}
+            ssl_key = <{self.certificate.key_file}
+            disable_plaintext_auth = no
+            auth_mechanisms = plain login
+            auth_failure_delay = 0
+            mail_max_userip_connections = 0
+            postmaster_address = postmaster@example.test
+            passdb {{
+              driver = passwd-file
+              args = username_format=%u {self.users}/%u
+            }}
+            userdb {{
+              driver = passwd-file
+              args = username_format=%u {self.users}/%u
+              default_fields = uid={account} gid={_group(account)} home={self.folder}/mail/%u
+            }}
+            namespace inbox {{
+              inbox = yes
+              separator = /
+            }}
+            service anvil {{
+              chroot =
+              # No slowing down after failed logins.
+              unix_listener anvil-auth-penalty {{
+                mode = 0
+              }}
+            }}
+            service imap-login {{
+              chroot =
+              service_count = 0
+              inet_listener imap {{
+                port = {self.port}
+              }}
+              inet_listener imaps {{
+                port = {self.tls_port}
+              }}
+            }}
+            service imap {{
+              process_min_avail = 1
+            }}
+            service lmtp {{
+              user = {account}
+              inet_listener lmtp {{
+                port = {self.lmtp_port}
+              }}
+            }}
+            service stats {{
+              chroot =
+            }}
+        """)
+
+
+def _group(account: str) -> str:
+    return grp.getgrgid(pwd.getpwnam(account).pw_gid).gr_name
