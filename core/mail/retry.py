@@ -60,7 +60,7 @@ def classify(phase: Phase, code: int | None, enhanced: str | None = None) -> Out
     if phase in _BEFORE_MAIL or code == 421 or code in _OUR_ACCOUNT:
         return Outcome.SERVER
     if enhanced == "5.5.3":
-        # "Too many recipients" (RFC 5321 section 4.5.3.1.10 knows 552 servers): this one may go in the next transaction.
+        # Too many recipients (RFC 5321 section 4.5.3.1.10): this one may go in the next transaction.
         return Outcome.TEMPORARY
     return _refused(code) or Outcome.SERVER
 

@@ -35,8 +35,7 @@ class OutgoingEmail:
 
     `message_id`, `in_reply_to` and `references` carry angle brackets. `date` is aware. With `text` None, a text part is
     made from `html`; with both None the body is empty. `headers` are extra ones, in order, after ours. An inline file
-    is shown where the HTML says `cid:` and its `content_id`. A `calendar` is an iCalendar object as text with its
-    METHOD (`("REQUEST", "BEGIN:VCALENDAR...")`), offered as one more alternative.
+    is shown where the HTML says `cid:` and its `content_id`.
     """
 
     sender: Mailbox
@@ -55,7 +54,6 @@ class OutgoingEmail:
     headers: tuple[tuple[str, str], ...] = ()
     attachments: tuple[File, ...] = ()
     inline_files: tuple[File, ...] = ()
-    calendar: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

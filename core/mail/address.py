@@ -1,0 +1,298 @@
+"""E-mail addresses, and the one place that says what may stand in a header.
+
+Outbound is strict: what is not certainly one mailbox is refused, and a mailbox is never turned into another one.
+Inbound is tolerant: what can be read is read, the rest gives nothing; an address is never taken out of a display name,
+a comment or an encoded-word. RFC 5322 section 3.4; RFC 6531 and 6532 for addresses beyond ASCII; RFC 2047 for names.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+
+from core.errors import AddressError
+from core.mail.values import Mailbox
+from core.mail.words import decoded_words
+
+_TEXT_MAX_CHARS = 1000
+_FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+"""Whatever some program takes for the end of a line, the other controls, and half characters; a tab is allowed."""
+
+_NAME_AND_ADDRESS = re.compile(r'(?:"((?:[^"\\]|\\.)*+)"|([^"<>@,;:\\]*+))\s*+<([^<>"\s]++)>')
+_ATEXT = "A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PLAIN_ADDRESS = re.compile(
+    rf"(?!-)(?=[.{_ATEXT}]{{1,64}}@)[{_ATEXT}]+(?:\.[{_ATEXT}]+)*+@(?:{_LABEL}\.)*(?!\d+$){_LABEL}"
+)
+"""The addresses of everyday, known to be right without asking the library."""
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
+_ESCAPED = re.compile(r"\\(.)")
+_ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?]*\?=")
+_WORD_BYTES = 39
+"""What one encoded-word holds, so that a line of `Subject:` and one word stays within 76 characters."""
+
+
+def header_text(value: str) -> str:
+    """Return the value unchanged if it may stand in a header, or raise AddressError.
+
+    Refused are CR, LF, NUL, the other control characters but tab, U+0085, U+2028, U+2029 and lone surrogates.
+    """
+    found = _FORBIDDEN.search(value)
+    if found:
+        shown = value if len(value) <= 60 else value[:60] + "..."
+        raise AddressError(f"A header cannot hold U+{ord(found[0]):04X}, as {shown!r} does; remove it.")
+    return value
+
+
+def parse_address(text: str) -> Mailbox:
+    """Read exactly one mailbox, `a@b.example` or `Name <a@b.example>`, or raise AddressError.
+
+    Single-label and special-use domains (`localhost`, `.test`, `.local`) are allowed; quoted local parts, address
+    literals, groups, comments, routes and encoded-words are not. The domain comes back in Unicode and lower case.
+    """
+    text = header_text(text).strip()
+    if len(text) > _TEXT_MAX_CHARS:
+        raise AddressError(f"An address of {len(text)} characters is too long; {_TEXT_MAX_CHARS} are allowed.")
+    if not text.endswith(">"):
+        return Mailbox("", _checked(text))
+    match = _NAME_AND_ADDRESS.fullmatch(text)
+    if match is None:
+        raise AddressError(f'"{text}" is not one address; write it as Name <name@domain>, quoting a name with , or ".')
+    quoted, bare, address = match.groups()
+    name = bare.strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+    return Mailbox(name, _checked(address))
+
+
+def parse_addresses(texts: Iterable[str]) -> tuple[Mailbox, ...]:
+    """Read each text as exactly one mailbox, in order; raise AddressError at the first that is none."""
+    return tuple(parse_address(text) for text in texts)
+
+
+def envelope_address(address: str) -> str:
+    """Return a checked address as SMTP wants it: the domain in IDNA form, the local part as it is.
+
+    Raises AddressError for what `parse_address` would refuse. Where `needs_smtputf8` is true, the local part stays
+    beyond ASCII and only a server that offers SMTPUTF8 (RFC 6531) can take it.
+    """
+    if len(address) <= 254 and "=?" not in address and _PLAIN_ADDRESS.fullmatch(address):
+        return address
+    found = _validated(address)
+    return f"{found.local_part}@{_without_suffix(found.ascii_domain)}"
+
+
+def needs_smtputf8(address: str) -> bool:
+    """Tell whether the local part is beyond ASCII; a domain never needs it, as it goes out in IDNA form."""
+    return not address.rpartition("@")[0].isascii()
+
+
+def domain_of(address: str) -> str:
+    """Return the domain in lower case and IDNA form, or an empty string where there is none."""
+    return _idna(address.rpartition("@")[2]) if "@" in address else ""
+
+
+def normalised(address: str) -> str:
+    """Return the form under which two spellings of one mailbox are equal; never raises.
+
+    The domain is lower-cased IDNA. The local part is lower-cased too, except where that would turn a letter beyond
+    ASCII into an ASCII one (KELVIN SIGN into k): those are two mailboxes.
+    """
+    address = address.strip()
+    local, at, _ = address.rpartition("@")
+    return _lowered(local) + at + domain_of(address)
+
+
+def format_mailbox(mailbox: Mailbox) -> str:
+    """Return the header form: name as atoms, quoted string or encoded-words, the domain in IDNA form.
+
+    Raises AddressError for a name or address that may not stand in a header.
+    """
+    address = envelope_address(mailbox.address)
+    name = header_text(mailbox.name).strip()
+    if not name:
+        return address
+    if not name.isascii() or "=?" in name:
+        return f"{' '.join(encoded_words(name))} <{address}>"
+    if not _ATOMS.fullmatch(name) or "  " in name:
+        name = '"' + name.replace("\\", r"\\").replace('"', r"\"") + '"'
+    return f"{name} <{address}>"
+
+
+def encoded_words(text: str) -> Iterator[str]:
+    """Cut the text into RFC 2047 encoded-words of UTF-8 base64, never within a character."""
+    data = text.encode("utf-8")
+    start = 0
+    while start < len(data):
+        end = min(start + _WORD_BYTES, len(data))
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end -= 1
+        yield f"=?utf-8?b?{b64encode(data[start:end]).decode('ascii')}?="
+        start = end
+
+
+def has_encoded_word(text: str) -> bool:
+    """Tell whether a reader would take a part of the text for an encoded-word."""
+    return "=?" in text and _ENCODED_WORD.search(text) is not None
+
+
+def _checked(address: str) -> str:
+    found = _validated(address)
+    return f"{found.local_part}@{_without_suffix(found.domain)}"
+
+
+_SUFFIX = ".test"
+
+
+def _validated(address: str) -> ValidatedEmail:
+    """Check the syntax alone: the suffix makes special-use domains, which the library refuses, names like others."""
+    header_text(address)
+    if address.startswith("-") or "=?" in address:
+        raise AddressError(f'"{address}" looks like an option or an encoded-word, not like an address; check it.')
+    try:
+        found = validate_email(address + _SUFFIX, check_deliverability=False, test_environment=True, strict=True)
+    except EmailNotValidError as error:
+        raise AddressError(f'"{address}" is not an e-mail address: {error}') from error
+    domain = address.rpartition("@")[2]
+    if domain.rpartition(".")[2].isdigit():
+        raise AddressError(f'"{address}" names an IP address, not a domain; write a host name.')
+    same_domain = domain.isascii() or unicodedata.normalize("NFC", domain.lower()) + _SUFFIX == found.domain
+    if not same_domain or any(map(_poses_as_ascii, address)):
+        raise AddressError(
+            f'"{address}" only looks like "{_without_suffix(found.normalized)}"; write the one you mean.'
+        )
+    return found
+
+
+def _without_suffix(domain: str) -> str:
+    return domain.removesuffix(_SUFFIX)
+
+
+def _idna(domain: str) -> str:
+    if domain.isascii():
+        return domain.lower()
+    try:
+        return _without_suffix(_validated(f"a@{domain}").ascii_domain)
+    except AddressError:
+        return _lowered(domain)
+
+
+def _lowered(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    return "".join(char if _poses_as_ascii(char) else char.lower() for char in text)
+
+
+def _poses_as_ascii(char: str) -> bool:
+    """Tell whether folding turns the character into ASCII (KELVIN SIGN, full-width letters), and so into another's."""
+    return not char.isascii() and unicodedata.normalize("NFKC", char).lower().isascii()
+
+
+# The inbound reader: one pass over the tokens of the header, no recursion.
+
+_TOKEN = re.compile(
+    r'"((?:[^"\\]|\\.?)*+)("?)'  # 1 quoted string, 2 its end
+    r"|<([^<>]*+)(>?)"  # 3 angle address, 4 its end
+    r"|([()])"  # 5 comment
+    r"|([,;:])"  # 6 separators
+    r"|(>)"  # 7 out of place
+    r"|(\s++)"  # 8 white space
+    r'|([^\s"<>(),;:]++)',  # 9 atoms, dots and @
+    re.DOTALL,
+)
+_COMMENT_PART = re.compile(r"\\.?|[()]|[^\\()]++", re.DOTALL)
+_INBOUND_ADDRESS = re.compile(
+    r'(?:[^\s"<>()\[\],;:\\@\x00-\x1f\x7f]{1,320}|"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f]){0,320}")'
+    r"@[^\s\"<>()\[\],;:\\@\x00-\x20\x7f]{1,255}"
+)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What has been read between two commas."""
+
+    words: list[str] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+    angle: str | None = None
+    named: bool = False
+    """A quoted string stands in it that can only be a name."""
+    bad: bool = False
+
+    def mailbox(self) -> Mailbox | None:
+        written = "".join(self.words).strip()
+        address = written if self.angle is None else self.angle.strip()
+        uncertain = self.bad or "=?" in address or (self.named and self.angle is None)
+        if uncertain or not _INBOUND_ADDRESS.fullmatch(address):
+            return None
+        return Mailbox(_display_name("".join(self.comments) if self.angle is None else written), address)
+
+
+def tolerant_addresses(header_text: str) -> tuple[Mailbox, ...]:
+    """Read the mailboxes of an address header as it came, encoded-words not yet decoded; never raises, linear.
+
+    Group names are passed over, their members read. An entry that is not certainly one address gives nothing.
+    """
+    found = (entry.mailbox() for entry in _entries(header_text))
+    return tuple(mailbox for mailbox in found if mailbox is not None)
+
+
+def _entries(text: str) -> Iterator[_Entry]:
+    entry = _Entry()
+    at = 0
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        if token is None:
+            break
+        at = token.end()
+        if token[5] == "(":
+            at = _read_comment(text, at, entry)
+        elif token[6] == ":":
+            entry = _Entry(bad=entry.bad)
+        elif token[6]:
+            yield entry
+            entry = _Entry()
+        else:
+            _read_word(token, entry)
+    yield entry
+
+
+def _read_word(token: re.Match[str], entry: _Entry) -> None:
+    quoted, quote_end, angle, angle_end, parenthesis, _, stray, space, atom = token.groups()
+    if quoted is not None:
+        is_local_part = not entry.words and token.string.startswith("@", token.end())
+        entry.words.append(token[0] if is_local_part else _ESCAPED.sub(r"\1", quoted))
+        entry.named |= not is_local_part
+        entry.bad |= not quote_end
+    elif angle is not None:
+        entry.bad |= entry.angle is not None or not angle_end
+        entry.angle = angle
+    elif stray:
+        entry.bad = True
+    elif space:
+        entry.words.extend(" " if entry.words else "")
+    else:
+        # A second address beside the angle one: which of them is meant, nobody knows.
+        entry.bad |= entry.angle is not None and atom is not None and "@" in atom
+        entry.words.append(atom or parenthesis)
+
+
+def _read_comment(text: str, at: int, entry: _Entry) -> int:
+    depth = 1
+    start = at
+    while depth and at < len(text):
+        part = _COMMENT_PART.match(text, at)
+        if part is None:
+            break
+        depth += {"(": 1, ")": -1}.get(part[0], 0)
+        at = part.end()
+    entry.comments.append(text[start : at - 1])
+    entry.words.extend(" " if entry.words else "")
+    entry.bad |= depth > 0
+    return at
+
+
+def _display_name(text: str) -> str:
+    return " ".join(_FORBIDDEN.sub(" ", decoded_words(text)).split())

@@ -1,0 +1,66 @@
+"""What ties mails into one conversation: Message-IDs, and the token in a reply address.
+
+A Message-ID carries its angle brackets (RFC 5322 section 3.6.4). A reply address is `alias+token@domain` (RFC 5233
+subaddressing); a token is 128 bits as hexadecimal or base32 text, in any case, and opens one thread and nothing else.
+It makes no token: who does passes in the randomness.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from core.errors import AddressError
+from core.mail.address import domain_of, envelope_address, normalised
+
+_ID = re.compile(r"<[!-;=?-~]{1,900}>")
+"""Long enough for all that was ever seen, short enough for one line; RFC 5322 asks for an @, many senders leave it out."""
+_BARE_ID = re.compile(r"[!-;=?-~]{1,450}@[!-;=?-~]{1,450}")
+_TOKEN = re.compile(r"[0-9a-f]{32}|[a-z2-7]{26}")
+
+
+def message_id(unique: str, domain: str) -> str:
+    """Return `<unique@domain>`; raise AddressError unless both are of characters that an address may hold."""
+    return f"<{envelope_address(f'{unique}@{domain}')}>"
+
+
+def checked_id(identifier: str) -> str:
+    """Return the identifier unchanged if it may be written to a header as it stands, or raise AddressError."""
+    if _ID.fullmatch(identifier) is None:
+        raise AddressError(f"{identifier!r} is no Message-ID; write it as <unique@domain>.")
+    return identifier
+
+
+def ids_in(header_text: str) -> tuple[str, ...]:
+    """Return the identifiers of a Message-ID, In-Reply-To or References header, in order, each once; never raises.
+
+    White space that a mailer folded into an identifier is lost; a lone one without brackets is given them.
+    """
+    found = _ID.findall(header_text)
+    if not found and "<" in header_text:
+        found = _ID.findall("".join(header_text.split()))
+    if not found and _BARE_ID.fullmatch(header_text.strip()):
+        found = [f"<{header_text.strip()}>"]
+    return tuple(dict.fromkeys(found))
+
+
+def alias_of(address: str) -> tuple[str, str]:
+    """Return the local part before the first `+`, and the tag after it or an empty string, both in lower case."""
+    alias, _, tag = normalised(address).rpartition("@")[0].partition("+")
+    return alias, tag
+
+
+def reply_address(token: str, alias: str, domain: str) -> str:
+    """Return `alias+token@domain`; raise AddressError where the token is none of ours or the rest is no address."""
+    if _TOKEN.fullmatch(token) is None:
+        raise AddressError("A reply token is 32 hexadecimal or 26 base32 characters, in lower case.")
+    return envelope_address(f"{alias}+{token}@{domain}")
+
+
+def tokens_in(addresses: Iterable[str], alias: str, domain: str) -> tuple[str, ...]:
+    """Return the tokens of the addresses that are `alias+token@domain`, in lower case, in order, each once.
+
+    It says nothing about whether a token was ever given out.
+    """
+    ours = [alias_of(address) for address in addresses if domain_of(address) == domain_of(f"@{domain}")]
+    return tuple(dict.fromkeys(tag for local, tag in ours if local == alias.lower() and _TOKEN.fullmatch(tag)))
