@@ -37,9 +37,7 @@ class Record(_Declared):
         super().__init_subclass__(**kwargs)
         if hasattr(cls, "_meta"):  # A composed model: its fields belong to Tortoise by now.
             return
-        own = {
-            name: value for name, value in vars(cls).items() if isinstance(value, fields.Field) or _drops(cls, name)
-        }
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, fields.Field) or _drops(cls, name)}
         for name in own:
             delattr(cls, name)
         cls.declared_fields = own

@@ -72,7 +72,9 @@ class Registry:
             entry = self._entries.get(str(fragment.extends))
             if entry is None:
                 hint = did_you_mean(str(fragment.extends), self._entries)
-                self._faults.append(f"{addon}: {fragment.__name__} extends {fragment.extends}, which is no model.{hint}")
+                self._faults.append(
+                    f"{addon}: {fragment.__name__} extends {fragment.extends}, which is no model.{hint}"
+                )
             else:
                 entry.extensions.append((addon, fragment))
         module = ModuleType(self.module_name)
@@ -120,9 +122,7 @@ class Registry:
                     self._check_reference(addon, entry.name, name, declared)
         return columns
 
-    def _add_choices(
-        self, addon: str, model: str, name: str, columns: dict[str, Any], more: MoreChoices
-    ) -> None:
+    def _add_choices(self, addon: str, model: str, name: str, columns: dict[str, Any], more: MoreChoices) -> None:
         target = columns.get(name)
         if isinstance(target, SelectionField):
             target.choices |= more.choices

@@ -41,14 +41,14 @@ def _relations(record: Any) -> list[str]:
     return [
         name
         for name, field in record._meta.fields_map.items()
-        if _shown(record, name)
-        and (
-            isinstance(field, ForeignKeyFieldInstance | ManyToManyFieldInstance)
-            and not isinstance(field, BackwardFKRelation)
-            and (not isinstance(field, ManyToManyFieldInstance) or not field._generated)
-            or name in wanted
-        )
+        if _shown(record, name) and (name in wanted or _is_forward(field))
     ]
+
+
+def _is_forward(field: Any) -> bool:
+    if isinstance(field, ManyToManyFieldInstance):
+        return not field._generated
+    return isinstance(field, ForeignKeyFieldInstance) and not isinstance(field, BackwardFKRelation)
 
 
 async def _related(value: Any, depth: int) -> Any:

@@ -1,0 +1,65 @@
+"""Core as addon zero: its models come through the same door as anyone's."""
+
+from __future__ import annotations
+
+from core.hookspecs import hookimpl
+from core.models.activity import Activity
+from core.models.addon import Addon
+from core.models.attachment import Attachment
+from core.models.attempt import Attempt
+from core.models.caught_email import CaughtEmail
+from core.models.company import Company
+from core.models.contact import Contact
+from core.models.cron_job import CronJob
+from core.models.cron_run import CronRun
+from core.models.delivery import Delivery
+from core.models.email_route import EmailRoute
+from core.models.email_template import EmailTemplate
+from core.models.follower import Follower
+from core.models.group import Group
+from core.models.inbound_email import InboundEmail
+from core.models.incoming_mail_server import IncomingMailServer
+from core.models.mail_folder import MailFolder
+from core.models.message import Message
+from core.models.model_access import ModelAccess
+from core.models.model_registry import ModelRegistry
+from core.models.notification import Notification
+from core.models.outgoing_mail_server import OutgoingMailServer
+from core.models.report_action import ReportAction
+from core.models.seed_record import SeedRecord
+from core.models.server_pause import ServerPause
+from core.models.tracking import Tracking
+from core.models.user import User
+
+
+@hookimpl
+def register_models() -> list[type]:
+    return [
+        Activity,
+        Addon,
+        Attachment,
+        Attempt,
+        CaughtEmail,
+        Company,
+        Contact,
+        CronJob,
+        CronRun,
+        Delivery,
+        EmailRoute,
+        EmailTemplate,
+        Follower,
+        Group,
+        InboundEmail,
+        IncomingMailServer,
+        MailFolder,
+        Message,
+        ModelAccess,
+        ModelRegistry,
+        Notification,
+        OutgoingMailServer,
+        ReportAction,
+        SeedRecord,
+        ServerPause,
+        Tracking,
+        User,
+    ]

@@ -1,0 +1,180 @@
+"""Where configuration values come from: default, file, environment, secret file; the last one wins.
+
+`POSTROOM_<KEY>` overrides a key, `POSTROOM_<KEY>_FILE` reads it from a file. All faults are told at once.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, get_origin
+
+import yaml
+from pydantic import SecretStr, ValidationError
+
+from core.config.settings import Settings
+from core.errors import ConfigError, did_you_mean
+
+PREFIX = "POSTROOM_"
+_RESERVED_PREFIXES = ("POSTROOM_MAIL_",)
+"""Names that the sending API reads (`POSTROOM_MAIL_HOST`, ...), unless they are a key of ours."""
+
+
+class Origin(StrEnum):
+    """Where a value came from."""
+
+    default = "default"
+    file = "file"
+    environment = "environment"
+    secret_file = "secret file"  # noqa: S105 - a word for a place, not a secret
+    generated = "generated"
+    override = "override"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings of a host, and the origin of each of them."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+    file: Path | None
+
+    def shown(self) -> list[tuple[str, Any, Origin]]:
+        """Return (key, value, origin) of every key, with secrets masked."""
+        dumped = self.settings.model_dump()
+        return [(key, _mask(dumped[key]), self.origins.get(key, Origin.default)) for key in Settings.model_fields]
+
+
+def load_configuration(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Configuration:
+    """Read `file` (default: `config.yaml` in the working directory, if it is there) and the environment.
+
+    `overrides` are what a command was told to change for this run. Raises ConfigError with every fault.
+    """
+    environment = os.environ if environment is None else environment
+    path = file or Path("config.yaml")
+    if file is not None and not file.is_file():
+        raise ConfigError(f"{file}: there is no such configuration file")
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    faults: list[str] = []
+    for origin, layer in (
+        (Origin.file, _file_values(path, faults)),
+        (Origin.environment, _environment_values(environment, faults)),
+        (Origin.secret_file, _secret_file_values(environment, faults)),
+        (Origin.override, dict(overrides or {})),
+    ):
+        values |= layer
+        origins |= dict.fromkeys(layer, origin)
+    settings = _typed(values, origins, faults)
+    if faults or settings is None:
+        raise ConfigError("The configuration cannot be used:" + "".join(f"\n  - {fault}" for fault in faults))
+    return Configuration(settings, origins, path if path.is_file() else None)
+
+
+def with_secret_key(configuration: Configuration) -> Configuration:
+    """Return the configuration with a SECRET_KEY, made and kept in `VAR_DIR/secret_key` where none is given."""
+    if configuration.settings.SECRET_KEY.get_secret_value():
+        return configuration
+    path = Path(configuration.settings.VAR_DIR) / "secret_key"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            key = path.read_text().strip()
+        else:
+            key = secrets.token_urlsafe(32)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(key + "\n")
+    except OSError as error:
+        raise ConfigError(f"SECRET_KEY: {path} cannot be written or read ({error.strerror}); set SECRET_KEY") from error
+    if not key:
+        raise ConfigError(f"SECRET_KEY: {path} is empty; delete it to make a new key, or restore it from a backup")
+    settings = configuration.settings.model_copy(update={"SECRET_KEY": SecretStr(key)})
+    return replace(configuration, settings=settings, origins={**configuration.origins, "SECRET_KEY": Origin.generated})
+
+
+def _file_values(path: Path, faults: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        faults.append(f"{path}: {' '.join(str(error).split())}")
+        return {}
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        faults.append(f"{path}: the file must hold KEY: value lines")
+        return {}
+    return _known({str(key): value for key, value in content.items()}, str(path), faults)
+
+
+def _environment_values(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
+    named = {
+        name.removeprefix(PREFIX): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and not _is_file_name(name) and not _is_reserved(name)
+    }
+    return {key: _split(key, value) for key, value in _known(named, "environment", faults, PREFIX).items()}
+
+
+def _secret_file_values(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
+    values = {}
+    for name, path in environment.items():
+        if not name.startswith(PREFIX) or not _is_file_name(name):
+            continue
+        key = name.removeprefix(PREFIX).removesuffix("_FILE")
+        try:
+            values[key] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(f"environment: {name}: {path} cannot be read ({error})")
+    return {key: _split(key, value) for key, value in _known(values, "environment", faults, PREFIX).items()}
+
+
+def _is_file_name(name: str) -> bool:
+    return name.endswith("_FILE") and name.removeprefix(PREFIX) not in Settings.model_fields
+
+
+def _is_reserved(name: str) -> bool:
+    return name.startswith(_RESERVED_PREFIXES) and name.removeprefix(PREFIX) not in Settings.model_fields
+
+
+def _known(values: dict[str, Any], source: str, faults: list[str], prefix: str = "") -> dict[str, Any]:
+    for name in values:
+        if name not in Settings.model_fields:
+            hint = did_you_mean(name, Settings.model_fields)
+            faults.append(f"{source}: {prefix}{name} is no configuration key.{hint}")
+    return {name: value for name, value in values.items() if name in Settings.model_fields}
+
+
+def _split(key: str, value: str) -> Any:
+    """Lists are written with commas in the environment."""
+    if get_origin(Settings.model_fields[key].annotation) is tuple:
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
+
+
+def _typed(values: dict[str, Any], origins: Mapping[str, Origin], faults: list[str]) -> Settings | None:
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        for fault in error.errors():
+            key = str(fault["loc"][0]) if fault["loc"] else "configuration"
+            shown = "" if key.endswith(("_KEY", "_PASSWORD", "_SECRET")) else f" (got {fault['input']!r})"
+            faults.append(f"{origins.get(key, Origin.default)}: {key}: {fault['msg']}{shown}")
+        return None
+
+
+def _mask(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,126 @@
+"""What an addon can add to a host: the values that `register_*` hooks return.
+
+They are plain data with a callable inside, so that the ground floor can name them without importing a web framework or
+a command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class AddonInfo:
+    """An addon as found on disk: what its manifest says, and where its files are."""
+
+    name: str
+    title: str
+    version: str
+    summary: str
+    depends: tuple[str, ...]
+    package: str
+    """The Python package that it is imported by."""
+    folder: Path
+    """Where its `models/`, `templates/`, `pages/` and `migrations/` are."""
+    data_folder: Path
+    """What the paths in `data` and `demo` start from: `folder`, but core's records are in the project's `data/`."""
+    data: tuple[str, ...]
+    """Seed files, in the order in which they apply."""
+    demo: tuple[str, ...]
+    """Seed files that only a demo applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An HTML page under `/addons/<addon>/<path>`.
+
+    `template` lies in the addon's `templates/` folder; `values` is awaited with the request's query (a mapping of
+    strings) and returns what the template shows. `menu` puts it into the navigation under that title.
+    """
+
+    path: str
+    template: str
+    values: Callable[[Mapping[str, str]], Awaitable[Mapping[str, Any]]]
+    title: str
+    menu: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An HTTP endpoint: `endpoint` is a FastAPI path function, with its types for OpenAPI."""
+
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """An entry of the navigation; lower `order` comes first."""
+
+    title: str
+    url: str
+    order: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A CLI command `postroom <addon> <name>`: `run` is awaited inside an open host with the given words."""
+
+    name: str
+    run: Callable[[Sequence[str]], Awaitable[Any]]
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFilter:
+    """A Jinja filter: `function(value, *arguments)` on plain data, without side effects."""
+
+    name: str
+    function: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A way of delivery beside e-mail: `deliver(message, delivery)` returns the provider's receipt or raises."""
+
+    name: str
+    deliver: Callable[[Any, Any], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRule:
+    """A rule for inbound mail, tried in `order` among core's own (see `core.gateway.rules`).
+
+    `decide(email, lookup)` answers a verdict of the gateway, or None to pass the mail on; it only reads.
+    """
+
+    name: str
+    order: int
+    decide: Callable[[Any, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class CronMethod:
+    """A method that CronJob records may name although its model does not mark it with `@cron_method`."""
+
+    model: str
+    method: str
+
+
+@dataclass(slots=True)
+class Contributions:
+    """All that the addons of one host contribute, joined in addon order, each with the addon's name."""
+
+    pages: list[tuple[str, Page]] = field(default_factory=list)
+    routes: list[tuple[str, Route]] = field(default_factory=list)
+    menu: list[tuple[str, MenuItem]] = field(default_factory=list)
+    commands: list[tuple[str, Command]] = field(default_factory=list)
+    template_filters: list[tuple[str, TemplateFilter]] = field(default_factory=list)
+    channels: list[tuple[str, Channel]] = field(default_factory=list)
+    gateway_rules: list[tuple[str, GatewayRule]] = field(default_factory=list)
+    cron_methods: list[tuple[str, CronMethod]] = field(default_factory=list)

@@ -1,0 +1,1 @@
+"""Calling marked methods by the calendar, once per due time across all processes."""

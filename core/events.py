@@ -1,0 +1,26 @@
+"""Telling events: to hooks, and only once what happened is durable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.orm.transaction import after_commit
+from core.runtime import runtime
+
+
+async def tell(name: str, **values: Any) -> None:
+    """Tell the event `name` to every addon, after the running transaction commits (at once where there is none)."""
+
+    async def emit() -> None:
+        await runtime().hooks.emit(name, **values)
+
+    await after_commit(emit)
+
+
+async def ring(topic: str) -> None:
+    """Wake those who wait for `topic`, after the running transaction commits."""
+
+    async def ring_bell() -> None:
+        await runtime().bell.ring(topic)
+
+    await after_commit(ring_bell)

@@ -1,0 +1,24 @@
+"""`Company`: who sends. Its currency, colours and address shape mails and documents."""
+
+from __future__ import annotations
+
+from core.orm import fields
+from core.orm.record import Record
+
+
+class Company(Record):
+    """A company that owns records."""
+
+    identifier = fields.CharField(max_length=128, null=True, unique=True)
+    name = fields.CharField(max_length=200)
+    email = fields.CharField(max_length=320, default="")
+    phone = fields.CharField(max_length=64, default="")
+    website = fields.CharField(max_length=255, default="")
+    address = fields.TextField(default="")
+    currency = fields.CharField(max_length=3, default="EUR")
+    locale = fields.CharField(max_length=32, default="")
+    color = fields.CharField(max_length=7, default="#2f5d8a")
+    """The accent of branded mails, as `#rrggbb`."""
+    footer = fields.TextField(default="")
+    """Plain text under each branded mail."""
+    active = fields.BooleanField(default=True)

@@ -1,0 +1,22 @@
+"""`Contact`: a person or an organisation that mail is exchanged with."""
+
+from __future__ import annotations
+
+from core.orm import fields
+from core.orm.record import Record
+
+
+class Contact(Record):
+    """Somebody with an address. Users have one too."""
+
+    identifier = fields.CharField(max_length=128, null=True, unique=True)
+    name = fields.CharField(max_length=200)
+    email = fields.CharField(max_length=320, default="", index=True)
+    phone = fields.CharField(max_length=64, default="")
+    organisation = fields.CharField(max_length=200, default="")
+    address = fields.TextField(default="")
+    locale = fields.CharField(max_length=32, default="")
+    timezone = fields.CharField(max_length=64, default="")
+    company = fields.ForeignKeyField("models.Company", null=True, on_delete=fields.SET_NULL, related_name="contacts")
+    active = fields.BooleanField(default=True)
+    created_at = fields.DatetimeField(auto_now_add=True)

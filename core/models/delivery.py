@@ -1,0 +1,49 @@
+"""`Delivery`: one recipient of one message, the narrow row that the queue works on. Bodies stay on `Message`."""
+
+from __future__ import annotations
+
+from tortoise.indexes import PartialIndex
+
+from core.orm import fields
+from core.orm.record import Record
+
+
+class Delivery(Record):
+    """One recipient's copy.
+
+    States: `queued` waits for `due_at`; `claimed` is leased to a worker and nothing was sent; `sending` was marked
+    before its content left; `sent`, `failed` and `cancelled` are final; `unknown` and `held` wait for a person.
+    """
+
+    message = fields.ForeignKeyField("models.Message", related_name="deliveries", on_delete=fields.CASCADE)
+    recipient = fields.CharField(max_length=320)
+    kind = fields.SelectionField({"to": "To", "cc": "Cc", "bcc": "Bcc"}, default="to")
+    state = fields.SelectionField(
+        {
+            "held": "Held",
+            "queued": "Queued",
+            "claimed": "Claimed",
+            "sending": "Sending",
+            "sent": "Sent",
+            "failed": "Failed",
+            "cancelled": "Cancelled",
+            "unknown": "Unknown",
+        },
+        default="queued",
+    )
+    priority = fields.IntField(default=10)
+    due_at = fields.DatetimeField()
+    attempts = fields.IntField(default=0)
+    lease_token = fields.CharField(max_length=32, null=True)
+    lease_until = fields.DatetimeField(null=True)
+    begun_at = fields.DatetimeField(null=True)
+    """When the mark before the content was made."""
+
+    class Meta:
+        # One small index per question that is asked all the time, over the few rows that it concerns.
+        indexes = (
+            PartialIndex(fields=("priority", "due_at", "id"), condition={"state": "queued"}),
+            PartialIndex(fields=("lease_until",), condition={"state": "claimed"}),
+            PartialIndex(fields=("lease_until", "id"), condition={"state": "sending"}),
+            ("message_id",),
+        )

@@ -1,0 +1,19 @@
+"""`Group`: what a user may do, by membership."""
+
+from __future__ import annotations
+
+from core.orm import fields
+from core.orm.record import Record
+
+
+class Group(Record):
+    """A set of users; members of a group are members of all that it implies."""
+
+    identifier = fields.CharField(max_length=128, unique=True)
+    name = fields.CharField(max_length=200)
+    implies = fields.ManyToManyField(
+        "models.Group", related_name="implied_by", through="group_implies", forward_key="implied_id"
+    )
+
+    class Meta:
+        table = "app_group"

@@ -1,0 +1,46 @@
+"""`InboundEmail`: the spool. Every mail that came in, whole, with what was decided about it and why."""
+
+from __future__ import annotations
+
+from core.orm import fields
+from core.orm.record import Record
+
+
+class InboundEmail(Record):
+    """One received mail. `source` is its delivery identity: the same mail fetched twice is one row."""
+
+    label_field = "subject"
+
+    source = fields.CharField(max_length=255, unique=True)
+    """`imap:<server id>:<folder>:<UIDVALIDITY>:<UID>`, `load:<sha256>`, `dev:<id>`, ..."""
+    raw = fields.BinaryField()
+    sha256 = fields.CharField(max_length=64, index=True)
+    size_bytes = fields.BigIntField()
+    received_at = fields.DatetimeField(auto_now_add=True)
+    state = fields.SelectionField(
+        {
+            "received": "Received",
+            "processed": "Processed",
+            "ignored": "Ignored",
+            "unmatched": "Unmatched",
+            "quarantined": "Quarantined",
+        },
+        default="received",
+    )
+    outcome = fields.CharField(max_length=32, default="")
+    """The verdict in one word: record, reply, duplicate, loop, automatic, bounce, unmatched, ..."""
+    trace = fields.JSONField(default=list)
+    """Every rule that was asked, in order, with its answer and reason."""
+    tries = fields.IntField(default=0)
+    error = fields.TextField(default="")
+    message_id = fields.CharField(max_length=998, default="")
+    subject = fields.CharField(max_length=998, default="")
+    sender = fields.CharField(max_length=320, default="")
+    res_model = fields.CharField(max_length=100, null=True)
+    res_id = fields.BigIntField(null=True)
+    message = fields.ForeignKeyField("models.Message", null=True, related_name="inbound", on_delete=fields.SET_NULL)
+    lease_token = fields.CharField(max_length=32, null=True)
+    lease_until = fields.DatetimeField(null=True)
+
+    class Meta:
+        indexes = (("state", "id"),)

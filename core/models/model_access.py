@@ -1,0 +1,21 @@
+"""`ModelAccess`: which group may read, create, write and delete the records of a model. Without a row, nobody may."""
+
+from __future__ import annotations
+
+from core.orm import fields
+from core.orm.record import Record
+
+
+class ModelAccess(Record):
+    """One group's rights on one model."""
+
+    identifier = fields.CharField(max_length=128, null=True, unique=True)
+    model = fields.ForeignKeyField("models.ModelRegistry", related_name="access", on_delete=fields.CASCADE)
+    group = fields.ForeignKeyField("models.Group", related_name="access", on_delete=fields.CASCADE)
+    can_read = fields.BooleanField(default=True)
+    can_create = fields.BooleanField(default=False)
+    can_write = fields.BooleanField(default=False)
+    can_delete = fields.BooleanField(default=False)
+
+    class Meta:
+        unique_together = (("model", "group"),)

@@ -1,0 +1,30 @@
+"""`OutgoingMailServer`: an SMTP account that mail leaves through."""
+
+from __future__ import annotations
+
+from core.orm import fields
+from core.orm.record import Record
+
+
+class OutgoingMailServer(Record):
+    """An SMTP account; with `user` set, that user's own."""
+
+    identifier = fields.CharField(max_length=128, null=True, unique=True)
+    name = fields.CharField(max_length=200)
+    server = fields.CharField(max_length=255)
+    port = fields.IntField(default=587)
+    use_ssl = fields.BooleanField(default=True)
+    """True: implicit TLS on 465, STARTTLS on other ports unless `tls` says otherwise. False: no TLS."""
+    tls = fields.SelectionField(
+        {"": "By port", "auto": "Automatic", "implicit": "Implicit", "starttls": "STARTTLS", "none": "None"},
+        default="",
+    )
+    verify_certificate = fields.BooleanField(default=True)
+    username = fields.CharField(max_length=320, default="")
+    password = fields.SecretField(default="")
+    from_domains = fields.JSONField(default=list)
+    """Domains that may stand in From; empty means any."""
+    user = fields.ForeignKeyField("models.User", null=True, related_name="mail_servers", on_delete=fields.CASCADE)
+    company = fields.ForeignKeyField("models.Company", null=True, related_name="mail_servers", on_delete=fields.CASCADE)
+    priority = fields.IntField(default=10)
+    active = fields.BooleanField(default=True)

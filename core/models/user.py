@@ -1,0 +1,56 @@
+"""`User`: somebody who can log in."""
+
+from __future__ import annotations
+
+import asyncio
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from core.orm import fields
+from core.orm.record import Record
+from core.runtime import get_model
+
+_hasher = PasswordHasher()
+_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$Hx7IfRGC0qNJKHTpBGNkTnTV9fN1wYkbLJ5N0Wm3QnA"
+"""A hash that no password has: checked when a login does not exist, so that both answers take as long."""
+
+
+class User(Record):
+    """An account; `login` is the e-mail address it logs in with."""
+
+    _private = ("password_hash",)
+
+    identifier = fields.CharField(max_length=128, null=True, unique=True)
+    login = fields.CharField(max_length=320, unique=True)
+    name = fields.CharField(max_length=200)
+    password_hash = fields.CharField(max_length=255, default="")
+    contact = fields.ForeignKeyField("models.Contact", null=True, on_delete=fields.SET_NULL, related_name="users")
+    company = fields.ForeignKeyField("models.Company", null=True, on_delete=fields.SET_NULL, related_name="users")
+    groups = fields.ManyToManyField("models.Group", related_name="users", through="user_group")
+    signature = fields.TextField(default="")
+    """HTML that is put under this user's messages."""
+    locale = fields.CharField(max_length=32, default="")
+    timezone = fields.CharField(max_length=64, default="")
+    is_admin = fields.BooleanField(default=False)
+    """Passes every access check."""
+    active = fields.BooleanField(default=True)
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "app_user"
+
+    async def set_password(self, password: str) -> None:
+        """Store the argon2id hash of a new password; does not save the record."""
+        self.password_hash = await asyncio.to_thread(_hasher.hash, password)
+
+    @classmethod
+    async def authenticate(cls, login: str, password: str) -> User | None:
+        """Return the active user with this login and password, or None; both take the same time."""
+        user = await get_model("User").get_or_none(login=login.strip().casefold(), active=True)
+        stored = user.password_hash if user and user.password_hash else _NOBODY
+        try:
+            await asyncio.to_thread(_hasher.verify, stored, password)
+        except (VerificationError, InvalidHashError):
+            return None
+        return user  # type: ignore[no-any-return]

@@ -1,0 +1,70 @@
+"""Waking whoever waits for work: at once in this process, and through NOTIFY in the others on PostgreSQL.
+
+A bell only saves waiting. Whoever waits also looks by itself from time to time, so a lost ring loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from core.orm.database import Database
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_CHANNEL = "postroom"
+
+
+class Bell:
+    """Topics that can be rung, and waited for."""
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._events: dict[str, asyncio.Event] = {}
+        self._listener: asyncpg.Connection[Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._listener is not None:
+            await self._listener.close()
+            self._listener = None
+
+    async def ring(self, topic: str) -> None:
+        """Wake everyone who waits for `topic`; call it after the commit of what there is to see."""
+        self._event(topic).set()
+        if self._database.dialect.name == "postgres":
+            await self._database.fetch("SELECT pg_notify($1, $2)", [_CHANNEL, topic])
+
+    async def wait(self, topic: str, timeout_s: float) -> bool:
+        """Wait for a ring, at most `timeout_s`; whether there was one. A ring while nobody waited counts."""
+        await self._listen()
+        event = self._event(topic)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), timeout_s)
+        rung = event.is_set()
+        event.clear()
+        return rung
+
+    def _event(self, topic: str) -> asyncio.Event:
+        return self._events.setdefault(topic, asyncio.Event())
+
+    async def _listen(self) -> None:
+        if self._database.dialect.name != "postgres":
+            return
+        if self._listener is not None and not self._listener.is_closed():
+            return
+        import asyncpg  # Only hosts on PostgreSQL have it.
+
+        try:
+            scheme = urlsplit(self._database.url).scheme
+            url = self._database.url.replace(f"{scheme}://", "postgres://", 1)
+            listener = await asyncpg.connect(url)
+            await listener.add_listener(_CHANNEL, lambda *heard: self._event(str(heard[3])).set())
+        except (OSError, asyncpg.PostgresError):
+            return  # The database is away; polling goes on, and the next wait tries again.
+        self._listener = listener

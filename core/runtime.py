@@ -1,0 +1,88 @@
+"""The one waist: what the running host hands to everything below it, by a context variable.
+
+Code asks here for a model by name, for a setting, for the acting user. Nothing here knows how a host is put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from core.config import Configuration, Settings
+from core.contributions import AddonInfo, Contributions
+from core.hooks import Hooks
+from core.orm.bell import Bell
+from core.orm.database import Database
+from core.orm.registry import Registry
+from core.render.environment import Renderer
+from core.render.pdf import PdfRenderer
+
+
+@dataclass(slots=True)
+class Runtime:
+    """The parts of one open host."""
+
+    configuration: Configuration
+    hooks: Hooks
+    registry: Registry
+    database: Database
+    contributions: Contributions
+    renderer: Renderer
+    pdf: PdfRenderer
+    bell: Bell
+    addons: tuple[AddonInfo, ...] = ()
+    """The loaded addons, in dependency order."""
+
+    @property
+    def settings(self) -> Settings:
+        return self.configuration.settings
+
+
+_running: ContextVar[Runtime] = ContextVar("postroom_runtime")
+_acting_user: ContextVar[Any] = ContextVar("postroom_acting_user", default=None)
+
+
+def runtime() -> Runtime:
+    """Return the open host's parts; a RuntimeError outside of one."""
+    try:
+        return _running.get()
+    except LookupError:
+        raise RuntimeError("no host is open here; use `async with open_host(...)`") from None
+
+
+def get_model(name: str) -> type[Any]:
+    """Return a model of the open host by its name; UnknownName with the nearest one otherwise."""
+    return runtime().registry.get(name)
+
+
+def settings() -> Settings:
+    """Return the open host's configuration values."""
+    return runtime().settings
+
+
+@contextmanager
+def running(value: Runtime) -> Iterator[Runtime]:
+    """Make `value` the open host for the block and the tasks that it starts."""
+    token = _running.set(value)
+    try:
+        yield value
+    finally:
+        _running.reset(token)
+
+
+def acting_user() -> Any:
+    """Return the User on whose behalf the code runs; None for the system itself."""
+    return _acting_user.get()
+
+
+@contextmanager
+def acting_as(user: Any) -> Iterator[None]:
+    """Act on behalf of `user` within the block."""
+    token = _acting_user.set(user)
+    try:
+        yield
+    finally:
+        _acting_user.reset(token)
