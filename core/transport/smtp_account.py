@@ -19,7 +19,7 @@ _NOT_IN_A_LOGIN = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Total seconds for each step, however slowly its bytes trickle in; near RFC 5321 section 4.5.3.2 where it matters."""
+    """Total seconds for each step, however slowly its bytes trickle in (RFC 5321 section 4.5.3.2)."""
 
     connect_s: float = 30
     """DNS and TCP together, over all the host's addresses."""

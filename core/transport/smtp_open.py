@@ -1,0 +1,263 @@
+"""Opening an SMTP connection: DNS, TCP, greeting, EHLO, TLS and AUTH, each a step with a deadline and a phase of its own.
+
+aiosmtplib does the talking. AUTH never travels in clear text, except to a loopback address when the account's TLS is
+`none`; a certificate that does not verify, or bytes slipped in before the handshake (RFC 3207 section 6), end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import IPv6Address, ip_address
+from typing import Any, cast
+
+import aiosmtplib
+
+from core.mail.retry import Phase
+from core.transport.smtp_account import SmtpAccount
+from core.transport.smtp_reply import SmtpError, SmtpReply, printable
+from core.transport.smtp_session import Features, SmtpSession
+from core.transport.smtp_wire import SmtpWire
+from core.transport.step import StepLog
+from core.transport.tls import Tls, client_context
+
+_ONE_REPLY = re.compile(rb"(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*)?\n")
+_Address = tuple[Any, ...]
+
+
+async def open_session(account: SmtpAccount, log: StepLog | None = None) -> SmtpSession:
+    """Connect and log in; the steps go to `log`. Raises SmtpError at CONNECT, GREETING, EHLO, TLS or AUTH."""
+    return await _Opening(account, log or StepLog()).run()
+
+
+class _Opening:
+    def __init__(self, account: SmtpAccount, log: StepLog):
+        self._account = account
+        self._timeouts = account.timeouts
+        self._log = log
+
+    async def run(self) -> SmtpSession:
+        sock = await self._connect()
+        is_loopback = _is_loopback(sock.getpeername()[0])
+        smtp = await self._client(sock)
+        try:
+            await self._greet(smtp)
+            await self._introduce(smtp)
+            if self._wants_starttls(smtp, is_loopback):
+                await self._start_tls(smtp)
+                await self._introduce(smtp)
+            if self._account.username:
+                await self._log_in(smtp, is_loopback)
+            return self._hand_over(smtp)
+        except BaseException:
+            smtp.close()
+            sock.close()
+            raise
+
+    async def _connect(self) -> socket.socket:
+        account, seconds = self._account, self._timeouts.connect_s
+        async with self._step("DNS", Phase.CONNECT, seconds) as detail:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
+            detail.extend(dict.fromkeys(str(address[0]) for *_, address in found))
+        async with self._step("TCP", Phase.CONNECT, seconds) as detail:
+            sock = await _dial(found, seconds)
+            detail.append(str(sock.getpeername()[0]))
+            return sock
+
+    async def _client(self, sock: socket.socket) -> aiosmtplib.SMTP:
+        ours = sock.getsockname()[0]
+        return aiosmtplib.SMTP(
+            hostname=self._account.host,
+            sock=sock,
+            local_hostname=self._account.local_hostname or (f"[IPv6:{ours}]" if ":" in ours else f"[{ours}]"),
+            timeout=None,
+            use_tls=self._account.is_implicit_tls,
+            start_tls=False,
+            tls_context=await self._context() if self._account.is_implicit_tls else None,
+        )
+
+    async def _greet(self, smtp: aiosmtplib.SMTP) -> None:
+        name = "TLS, greeting" if smtp.use_tls else "greeting"
+        # aiosmtplib applies its time-out to the handshake and to the greeting, to each as a whole.
+        async with self._step(name, Phase.GREETING, None) as detail:
+            try:
+                greeting = await smtp.connect(timeout=self._timeouts.greeting_s)
+            except aiosmtplib.SMTPConnectError as error:
+                if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, aiosmtplib.SMTPException):
+                    raise self._error(Phase.TLS, _words(error.__cause__)) from error
+                raise
+            detail.extend((*_tls_words(smtp), printable(greeting.message.encode())))
+
+    async def _introduce(self, smtp: aiosmtplib.SMTP) -> None:
+        async with self._step("EHLO", Phase.EHLO, self._timeouts.command_s) as detail:
+            try:
+                await smtp.ehlo()
+            except aiosmtplib.SMTPHeloError as error:
+                if not 500 <= error.code < 600:
+                    raise
+                await smtp.helo()
+            detail.extend(Features.of(smtp.esmtp_extensions).words)
+
+    def _wants_starttls(self, smtp: aiosmtplib.SMTP, is_loopback: bool) -> bool:
+        """Decide for Tls.AUTO: a password asks for it; without one it is taken where offered, loopback aside."""
+        account = self._account
+        if smtp.use_tls or account.tls is Tls.NONE:
+            return False
+        is_required = account.tls is Tls.STARTTLS or bool(account.username)
+        is_offered = smtp.supports_extension("starttls")
+        if is_required and not is_offered:
+            raise self._error(
+                Phase.TLS,
+                "it does not offer STARTTLS, so neither password nor mail was sent; check port and TLS setting",
+            )
+        return is_required or (is_offered and not is_loopback)
+
+    async def _start_tls(self, smtp: aiosmtplib.SMTP) -> None:
+        context = await self._context()
+        async with self._step("STARTTLS", Phase.TLS, self._timeouts.tls_s) as detail:
+            tap = _Tap(smtp)
+            await smtp.starttls(tls_context=context)
+            if not _ONE_REPLY.fullmatch(tap.heard):
+                raise self._error(
+                    Phase.TLS, "bytes were slipped in before the TLS handshake; the connection is not safe"
+                )
+            detail.extend(_tls_words(smtp))
+
+    async def _log_in(self, smtp: aiosmtplib.SMTP, is_loopback: bool) -> None:
+        """Send the login once, by the simplest method offered: TLS protects it, and a second try may lock it out."""
+        account = self._account
+        is_safe = smtp.get_transport_info("ssl_object") is not None or (account.tls is Tls.NONE and is_loopback)
+        if not is_safe:
+            raise self._error(Phase.TLS, "a password is not sent without TLS; set TLS to starttls or implicit")
+        methods = {"plain": smtp.auth_plain, "login": smtp.auth_login, "cram-md5": smtp.auth_crammd5}
+        async with self._step("AUTH", Phase.AUTH, self._timeouts.command_s) as detail:
+            name = next((name for name in methods if name in smtp.server_auth_methods), None)
+            if name is None:
+                offered = ", ".join(smtp.server_auth_methods) or "none"
+                raise self._error(Phase.AUTH, f"it offers no login method that we know (offered: {offered})")
+            await methods[name](account.username, account.password)
+            detail.append(f"{name.upper()} as {account.username}")
+
+    def _hand_over(self, smtp: aiosmtplib.SMTP) -> SmtpSession:
+        """Take the connection from aiosmtplib, which keeps nothing of it."""
+        if not smtp.is_connected:
+            raise self._error(Phase.EHLO, "the connection was lost")
+        transport = cast(asyncio.Transport, smtp.transport)
+        features, tls = Features.of(smtp.esmtp_extensions), _tls_version(smtp)
+        smtp.protocol = smtp.transport = None
+        return SmtpSession(SmtpWire(transport, str(self._account)), self._account, features, tls)
+
+    async def _context(self) -> ssl.SSLContext:
+        """Build the TLS context in a thread: reading the authorities takes tens of milliseconds."""
+        try:
+            return await asyncio.to_thread(client_context, self._account.verify, self._account.ca_file)
+        except OSError as error:
+            raise self._error(Phase.TLS, f"the CA file {self._account.ca_file} cannot be read: {error}") from error
+
+    @asynccontextmanager
+    async def _step(self, name: str, phase: Phase, seconds: float | None) -> AsyncIterator[list[str]]:
+        with self._log.step(name) as detail:
+            try:
+                async with asyncio.timeout(seconds):
+                    yield detail
+            except SmtpError:
+                raise
+            except aiosmtplib.SMTPResponseException as error:
+                # Not chained: the text may repeat the password.
+                raise self._refused(phase, error) from None
+            except TimeoutError as error:
+                raise self._error(phase, "no answer in time") from error
+            except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+                raise self._error(phase, _words(error)) from error
+
+    def _refused(self, phase: Phase, error: aiosmtplib.SMTPResponseException) -> SmtpError:
+        raw = error.message.encode("utf-8", "surrogateescape")
+        if not 200 <= error.code < 600:
+            return self._error(phase, f'it broke the protocol: "{printable(raw[:200])}"')
+        password = self._account.password.encode()
+        if password and any(secret in raw for secret in (password, b64encode(password))):
+            raw = b"(not shown: the server repeats the password)"
+        return SmtpError(phase, str(self._account), f"{phase.upper()} was refused", SmtpReply(error.code, raw))
+
+    def _error(self, phase: Phase, reason: str) -> SmtpError:
+        return SmtpError(phase, str(self._account), reason)
+
+
+class _Tap(asyncio.Protocol):
+    """Stands before aiosmtplib until the TLS handshake: it drops early plain text silently, we want to know."""
+
+    def __init__(self, smtp: aiosmtplib.SMTP):
+        assert smtp.protocol is not None and smtp.transport is not None
+        self.heard = b""
+        self._inner = smtp.protocol
+        smtp.transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += data
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._inner.connection_lost(exc)
+
+
+async def _dial(found: Sequence[_Address], seconds: float) -> socket.socket:
+    """Open TCP to the first address that answers; each gets its share of the time, so a dead one does not eat it all."""
+    faults = []
+    for family, kind, protocol, _, address in found:
+        sock = socket.socket(family, kind, protocol)
+        sock.setblocking(False)
+        try:
+            async with asyncio.timeout(seconds / len(found)):
+                await asyncio.get_running_loop().sock_connect(sock, address)
+            return sock
+        except OSError as error:
+            sock.close()
+            faults.append(f"{address[0]}: {error.strerror or 'no answer in time'}")
+        except BaseException:
+            sock.close()
+            raise
+    raise OSError("; ".join(faults))
+
+
+def _is_loopback(address: str) -> bool:
+    peer = ip_address(address.partition("%")[0])
+    if isinstance(peer, IPv6Address) and peer.ipv4_mapped:
+        peer = peer.ipv4_mapped
+    return peer.is_loopback
+
+
+def _tls_version(smtp: aiosmtplib.SMTP) -> str:
+    channel = smtp.get_transport_info("ssl_object")
+    return f"{channel.version()} {channel.cipher()[0]}" if channel else ""
+
+
+def _tls_words(smtp: aiosmtplib.SMTP) -> list[str]:
+    """Describe the channel and the certificate, which Python shows only if it was verified."""
+    channel = smtp.get_transport_info("ssl_object")
+    if channel is None:
+        return []
+    certificate = channel.getpeercert()
+    if not certificate:
+        return [_tls_version(smtp), "certificate not verified, as this account says"]
+    subject = next((value for part in certificate["subject"] for name, value in part if name == "commonName"), "")
+    names = ", ".join(value for _, value in certificate.get("subjectAltName", ()))
+    return [_tls_version(smtp), f"certificate of {subject or names}, valid until {certificate['notAfter']}"]
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate was not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"the TLS handshake failed: {error.reason or error}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -1,0 +1,355 @@
+"""One connection to an SMTP server, on which mails follow each other in one round trip each (RFC 5321, RFC 2920).
+
+The envelope of the next mail travels with the content of this one; its content waits for this one's reply, so that at
+most one mail per connection is ever in doubt. Never sends a part of a mail that could be taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from time import monotonic
+
+from core.errors import AddressError
+from core.mail.retry import Phase
+from core.transport.smtp_account import SmtpAccount
+from core.transport.smtp_reply import SmtpError, SmtpReply
+from core.transport.smtp_wire import SmtpWire
+
+BLOCK_BYTES = 65536
+_NOT_IN_AN_ADDRESS = re.compile(r"[\x00-\x20\x7f-\xa0<>\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who a mail is from and goes to on the wire; an empty `sender` is the null sender `<>`.
+
+    `size` is the content's length in bytes. `smtputf8` says that the headers need RFC 6531; a non-ASCII address asks
+    for it by itself. `eight_bit` says that the body has bytes over 127 (RFC 6152). Domains are already IDNA where
+    needed. Raises AddressError for an address that could be read as more than an address.
+    """
+
+    sender: str
+    recipients: tuple[str, ...]
+    size: int
+    smtputf8: bool = False
+    eight_bit: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.recipients or "" in self.recipients:
+            raise AddressError("An envelope needs at least one recipient, and none of them empty.")
+        for address in (self.sender, *self.recipients):
+            if _NOT_IN_AN_ADDRESS.search(address):
+                raise AddressError(f"{address!r} contains a space, bracket or control character; it is not sent.")
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        return self.smtputf8 or not (self.sender.isascii() and all(map(str.isascii, self.recipients)))
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeReply:
+    """The server's word on an envelope. `recipients` is empty if the server was not asked, `data` None likewise.
+
+    `is_open` means that the content of this mail may, and must, now be sent, or the connection be given up.
+    """
+
+    is_open: bool
+    mail: SmtpReply
+    recipients: tuple[SmtpReply, ...] = ()
+    data: SmtpReply | None = None
+
+    def refusal(self, index: int) -> tuple[Phase, SmtpReply] | None:
+        """Return at which phase, and with what reply, the recipient at `index` was refused; None if accepted so far."""
+        if not self.mail.ok:
+            return Phase.MAIL, self.mail
+        if not self.recipients[index].ok:
+            return Phase.RCPT, self.recipients[index]
+        if not self.is_open and self.data is not None:
+            return Phase.DATA, self.data
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ContentReply:
+    """The answer to the final dot; `reply.ok` is the only sign of acceptance, for all accepted recipients.
+
+    `write_ms` is the time to hand the content to the network, `answer_ms` from there to the reply.
+    """
+
+    reply: SmtpReply
+    tls: str
+    write_ms: float
+    answer_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What EHLO offered; `size_bytes` None is no stated limit."""
+
+    pipelining: bool = False
+    eight_bit: bool = False
+    smtputf8: bool = False
+    has_size: bool = False
+    size_bytes: int | None = None
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, extensions: dict[str, str]) -> Features:
+        """Read lower-case keywords and their parameters; `SIZE` without a number, or 0, is no limit (RFC 1870)."""
+        size = extensions.get("size", "").strip()
+        return cls(
+            pipelining="pipelining" in extensions,
+            eight_bit="8bitmime" in extensions,
+            smtputf8="smtputf8" in extensions,
+            has_size="size" in extensions,
+            size_bytes=(int(size) or None) if size.isascii() and size.isdigit() else None,
+            words=tuple(f"{word.upper()} {value}".strip() for word, value in extensions.items()),
+        )
+
+
+class SmtpSession:
+    """A logged-in connection, for one task at a time. After any SmtpError or cancellation it is closed.
+
+    The lane of a sender is `begin(first)`, then for each mail: if the reply `is_open`, `content(data, following)`;
+    then `begun()` if there was a following. `phase` tells at any time, also after a cancellation, how far it came.
+    """
+
+    def __init__(self, wire: SmtpWire, account: SmtpAccount, features: Features, tls: str = ""):
+        self.account = account
+        self.features = features
+        self.tls = tls
+        """Version and cipher, `TLSv1.3 TLS_AES_256_GCM_SHA384`, or empty."""
+        self.messages = 0
+        """How many contents were answered on this connection."""
+        self._wire = wire
+        self._announced: Envelope | None = None
+        self._local_refusal: SmtpReply | None = None
+        self._is_open = False
+        self._is_reset_due = False
+        self._is_busy = False
+
+    @property
+    def phase(self) -> Phase:
+        return self._wire.phase
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a new envelope may begin: connected, between mails, and nothing unasked-for was said."""
+        wire = self._wire
+        return wire.fault is None and not (wire.replies or self._is_open or self._announced or self._is_busy)
+
+    async def begin(self, envelope: Envelope) -> EnvelopeReply:
+        """Open a mail: MAIL, RCPT and DATA, in one write where the server offers PIPELINING."""
+        with self._step(not (self._is_open or self._announced)):
+            self._require_silence(Phase.MAIL)
+            self._wire.write(self._announce(envelope), Phase.MAIL)
+            return await self._begun()
+
+    async def content(self, data: bytes, following: Envelope | None = None) -> ContentReply:
+        """Send the content of the open mail, and with it the envelope of the `following`; return the answer to the dot.
+
+        `data` has CRLF line ends; others are made so. Dots are stuffed here. Raises SmtpError: at DATA, the mail was
+        certainly not taken; at CONTENT without a code, nobody can know.
+        """
+        with self._step(self._is_open):
+            started_at = monotonic()
+            await self._write(_stuffed(data), following)
+            self._is_open = False
+            written_at = monotonic()
+            reply = await self._wire.reply(Phase.CONTENT, self.account.timeouts.answer_s)
+            if reply.code < 400 and not reply.ok:
+                raise self._wire.error(f"it broke the protocol: {reply} in answer to the final dot")
+            self.messages += 1
+            return ContentReply(reply, self.tls, (written_at - started_at) * 1000, (monotonic() - written_at) * 1000)
+
+    async def begun(self) -> EnvelopeReply:
+        """Return the server's word on the envelope that followed the last content."""
+        with self._step(self._announced is not None):
+            return await self._begun()
+
+    async def probe(self, envelope: Envelope) -> EnvelopeReply:
+        """Ask for MAIL and RCPT only, then take them back by RSET: nothing is sent."""
+        with self._step(not (self._is_open or self._announced)):
+            local = self._unsendable(envelope)
+            if local:
+                return EnvelopeReply(False, local)
+            mail, replies = await self._ask_envelope(envelope)
+            await self._ask(Phase.MAIL, b"RSET\r\n")
+            return EnvelopeReply(False, mail, replies)
+
+    async def noop(self) -> bool:
+        """Return whether the server still answers; for a connection that was left alone for a while."""
+        if not self.is_usable:
+            return False
+        with suppress(SmtpError), self._step():
+            return (await self._ask(Phase.MAIL, b"NOOP\r\n")).ok
+        return False
+
+    def abandon(self) -> None:
+        """Give up a mail that is open or announced: only closing the connection leaves nothing behind."""
+        if self._is_open or self._announced is not None:
+            self.close()
+
+    async def quit(self) -> None:
+        """Say goodbye and close; never raises, for no mail depends on it."""
+        try:
+            if self.is_usable:
+                with suppress(SmtpError):
+                    self._wire.write(b"QUIT\r\n", Phase.QUIT)
+                    await self._wire.reply(Phase.QUIT, self.account.timeouts.quit_s)
+        finally:
+            self.close()
+        await self._wire.wait_closed()
+
+    def close(self) -> None:
+        """Close at once; what was not yet taken by the network is never sent."""
+        self._wire.abort()
+
+    # Opening a mail.
+
+    def _announce(self, envelope: Envelope) -> bytes:
+        """Take the envelope as the next one; return what may be written for it ahead of any reply."""
+        self._announced = envelope
+        self._local_refusal = self._unsendable(envelope)
+        if self._local_refusal or not self.features.pipelining:
+            return b""
+        recipients = b"".join([_rcpt(recipient) for recipient in envelope.recipients])
+        reset = b"RSET\r\n" if self._is_reset_due else b""
+        return reset + self._mail(envelope) + recipients + b"DATA\r\n"
+
+    async def _begun(self) -> EnvelopeReply:
+        assert self._announced is not None
+        envelope, self._announced = self._announced, None
+        if self._local_refusal:
+            return EnvelopeReply(False, self._local_refusal)
+        if self.features.pipelining:
+            reply = await self._hear_envelope(envelope)
+        else:
+            reply = await self._walk_envelope(envelope)
+        self._is_reset_due = not reply.is_open
+        self._is_open = reply.is_open
+        return reply
+
+    async def _hear_envelope(self, envelope: Envelope) -> EnvelopeReply:
+        """Collect the replies to an envelope that was written in one go, DATA included."""
+        if self._is_reset_due:
+            await self._hear(Phase.MAIL)
+        mail = await self._hear(Phase.MAIL)
+        recipients = tuple([await self._hear(Phase.RCPT) for _ in envelope.recipients])
+        data = await self._hear(Phase.DATA)
+        accepted = any([recipient.ok for recipient in recipients])
+        if data.code == 354 and not accepted:
+            # Nobody would get it, yet the server waits for content: a lone dot ends that (RFC 2920 section 3.1).
+            await self._ask(Phase.DATA, b".\r\n")
+        elif data.code == 354 and not mail.ok:
+            raise self._wire.error(f"it broke the protocol: it took recipients after it refused the sender ({mail})")
+        return EnvelopeReply(accepted and data.code == 354, mail, recipients, data)
+
+    async def _walk_envelope(self, envelope: Envelope) -> EnvelopeReply:
+        """Ask step by step, and stop where going on is pointless."""
+        if self._is_reset_due:
+            await self._ask(Phase.MAIL, b"RSET\r\n")
+        mail, recipients = await self._ask_envelope(envelope)
+        if not any([recipient.ok for recipient in recipients]):
+            return EnvelopeReply(False, mail, recipients)
+        data = await self._ask(Phase.DATA, b"DATA\r\n")
+        return EnvelopeReply(data.code == 354, mail, recipients, data)
+
+    async def _ask_envelope(self, envelope: Envelope) -> tuple[SmtpReply, tuple[SmtpReply, ...]]:
+        mail = await self._ask(Phase.MAIL, self._mail(envelope))
+        if not mail.ok:
+            return mail, ()
+        return mail, tuple([await self._ask(Phase.RCPT, _rcpt(recipient)) for recipient in envelope.recipients])
+
+    async def _ask(self, phase: Phase, command: bytes) -> SmtpReply:
+        self._wire.write(command, phase)
+        return await self._hear(phase)
+
+    async def _hear(self, phase: Phase) -> SmtpReply:
+        reply = await self._wire.reply(phase, self.account.timeouts.command_s)
+        if reply.code < 400 and not reply.ok and not (reply.code == 354 and phase is Phase.DATA):
+            raise self._wire.error(f"it broke the protocol: {reply} is no answer here")
+        return reply
+
+    def _mail(self, envelope: Envelope) -> bytes:
+        features = self.features
+        size = f" SIZE={envelope.size}" if features.has_size else ""
+        body = " BODY=8BITMIME" if envelope.eight_bit else ""
+        utf8 = " SMTPUTF8" if envelope.needs_smtputf8 else ""
+        return f"MAIL FROM:<{envelope.sender}>{size}{body}{utf8}\r\n".encode()
+
+    def _unsendable(self, envelope: Envelope) -> SmtpReply | None:
+        """Return our own refusal of what this server cannot take, by what it said in EHLO."""
+        features = self.features
+        if features.size_bytes is not None and envelope.size > features.size_bytes:
+            words = f"5.3.4 The message has {envelope.size} bytes; {self.account.host} takes {features.size_bytes}."
+            return SmtpReply(552, words.encode(), local=True)
+        if envelope.needs_smtputf8 and not features.smtputf8:
+            words = f"5.6.7 The addresses or headers need SMTPUTF8, which {self.account.host} does not offer."
+            return SmtpReply(553, words.encode(), local=True)
+        if envelope.eight_bit and not features.eight_bit:
+            words = f"5.6.3 The body has 8-bit bytes, and {self.account.host} does not offer 8BITMIME."
+            return SmtpReply(554, words.encode(), local=True)
+        return None
+
+    # Sending its content.
+
+    async def _write(self, content: bytes, following: Envelope | None) -> None:
+        """Write the content block by block, and the last one with the dot and the following envelope in one go."""
+        at = 0
+        if len(content) > BLOCK_BYTES:
+            view = memoryview(content)
+            while len(content) - at > BLOCK_BYTES:
+                self._require_silence(Phase.DATA)
+                self._wire.write(view[at : at + BLOCK_BYTES], Phase.DATA)
+                await self._wire.drained(self.account.timeouts.content_s)
+                at += BLOCK_BYTES
+        self._require_silence(Phase.DATA)
+        ahead = self._announce(following) if following else b""
+        self._wire.write(content[at:] + ahead, Phase.CONTENT)
+
+    def _require_silence(self, phase: Phase) -> None:
+        """Raise if the server spoke out of turn; while it takes content, a refusal is about this mail."""
+        wire = self._wire
+        if not wire.replies:
+            return
+        wire.phase = phase
+        reply = wire.replies.popleft()
+        is_about_this_mail = reply.code == 421 or (phase is Phase.DATA and reply.code >= 400)
+        raise wire.error(
+            "the server broke in" if is_about_this_mail else f"it broke the protocol: {reply} out of turn",
+            reply if is_about_this_mail else None,
+        )
+
+    @contextmanager
+    def _step(self, is_its_turn: bool = True) -> Iterator[None]:
+        """Run one step of the conversation; if it does not end well, neither does the connection."""
+        if self._is_busy or not is_its_turn:
+            raise RuntimeError("An SMTP session serves one task, and one mail after the other.")
+        self._is_busy = True
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._is_busy = False
+
+
+def _rcpt(recipient: str) -> bytes:
+    return f"RCPT TO:<{recipient}>\r\n".encode()
+
+
+def _stuffed(data: bytes) -> bytes:
+    """Return the content as it goes on the wire: only CRLF, dots doubled at line starts, and the final dot."""
+    lines = data.count(b"\r\n")
+    if data.count(b"\n") != lines or data.count(b"\r") != lines:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    if b"\n." in data:
+        data = data.replace(b"\n.", b"\n..")
+    if data.startswith(b"."):
+        data = b"." + data
+    return data + (b".\r\n" if data.endswith(b"\r\n") or not data else b"\r\n.\r\n")
