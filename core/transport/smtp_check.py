@@ -11,7 +11,7 @@ from core.transport.smtp_session import Envelope, SmtpSession
 from core.transport.step import Step, StepLog
 
 
-async def test_connection(account: SmtpAccount, envelope: Envelope | None = None) -> tuple[Step, ...]:
+async def test_connection(account: SmtpAccount, envelope: Envelope | None = None) -> tuple[Step, ...]:  # noqa: PT028
     """Try DNS, TCP, TLS, EHLO and AUTH, and with an `envelope` MAIL and RCPT without DATA; stop at the first failure.
 
     The server's faults are told in the steps, never raised.

@@ -1,4 +1,4 @@
-"""Opening an SMTP connection: DNS, TCP, greeting, EHLO, TLS and AUTH, each a step with a deadline and a phase of its own.
+"""Opening an SMTP connection: DNS, TCP, greeting, EHLO, TLS and AUTH, each a step with a deadline and a phase.
 
 aiosmtplib does the talking. AUTH never travels in clear text, except to a loopback address when the account's TLS is
 `none`; a certificate that does not verify, or bytes slipped in before the handshake (RFC 3207 section 6), end it.
@@ -114,7 +114,7 @@ class _Opening:
         if is_required and not is_offered:
             raise self._error(
                 Phase.TLS,
-                "it does not offer STARTTLS, so neither password nor mail was sent; check port and TLS setting",
+                "it does not offer STARTTLS, so nothing was sent; check this account's port and TLS setting",
             )
         return is_required or (is_offered and not is_loopback)
 
@@ -124,9 +124,7 @@ class _Opening:
             tap = _Tap(smtp)
             await smtp.starttls(tls_context=context)
             if not _ONE_REPLY.fullmatch(tap.heard):
-                raise self._error(
-                    Phase.TLS, "bytes were slipped in before the TLS handshake; the connection is not safe"
-                )
+                raise self._error(Phase.TLS, "bytes were slipped in before the TLS handshake")
             detail.extend(_tls_words(smtp))
 
     async def _log_in(self, smtp: aiosmtplib.SMTP, is_loopback: bool) -> None:
@@ -193,7 +191,8 @@ class _Tap(asyncio.Protocol):
     """Stands before aiosmtplib until the TLS handshake: it drops early plain text silently, we want to know."""
 
     def __init__(self, smtp: aiosmtplib.SMTP):
-        assert smtp.protocol is not None and smtp.transport is not None
+        assert smtp.protocol is not None
+        assert smtp.transport is not None
         self.heard = b""
         self._inner = smtp.protocol
         smtp.transport.set_protocol(self)
@@ -210,7 +209,7 @@ class _Tap(asyncio.Protocol):
 
 
 async def _dial(found: Sequence[_Address], seconds: float) -> socket.socket:
-    """Open TCP to the first address that answers; each gets its share of the time, so a dead one does not eat it all."""
+    """Open TCP to the first address that answers; each gets its share of the time, a dead one not all of it."""
     faults = []
     for family, kind, protocol, _, address in found:
         sock = socket.socket(family, kind, protocol)

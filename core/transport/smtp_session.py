@@ -240,7 +240,7 @@ class SmtpSession:
         mail = await self._hear(Phase.MAIL)
         recipients = tuple([await self._hear(Phase.RCPT) for _ in envelope.recipients])
         data = await self._hear(Phase.DATA)
-        accepted = any([recipient.ok for recipient in recipients])
+        accepted = any(recipient.ok for recipient in recipients)
         if data.code == 354 and not accepted:
             # Nobody would get it, yet the server waits for content: a lone dot ends that (RFC 2920 section 3.1).
             await self._ask(Phase.DATA, b".\r\n")
@@ -253,7 +253,7 @@ class SmtpSession:
         if self._is_reset_due:
             await self._ask(Phase.MAIL, b"RSET\r\n")
         mail, recipients = await self._ask_envelope(envelope)
-        if not any([recipient.ok for recipient in recipients]):
+        if not any(recipient.ok for recipient in recipients):
             return EnvelopeReply(False, mail, recipients)
         data = await self._ask(Phase.DATA, b"DATA\r\n")
         return EnvelopeReply(data.code == 354, mail, recipients, data)

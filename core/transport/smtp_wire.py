@@ -1,6 +1,6 @@
 """The bytes of an SMTP connection: commands out, whole replies in, in order, each with a deadline.
 
-Knows no envelope. What arrives is judged strictly (RFC 5321 section 4.2): an answer that is no reply ends the connection.
+Knows no envelope. What arrives is judged strictly (RFC 5321 section 4.2): what is no reply ends the connection.
 """
 
 from __future__ import annotations
@@ -88,13 +88,12 @@ class SmtpWire(asyncio.Protocol):
         if self.fault is not None:
             return
         *lines, self._partial = (self._partial + data).split(b"\n")
-        for line in lines:
-            fault = self._take(line.rstrip(b"\r"))
-            if fault:
-                return self._fail(f"it broke the protocol: {fault}")
-        if len(self._partial) > LINE_LIMIT_BYTES:
-            return self._fail(f"it broke the protocol: a reply line over {LINE_LIMIT_BYTES} bytes: {_excerpt(data)}")
-        return self._wake()
+        fault = next(filter(None, (self._take(line.rstrip(b"\r")) for line in lines)), None)
+        if fault is None and len(self._partial) > LINE_LIMIT_BYTES:
+            fault = f"a reply line over {LINE_LIMIT_BYTES} bytes: {_excerpt(data)}"
+        if fault is not None:
+            self._fail(f"it broke the protocol: {fault}")
+        self._wake()
 
     def pause_writing(self) -> None:
         self._paused = True
