@@ -14,14 +14,14 @@ from core.errors import AddressError
 from core.mail.address import domain_of, envelope_address, normalised
 
 _ID = re.compile(r"<[!-;=?-~]{1,900}>")
-"""Long enough for all that was ever seen, short enough for one line; RFC 5322 asks for an @, many senders leave it out."""
+"""Longer than any seen, and still one line; RFC 5322 asks for an @, some senders leave it out."""
 _BARE_ID = re.compile(r"[!-;=?-~]{1,450}@[!-;=?-~]{1,450}")
 _TOKEN = re.compile(r"[0-9a-f]{32}|[a-z2-7]{26}")
 
 
 def message_id(unique: str, domain: str) -> str:
     """Return `<unique@domain>`; raise AddressError unless both are of characters that an address may hold."""
-    return f"<{envelope_address(f'{unique}@{domain}')}>"
+    return checked_id(f"<{envelope_address(f'{unique}@{domain}')}>")
 
 
 def checked_id(identifier: str) -> str:

@@ -108,8 +108,9 @@ class Reply:
 class BouncedRecipient:
     """One recipient's fate in a delivery report (RFC 3464 section 2.3).
 
-    `action` is failed, delayed, delivered, relayed or expanded; `status` an enhanced code such as `5.1.1`, or None;
-    `hard` is true where trying this address again is of no use.
+    `address` is the final recipient, `original_address` the one that was sent to where the report names it. `action`
+    is failed, delayed, delivered, relayed or expanded; `status` an enhanced code such as `5.1.1`, or None; `hard` is
+    true where the report says that the address itself will never take mail.
     """
 
     address: str
@@ -117,6 +118,7 @@ class BouncedRecipient:
     status: str | None
     diagnostic: str
     hard: bool
+    original_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,253 @@
+"""An outgoing e-mail as the exact bytes of the wire: the same value gives the same bytes on every try, to every server.
+
+Put together by hand, as the standard library's generator takes a hundred times as long. Lines end in CRLF and hold at
+most 998 bytes; everything is 7-bit but an address whose local part is beyond ASCII (RFC 6532). RFC 5322 for the
+message, RFC 2045 to 2047 and 2231 for MIME, RFC 2387 for inline files. It never writes Bcc, and opens no file.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from binascii import b2a_qp
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from email.utils import format_datetime
+from hashlib import blake2b
+from urllib.parse import quote
+
+from core.errors import AddressError, UserError
+from core.mail.address import encoded_words, format_mailbox, has_encoded_word, header_text
+from core.mail.body import html_to_text
+from core.mail.thread import checked_id
+from core.mail.values import File, Mailbox, OutgoingEmail
+
+_LINE_CHARS = 76
+_LONGEST_WORD_CHARS = 900
+_LONGEST_LINE_BYTES = 998
+_READABLE_MAX_BYTES = 10_000
+"""Above this, quoted-printable costs more time than its legibility is worth."""
+
+_HEADER_NAME = re.compile(r"[!-9;-~]{1,70}")
+_OURS = frozenset({
+    *("from", "sender", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "in-reply-to", "references"),
+    *("mime-version", "content-type", "content-transfer-encoding", "content-disposition", "content-id"),
+    *("resent-bcc", "return-path"),
+})  # fmt: skip
+_CONTENT_TYPE = re.compile(r"(?!multipart/)[a-z0-9][a-z0-9!#$&^_.+-]{0,80}/[a-z0-9][a-z0-9!#$&^_.+-]{0,80}")
+_LONG_LINE = re.compile(rb"[^\n]{998}")
+_QUOTED_SAFE = re.compile(r"[ !#-\[\]-~]{1,60}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A MIME entity: the lines that say what it is, and its content, which ends without a line end."""
+
+    headers: bytes
+    content: bytes
+
+
+def compose(email: OutgoingEmail) -> bytes:
+    """Return the whole message.
+
+    Raises AddressError for an address, an identifier or a header value that may not stand in a header, UserError for
+    an extra header that is ours to write or has no proper name, or for a date without a zone.
+    """
+    body = _body(email)
+    return b"".join(
+        (_headers(email).encode("utf-8"), b"MIME-Version: 1.0\r\n", body.headers, b"\r\n", body.content, b"\r\n")
+    )
+
+
+# The header.
+
+
+def _headers(email: OutgoingEmail) -> str:
+    if email.date.utcoffset() is None:
+        raise UserError("The date of an e-mail needs a time zone; pass an aware datetime.")
+    lines = [_mailboxes("From", (email.sender,))]
+    if email.real_sender is not None:
+        lines.append(_mailboxes("Sender", (email.real_sender,)))
+    if email.to or not email.cc:
+        lines.append(_mailboxes("To", email.to) if email.to else "To: undisclosed-recipients:;\r\n")
+    if email.cc:
+        lines.append(_mailboxes("Cc", email.cc))
+    if email.reply_to is not None:
+        lines.append(_mailboxes("Reply-To", (email.reply_to,)))
+    lines += _unstructured("Subject", email.subject), f"Date: {format_datetime(email.date)}\r\n"
+    lines.append(_ids("Message-ID", (email.message_id,)))
+    if email.in_reply_to:
+        lines.append(_ids("In-Reply-To", (email.in_reply_to,)))
+    if email.references:
+        lines.append(_ids("References", email.references))
+    lines += (_extra(name, value) for name, value in email.headers)
+    return "".join(lines)
+
+
+def _mailboxes(name: str, mailboxes: tuple[Mailbox, ...]) -> str:
+    if len(mailboxes) == 1:
+        return _folded(name, format_mailbox(mailboxes[0]))
+    return _folded(name, ", ".join(map(format_mailbox, mailboxes)))
+
+
+def _ids(name: str, identifiers: Iterable[str]) -> str:
+    return _folded(name, " ".join(map(checked_id, identifiers)))
+
+
+def _extra(name: str, value: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise UserError(f"{name!r} is not a header name; use letters, digits and hyphens.")
+    if name.lower() in _OURS:
+        raise UserError(f"The header {name} is written from its own field; pass the value there.")
+    return _unstructured(name, value)
+
+
+def _unstructured(name: str, value: str) -> str:
+    value = header_text(value).strip()
+    if _goes_as_it_is(value):
+        return _folded(name, value)
+    return _folded(name, " ".join(encoded_words(value)))
+
+
+def _goes_as_it_is(value: str) -> bool:
+    if not value.isascii() or has_encoded_word(value):
+        return False
+    if len(value) < _LINE_CHARS - 20:
+        return True
+    # Folding must give back the very same spaces, and no line can be cut inside a word.
+    words = value.split(" ")
+    return "" not in words and "\t" not in value and max(map(len, words)) <= _LONGEST_WORD_CHARS
+
+
+def _folded(name: str, value: str) -> str:
+    """Write one header, broken at spaces only, so that an identifier, an address or an encoded-word stays whole."""
+    if len(name) + 2 + len(value) <= _LINE_CHARS:
+        return f"{name}: {value}\r\n"
+    lines = []
+    line = f"{name}:"
+    for word in value.split(" "):
+        if len(line) + 1 + len(word) > _LINE_CHARS and line != f"{name}:":
+            lines.append(line)
+            line = ""
+        line += " " + word
+    lines.append(line)
+    folded = "\r\n".join(lines)
+    if (
+        max(map(len, lines)) * 4 > _LONGEST_LINE_BYTES
+        and len(max(lines, key=len).encode("utf-8")) > _LONGEST_LINE_BYTES
+    ):
+        raise AddressError(f"The header {name} has a word that is too long for a line; shorten it.")
+    return folded + "\r\n"
+
+
+# The body.
+
+
+def _body(email: OutgoingEmail) -> _Part:
+    boundary = "=_" + blake2b(email.message_id.encode("utf-8"), digest_size=12).hexdigest()
+    files = email.attachments if email.html is not None else email.inline_files + email.attachments
+    content = _readable(email, boundary)
+    if not files:
+        return content
+    return _multipart("mixed", boundary + "m", [content, *(_file(file, "attachment") for file in files)])
+
+
+def _readable(email: OutgoingEmail, boundary: str) -> _Part:
+    if email.html is None:
+        return _text("plain", email.text or "")
+    html = _text("html", email.html)
+    if email.inline_files:
+        html = _multipart("related", boundary + "r", [html, *(_file(file, "inline") for file in email.inline_files)])
+    text = html_to_text(email.html) if email.text is None else email.text
+    return _multipart("alternative", boundary + "a", [_text("plain", text), html])
+
+
+def _multipart(kind: str, boundary: str, parts: Iterable[_Part]) -> _Part:
+    delimiter = f"--{boundary}".encode("ascii")
+    pieces: list[bytes] = []
+    for part in parts:
+        pieces += delimiter, b"\r\n", part.headers, b"\r\n", part.content, b"\r\n"
+    pieces += delimiter, b"--"
+    return _Part(f'Content-Type: multipart/{kind};\r\n boundary="{boundary}"\r\n'.encode("ascii"), b"".join(pieces))
+
+
+def _text(subtype: str, text: str) -> _Part:
+    data = text.encode("utf-8", "replace")
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    data = data.replace(b"\n", b"\r\n")
+    coding, content = _coded_text(data, is_ascii=text.isascii())
+    return _Part(b"Content-Type: text/%s; charset=utf-8\r\n%s" % (subtype.encode("ascii"), coding), content)
+
+
+_AS_IT_IS = b"Content-Transfer-Encoding: 7bit\r\n"
+_QUOTED = b"Content-Transfer-Encoding: quoted-printable\r\n"
+_BASE64 = b"Content-Transfer-Encoding: base64\r\n"
+
+
+def _coded_text(data: bytes, is_ascii: bool) -> tuple[bytes, bytes]:
+    if is_ascii and _is_plain(data):
+        return _AS_IT_IS, data
+    if len(data) > _READABLE_MAX_BYTES:
+        return _BASE64, _base64(data)
+    # The line end makes soft breaks CRLF too; the codec takes them from the first line end it sees.
+    return _QUOTED, b2a_qp(data + b"\r\n").removesuffix(b"\r\n")
+
+
+def _is_plain(data: bytes) -> bool:
+    """Tell whether the bytes may go uncoded: short lines, no NUL, and nothing that looks like one of our boundaries."""
+    return b"\0" not in data and b"--=_" not in data and not _LONG_LINE.search(data)
+
+
+def _base64(data: bytes) -> bytes:
+    coded = b64encode(data)
+    if len(coded) <= _LINE_CHARS:
+        return coded
+    return b"\r\n".join([coded[at : at + _LINE_CHARS] for at in range(0, len(coded), _LINE_CHARS)])
+
+
+def _file(file: File, disposition: str) -> _Part:
+    kind, coding, content = _coded_file(file)
+    headers = [f"Content-Type: {kind}\r\n", f"Content-Disposition: {disposition}{_file_name(file.name)}\r\n"]
+    if file.content_id is not None:
+        headers.append(_ids("Content-ID", (f"<{file.content_id}>",)))
+    return _Part("".join(headers).encode("ascii") + coding, content)
+
+
+def _coded_file(file: File) -> tuple[str, bytes, bytes]:
+    kind = file.content_type.lower()
+    if kind == "message/rfc822":
+        # RFC 2046 section 5.2.1 forbids to encode it: what cannot go as it is goes as a file of bytes.
+        if file.content.isascii() and _is_plain(file.content) and _has_clean_line_ends(file.content):
+            return kind, _AS_IT_IS, file.content
+        kind = "application/octet-stream"
+    if not _CONTENT_TYPE.fullmatch(kind):
+        kind = "application/octet-stream"
+    return kind, _BASE64, _base64(file.content)
+
+
+def _has_clean_line_ends(data: bytes) -> bool:
+    return data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r")
+
+
+def _file_name(name: str) -> str:
+    if not name:
+        return ""
+    if _QUOTED_SAFE.fullmatch(header_text(name)) and not has_encoded_word(name):
+        return f'; filename="{name}"'
+    coded = quote(name, safe="!#$&+^_`{}|~")
+    if len(coded) <= 50:
+        return f";\r\n filename*=utf-8''{coded}"
+    return "".join(_continued(coded))
+
+
+def _continued(coded: str) -> Iterator[str]:
+    """Cut a long percent-encoded name into the continuations of RFC 2231 section 4.1, never within a `%XX`."""
+    start = number = 0
+    while start < len(coded):
+        end = start + 50
+        cut = coded.rfind("%", end - 2, end)
+        end = cut if cut > start else end
+        charset = "" if number else "utf-8''"
+        yield f";\r\n filename*{number}*={charset}{coded[start:end]}"
+        start, number = end, number + 1
