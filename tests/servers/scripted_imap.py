@@ -1,0 +1,199 @@
+"""An IMAP server of a few lines that misbehaves in one named way; for what no real server does on request."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
+
+MAIL = b"From: a@example.test\r\nSubject: scripted\r\n\r\nhello\r\n"
+
+
+class Misbehaviour(StrEnum):
+    """What goes wrong; everything before it, and after it where there is one, is done properly."""
+
+    NONE = "none"
+    BUSY_GREETING = "busy_greeting"
+    """The greeting is a BYE."""
+    GARBAGE_GREETING = "garbage_greeting"
+    SILENT_GREETING = "silent_greeting"
+    PREAUTH = "preauth"
+    """Greets as if we were logged in already, so that STARTTLS is out of place."""
+    NO_STARTTLS = "no_starttls"
+    """Does not know STARTTLS."""
+    STARTTLS_INJECTION = "starttls_injection"
+    """Sends a line in clear together with its consent to STARTTLS."""
+    LOGIN_UNAVAILABLE = "login_unavailable"
+    LOGIN_CHALLENGE = "login_challenge"
+    """Asks for more after the credentials, as servers do that refuse an OAuth token."""
+    NO_UIDVALIDITY = "no_uidvalidity"
+    BYE = "bye"
+    """Says BYE to the fetch, and closes."""
+    DROP_MID_LITERAL = "drop_mid_literal"
+    SHORT_LITERAL = "short_literal"
+    """Sends less than it announced, and waits."""
+    LONG_LITERAL = "long_literal"
+    """Sends more than it announced."""
+    HUGE_LITERAL = "huge_literal"
+    """Announces four gigabytes."""
+    ENDLESS_LINE = "endless_line"
+    GARBAGE = "garbage"
+    WRONG_TAG = "wrong_tag"
+    SILENCE = "silence"
+    """Never answers the fetch."""
+    DRIP = "drip"
+    """Answers the fetch a byte at a time, for ever."""
+    MANY_LINES = "many_lines"
+    """5000 untagged lines before the answer."""
+    ONE_REFUSED = "one_refused"
+    """Refuses each fetch that includes UID 2."""
+    NIL_BODY = "nil_body"
+    """UID 2 has no content."""
+
+
+class ScriptedImap:
+    """A server with three mails of the content MAIL, UIDs 1 to 3, on loopback at `port`; `received` are its lines."""
+
+    def __init__(self, misbehaviour: Misbehaviour):
+        self.misbehaviour = misbehaviour
+        self.port = 0
+        self.received: list[bytes] = []
+        self.connections: set[asyncio.Task[None]] = set()
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection to its end."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections.add(task)
+        try:
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await self._greet(writer)
+                while line := await reader.readline():
+                    self.received.append(line)
+                    await self._answer(line, reader, writer)
+                    await writer.drain()
+        finally:
+            writer.transport.abort()
+            self.connections.discard(task)
+
+    async def _greet(self, writer: asyncio.StreamWriter) -> None:
+        match self.misbehaviour:
+            case Misbehaviour.BUSY_GREETING:
+                writer.write(b"* BYE too many\x1b[31m connections\r\n")
+            case Misbehaviour.GARBAGE_GREETING:
+                writer.write(b"220 mail.test ESMTP\r\n")
+            case Misbehaviour.PREAUTH:
+                writer.write(b"* PREAUTH welcome back\r\n")
+            case Misbehaviour.SILENT_GREETING:
+                await asyncio.sleep(60)
+            case _:
+                writer.write(b"* OK scripted\r\n")
+
+    async def _answer(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tag, _, command = line.strip().partition(b" ")
+        bad = self.misbehaviour
+        if command == b"CAPABILITY":
+            writer.write(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n")
+        elif command == b"STARTTLS":
+            extra = b"* OK injected\r\n" if bad is Misbehaviour.STARTTLS_INJECTION else b""
+            no = bad is Misbehaviour.NO_STARTTLS
+            writer.write(tag + (b" BAD what?\r\n" if no else b" OK go on\r\n" + extra))
+            return
+        elif command.startswith(b"AUTHENTICATE"):
+            writer.write(b"+ \r\n")
+            self.received.append(await reader.readline())
+            if bad is Misbehaviour.LOGIN_CHALLENGE:
+                writer.write(b"+ eyJzdGF0dXMiOiI0MDEifQ==\r\n")
+                self.received.append(await reader.readline())
+                writer.write(tag + b" NO refused\r\n")
+                return
+            if bad is Misbehaviour.LOGIN_UNAVAILABLE:
+                writer.write(tag + b" NO [UNAVAILABLE] later\r\n")
+                return
+        elif command.startswith(b"SELECT"):
+            writer.write(b"* 3 EXISTS\r\n* FLAGS (\\Seen)\r\n")
+            writer.write(b"" if bad is Misbehaviour.NO_UIDVALIDITY else b"* OK [UIDVALIDITY 9] ok {5}\r\n")
+        elif command.startswith(b"UID SEARCH"):
+            writer.write(b"* SEARCH 1 2\r\n* SEARCH 3\r\n")
+        elif b"RFC822.SIZE" in command:
+            writer.write(
+                b"".join(b"* %d FETCH (UID %d RFC822.SIZE %d)\r\n" % (uid, uid, len(MAIL)) for uid in (1, 2, 3))
+            )
+        elif b"BODY.PEEK" in command and not await self._fetch(tag, command, writer):
+            return
+        writer.write(tag + b" OK done\r\n")
+
+    async def _fetch(self, tag: bytes, command: bytes, writer: asyncio.StreamWriter) -> bool:
+        """Answer a fetch of mails, badly; return whether the proper end is to follow."""
+        announced = len(MAIL)
+        match self.misbehaviour:
+            case Misbehaviour.BYE:
+                writer.write(b"* BYE going down\r\n")
+                writer.close()
+                return False
+            case Misbehaviour.DROP_MID_LITERAL:
+                writer.write(_mail(1, len(MAIL))[:60])
+                await writer.drain()
+                writer.close()
+                return False
+            case Misbehaviour.SHORT_LITERAL:
+                announced += 10_000
+            case Misbehaviour.LONG_LITERAL:
+                announced -= 10
+            case Misbehaviour.HUGE_LITERAL:
+                announced = 4_000_000_000
+            case Misbehaviour.ENDLESS_LINE:
+                while True:
+                    writer.write(b"* 1 FETCH " + b"(" * 65536)
+                    await writer.drain()
+            case Misbehaviour.GARBAGE:
+                writer.write(b"\x00\xff\xfe {12}\r\n")
+            case Misbehaviour.WRONG_TAG:
+                writer.write(b"ZZ99 OK done\r\n")
+            case Misbehaviour.SILENCE:
+                return False
+            case Misbehaviour.DRIP:
+                while True:
+                    writer.write(b"*")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+            case Misbehaviour.MANY_LINES:
+                writer.write(b"".join(b"* %d FETCH (FLAGS (\\Seen))\r\n" % number for number in range(1, 5001)))
+            case Misbehaviour.ONE_REFUSED if _covers(command, 2):
+                writer.write(tag + b" NO [SERVERBUG] cannot read it\r\n")
+                return False
+        for uid in (1, 2, 3):
+            if self.misbehaviour is Misbehaviour.NIL_BODY and uid == 2:
+                writer.write(b"* 2 FETCH (UID 2 FLAGS () BODY[] NIL)\r\n")
+            elif _covers(command, uid):
+                writer.write(_mail(uid, announced))
+        return True
+
+
+@asynccontextmanager
+async def scripted_imap(misbehaviour: Misbehaviour = Misbehaviour.NONE) -> AsyncIterator[ScriptedImap]:
+    """Within the block the server runs; leaving it cuts all its connections."""
+    script = ScriptedImap(misbehaviour)
+    server = await asyncio.start_server(script.talk, "127.0.0.1", 0)
+    script.port = server.sockets[0].getsockname()[1]
+    try:
+        yield script
+    finally:
+        server.close()
+        for connection in script.connections:
+            connection.cancel()
+        await asyncio.gather(*script.connections, return_exceptions=True)
+        await server.wait_closed()
+
+
+def _mail(uid: int, announced: int) -> bytes:
+    date = b'INTERNALDATE " 1-Jan-2026 00:00:00 +0100"'
+    return b"* %d FETCH (UID %d FLAGS (\\Seen) %b BODY[] {%d}\r\n%b)\r\n" % (uid, uid, date, announced, MAIL)
+
+
+def _covers(command: bytes, uid: int) -> bool:
+    """Whether the sequence set of `UID FETCH set ...` holds a UID."""
+    ranges = re.findall(rb"(\d+)(?::(\d+))?", command.split()[2])
+    return any(int(first) <= uid <= int(last or first) for first, last in ranges)
