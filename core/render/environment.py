@@ -1,0 +1,217 @@
+"""Templates to text: the one place where a user's template is compiled and run.
+
+Text that comes out is complete or there is an error with its place; nothing is half rendered. A template never sees a
+record, only plain data (`core.render.plain`), and never another locale's translations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+import jinja2
+from jinja2 import Template, TemplateSyntaxError
+
+from core.errors import AddonError, TemplateError, UserError
+from core.render import filters as own_filters
+from core.render.run import Audience, Refused, RenderLimits, Run, current_run
+from core.render.sandbox import Sandbox
+
+CACHED_TEMPLATES = 512
+
+FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "date": own_filters.date,
+        "datetime": own_filters.datetime,
+        "money": own_filters.money,
+        "number": own_filters.number,
+    }
+)
+
+# What a template can make Python raise; anything else is a fault of ours and stays one.
+_FAULTS = (
+    Refused,
+    UserError,
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+_FILE = "<postroom template>"
+_FIELD_TOKEN = re.compile(r"(\{\{[-+]?\s*)field:(?=([A-Za-z_][\w-]*)\s*[-+]?\}\})")
+_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_REPR = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
+_QUOTED = re.compile(r"'([^']+)'")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A rendered text, and the names that the data did not have and that came out blank."""
+
+    text: str
+    missing: tuple[str, ...] = ()
+
+
+class Renderer:
+    """Compiles and renders templates; one per host, safe to use from several threads.
+
+    `filters` are the addons' own, called with the value first. A name that is taken raises AddonError.
+    """
+
+    def __init__(
+        self,
+        filters: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
+        *,
+        limits: RenderLimits = RenderLimits(),  # noqa: B008 - a frozen value
+        cached_templates: int = CACHED_TEMPLATES,
+    ):
+        self.limits = limits
+        localised = {name: _for_audience(function) for name, function in FILTERS.items()}
+        self._sandboxes = {}
+        for escape in (True, False):
+            sandbox = Sandbox(localised, limits, escape=escape)
+            if taken := sorted(filters.keys() & sandbox.filters.keys()):
+                raise AddonError(
+                    "Template filters cannot be registered.", [_clash(name, filters[name]) for name in taken]
+                )
+            sandbox.filters.update(filters)
+            self._sandboxes[escape] = sandbox
+        self.compiled = lru_cache(cached_templates)(self._compile)
+        """The template cache; `compiled.cache_info().misses` counts the parses."""
+
+    def render(
+        self,
+        source: str,
+        context: Mapping[str, object],
+        *,
+        escape: bool,
+        audience: Audience = Audience(),  # noqa: B008 - a frozen value
+        strict: bool = False,
+        name: str = "template",
+    ) -> Rendered:
+        """Render a template on plain data: HTML when `escape`, else plain text as it stands.
+
+        What the data lacks is blank and listed in `missing`; in a strict render it raises. `name` says in errors which
+        text is meant. Raises TemplateError with line and, where it can be told, column.
+        """
+        template = self._template(source, escape, name)
+        run = Run(audience, self.limits, escape=escape, strict=strict, names=context.keys())
+        token = current_run.set(run)
+        try:
+            text = self._output(template, context)
+        except _FAULTS as error:
+            _raise_at(error, source, name, template)
+        finally:
+            current_run.reset(token)
+        return Rendered(text, tuple(run.missing))
+
+    def render_line(
+        self,
+        source: str,
+        context: Mapping[str, object],
+        *,
+        audience: Audience = Audience(),  # noqa: B008 - a frozen value
+        strict: bool = False,
+        name: str = "subject",
+    ) -> Rendered:
+        """Render a subject, an address or a file name: no escaping, and no line break or control character left."""
+        rendered = self.render(source, context, escape=False, audience=audience, strict=strict, name=name)
+        return Rendered(_BREAKS.sub(" ", rendered.text).strip(), rendered.missing)
+
+    def check(self, source: str, *, name: str = "template") -> None:
+        """Compile a template, or raise TemplateError."""
+        self._template(source, True, name)
+
+    def _template(self, source: str, escape: bool, name: str) -> Template:
+        if len(source) > self.limits.source_chars:
+            raise TemplateError(f"it is longer than {self.limits.source_chars} characters; shorten it", source=name)
+        try:
+            return self.compiled(source, escape)
+        except _FAULTS as error:
+            _raise_at(error, source, name, None)
+
+    def _compile(self, source: str, escape: bool) -> Template:
+        sandbox = self._sandboxes[escape]
+        code = sandbox.compile(_FIELD_TOKEN.sub(r"\1      ", source), filename=_FILE)
+        return Template.from_code(sandbox, code, sandbox.globals)
+
+    def _output(self, template: Template, context: Mapping[str, object]) -> str:
+        chunks: list[str] = []
+        size = 0
+        for chunk in template.root_render_func(template.new_context(dict(context))):
+            size += len(chunk)
+            if size > self.limits.output_chars:
+                raise Refused(f"it makes more than {self.limits.output_chars} characters")
+            chunks.append(chunk)
+        return "".join(chunks)
+
+
+def _for_audience(function: Callable[..., str]) -> Callable[..., str]:
+    """Bind one of our filters to the audience of the render under way."""
+
+    @wraps(function)
+    def filtered(*args: Any, **kwargs: Any) -> str:
+        run = current_run.get()
+        run.spend()
+        return function(run.audience, *args, **kwargs)
+
+    return filtered
+
+
+def _clash(name: str, function: Callable[..., Any]) -> str:
+    return f'the filter "{name}" of {function.__module__} is one that Postroom has already; rename it'
+
+
+def _raise_at(error: BaseException, source: str, name: str, template: Template | None) -> NoReturn:
+    """Raise the TemplateError that says what went wrong, and where, in an author's words."""
+    line = _line(error, template)
+    reason, word = _reason(error)
+    column = _column(source, line, word)
+    # Python's own error would carry paths and values along.
+    raise TemplateError(reason, source=name, line=line, column=column) from None
+
+
+def _line(error: BaseException, template: Template | None) -> int | None:
+    if isinstance(error, TemplateSyntaxError):
+        return error.lineno
+    if template is None:
+        return None
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == _FILE:
+            line = template.get_corresponding_lineno(trace.tb_lineno)
+        trace = trace.tb_next
+    return line
+
+
+def _reason(error: BaseException) -> tuple[str, str | None]:
+    """Return the message, and the word of the template that it is about."""
+    if isinstance(error, (RecursionError, MemoryError)):
+        return "it is nested too deeply, or calls itself without end", None
+    if isinstance(error, SyntaxError):
+        return "its blocks are nested too deeply", None
+    if isinstance(error, ZeroDivisionError):
+        return "it divides by zero", "/"
+    said = _REPR.sub("an object", str(getattr(error, "message", None) or error))[:600]
+    quoted = _QUOTED.search(said)
+    return said, getattr(error, "name", None) or (quoted[1] if quoted else None)
+
+
+def _column(source: str, line: int | None, word: object) -> int | None:
+    """Return where in the line the fault is: at the word it names, or at the line's only tag."""
+    lines = source.splitlines()
+    if line is None or not 0 < line <= len(lines):
+        return None
+    at = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", lines[line - 1]) if isinstance(word, str) and word else None
+    tags = list(re.finditer(r"\{[{%]", lines[line - 1]))
+    found = at or (tags[0] if len(tags) == 1 else None)
+    return found.start() + 1 if found else None
