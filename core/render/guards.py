@@ -13,13 +13,14 @@ from functools import wraps
 from types import MappingProxyType
 from typing import Any, cast
 
+from jinja2 import Undefined
 from jinja2.filters import FILTERS
 from jinja2.tests import TESTS
 from jinja2.utils import _PassArg
 from markupsafe import Markup
 
 from core.render import plain
-from core.render.plain import Missing, admitted, compared, each, text
+from core.render.plain import admitted, compared, each, text
 from core.render.run import Refused, current_run
 
 STEP_LIMIT = 1_000
@@ -93,13 +94,13 @@ def _stripped(value: object, *_args: object, **_kwargs: object) -> str:
 
 def _default(value: Any, fallback: Any = "", boolean: bool = False) -> Any:
     """Return `fallback` for what is missing or empty (None); with `boolean`, for whatever is false."""
-    absent = value is None or isinstance(value, Missing) or (boolean and not value)
+    absent = value is None or isinstance(value, Undefined) or (boolean and not value)
     return fallback if absent else value
 
 
 def _length(value: Any) -> int:
     """Return how many there are of a list, a record's fields or a text's characters."""
-    return len(value) if isinstance(value, (str, dict, list, tuple, range, Missing)) else len(_as_list(value))
+    return len(value) if isinstance(value, (str, dict, list, tuple, range, Undefined)) else len(_as_list(value))
 
 
 def _indent(value: object, width: int = 4, first: bool = False, blank: bool = False) -> str:

@@ -174,7 +174,7 @@ def _confine(memory_mb: int) -> None:
 
 
 def _refuse_ways_out(event: str, _details: object) -> None:
-    if event.startswith(("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "urllib.")):
+    if event.startswith(("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork")):
         raise PermissionError(f"a PDF worker does not use {event}")
 
 

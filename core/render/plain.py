@@ -141,7 +141,8 @@ def text(value: object) -> str:
     """Return a scalar as text; markup stays markup."""
     if isinstance(value, str):
         return value
-    if value is None:
+    # Jinja's own Undefined is the missing `else` of an inline `if`.
+    if value is None or type(value) is Undefined:
         return ""
     if isinstance(value, (*_SCALARS, Missing)):
         return str(value)
@@ -154,7 +155,7 @@ def each(value: object) -> Iterator[Any]:
     """Iterate over plain data, each step counted; None is an empty list."""
     if value is None:
         return
-    if not isinstance(value, Iterable) or not isinstance(value, (*_LOOPABLE, Missing)):
+    if not isinstance(value, Iterable) or not isinstance(value, (*_LOOPABLE, Undefined)):
         raise Refused(f"{kind(value)} cannot be looped over")
     spend = current_run.get().spend
     for item in value:
@@ -174,7 +175,7 @@ def admitted(value: Any) -> Any:
         if value.bit_length() > INTEGER_BITS:
             raise Refused("the number is too big")
         return value
-    if value is None or isinstance(value, (*_SCALARS, Missing)):
+    if value is None or isinstance(value, (*_SCALARS, Undefined)):
         return value
     if not isinstance(value, (list, tuple, dict, range, *_VIEWS)):
         if not isinstance(value, Iterator):
