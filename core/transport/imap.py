@@ -162,8 +162,7 @@ class Mailbox:
             uid_set(sizes),
             "(UID FLAGS INTERNALDATE BODY.PEEK[])",
             within_s=self._account.timeout_s + expected_bytes / SLOWEST_BYTES_PER_S,
-            # Some servers' sizes are estimates.
-            allowance_bytes=2 * expected_bytes + MEGABYTE,
+            expected_bytes=expected_bytes,
         )
 
     async def _ok(self, step: str, name: str, *arguments: str) -> Answer:

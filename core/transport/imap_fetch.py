@@ -22,8 +22,8 @@ _TOKEN = re.compile(
     rb" *(?:(?P<open>\()|(?P<close>\))"
     rb'|"(?P<quoted>(?:[^"\\]|\\.)*)"'
     rb"|(?P<literal>\{[0-9]+\+?\}$)"
-    # Brackets may hold spaces and parentheses: BODY[HEADER.FIELDS (DATE)]
-    rb'|(?P<atom>(?:[^ ()"{\[]|\[[^\]]{0,200}\]|\[)+))'
+    # A section may hold spaces and parentheses: BODY[HEADER.FIELDS (DATE)]<0>
+    rb'|(?P<atom>(?i:BODY|BINARY)[^ \[]{0,9}\[[^\]]{0,999}\][<0-9>]*|[^ ()"{]+))'
 )
 
 

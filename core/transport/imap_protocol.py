@@ -23,7 +23,7 @@ from core.transport.imap_reader import Response, ResponseError, ResponseReader
 from core.transport.tls import client_context
 
 ALLOWANCE_BYTES = 16 * 1024 * 1024
-"""What may come in answer to a command that fetches no mail; a search over a million mails fits."""
+"""What may come in answer to a command besides mails; a search over a million of them fits."""
 _TAGGED = re.compile(rb"([A-Z0-9]+) (?:OK|NO|BAD)\b")
 _GREETING = re.compile(rb"\* (?:OK|PREAUTH|BYE)\b", re.IGNORECASE)
 _EXISTS = re.compile(rb"\* 0*[1-9][0-9]* EXISTS\b", re.IGNORECASE)
@@ -82,7 +82,7 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
             raise
         except TimeoutError:
             raise self.fail(f"no answer within {seconds:g} s") from None
-        except (OSError, aioimaplib.AioImapException) as error:
+        except (OSError, ValueError, aioimaplib.AioImapException) as error:
             raise self.fail(_reason(error)) from error
         except asyncio.CancelledError:
             self.abort()
@@ -94,18 +94,19 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         name: str,
         *arguments: str,
         within_s: float,
-        allowance_bytes: int = ALLOWANCE_BYTES,
+        expected_bytes: int = 0,
         secret: str | None = None,
     ) -> Answer:
         """Run a command, such as `UID FETCH`, to its tagged answer, whichever that is; raises ImapError.
 
-        `allowance_bytes` is the most that may come in answer. `secret` is the part that no log may show.
+        `expected_bytes` are the mails asked for; a little more may come. `secret` is the part that no log may show.
         """
         if self.fault is not None:
             raise self.fault
         prefix, _, verb = name.rpartition(" ")
         command = aioimaplib.Command(verb, self.new_tag(), *arguments, prefix=prefix, loop=self.loop)
-        self._reader.allowance_bytes = allowance_bytes
+        # Twice, because some servers only estimate sizes.
+        self._reader.allowance_bytes = ALLOWANCE_BYTES + 2 * expected_bytes
         response = await self.within(step, within_s, self.execute(command, scrub=secret))
         if response.result == "OK":
             self.state = _STATE_AFTER.get(verb, self.state)
@@ -125,9 +126,13 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
 
     async def start_tls(self, account: ImapAccount) -> str:
         """Encrypt from here on and return version and cipher; what came before the handshake is never read as IMAP."""
-        context = client_context(account.verify, account.ca_file)
+        self.step = "tls"
         if self.fault is not None:
             raise self.fault
+        try:
+            context = client_context(account.verify, account.ca_file)
+        except OSError as error:
+            raise self.fail(f"the CA file {account.ca_file} cannot be used: {error}") from error
         self._expects_tls = False
         upgrade = self.loop.start_tls(self.transport, self, context, server_hostname=account.host)
         try:

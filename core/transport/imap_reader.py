@@ -12,6 +12,8 @@ from collections.abc import Iterator
 Response = tuple[bytes, ...]
 """A line without its line end; where it announces a literal, that follows, and then the next line: odd in number."""
 
+RESPONSE_COST_BYTES = 256
+"""What each response costs besides its bytes, as many tiny ones fill the memory too."""
 _LITERAL_AHEAD = re.compile(rb"\{([0-9]{1,10})\+?\}$")
 # In these the rest is a text for a person, which may end in anything.
 _STATUS = re.compile(rb"\* (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
@@ -49,6 +51,7 @@ class ResponseReader:
             self._literal_bytes = self._announced() if self._literal_bytes is None else None
             if self._literal_bytes is None and len(self._pieces) % 2:
                 response, self._pieces = tuple(self._pieces), []
+                self._spend(RESPONSE_COST_BYTES)
                 yield response
         del self._buffer[:at]
         self._searched = max(0, len(self._buffer) - 1)

@@ -49,6 +49,8 @@ class Misbehaviour(StrEnum):
     """5000 untagged lines before the answer."""
     ONE_REFUSED = "one_refused"
     """Refuses each fetch that includes UID 2."""
+    RUDE_LOGOUT = "rude_logout"
+    """Closes at LOGOUT without a word."""
     NIL_BODY = "nil_body"
     """UID 2 has no content."""
 
@@ -112,6 +114,9 @@ class ScriptedImap:
             if bad is Misbehaviour.LOGIN_UNAVAILABLE:
                 writer.write(tag + b" NO [UNAVAILABLE] later\r\n")
                 return
+        elif command == b"LOGOUT" and bad is Misbehaviour.RUDE_LOGOUT:
+            writer.close()
+            return
         elif command.startswith(b"SELECT"):
             writer.write(b"* 3 EXISTS\r\n* FLAGS (\\Seen)\r\n")
             writer.write(b"" if bad is Misbehaviour.NO_UIDVALIDITY else b"* OK [UIDVALIDITY 9] ok {5}\r\n")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +128,26 @@ async def test_a_server_that_speaks_no_tls_is_an_error_of_that_step() -> None:
         with pytest.raises(ImapError, match="no TLS") as caught:
             await fetch_all(account_at(server, Tls.IMPLICIT))
     assert caught.value.step == "tls"
+
+
+async def test_a_rude_logout_spoils_nothing() -> None:
+    async with scripted_imap(Misbehaviour.RUDE_LOGOUT) as server:
+        assert len(await fetch_all(account_at(server))) == 3
+        *_, last = await imap.test_connection(account_at(server))
+    assert (last.name, last.ok) == ("logout", False)
+
+
+@pytest.mark.parametrize("host", ["a..b", "." + "x" * 70])
+async def test_a_host_that_cannot_be_found(host: str) -> None:
+    with pytest.raises(ImapError, match="at connect"):
+        await fetch_all(ImapAccount(host=host, username="user", password="secret", timeout_s=5))
+
+
+async def test_a_missing_ca_file_is_named() -> None:
+    async with scripted_imap() as server:
+        account = replace(account_at(server, Tls.IMPLICIT), ca_file=Path("/nowhere/ca.pem"))
+        with pytest.raises(ImapError, match=r"at tls: the CA file /nowhere/ca\.pem cannot be used"):
+            await fetch_all(account)
 
 
 async def test_nobody_there() -> None:
