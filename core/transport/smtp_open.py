@@ -7,12 +7,13 @@ aiosmtplib does the talking. AUTH never travels in clear text, except to a loopb
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv6Address, ip_address
 from typing import Any, cast
 
@@ -42,9 +43,10 @@ class _Opening:
         self._log = log
 
     async def run(self) -> SmtpSession:
+        context = await self._context() if self._account.is_implicit_tls else None
         sock = await self._connect()
         is_loopback = _is_loopback(sock.getpeername()[0])
-        smtp = await self._client(sock)
+        smtp = self._client(sock, context)
         try:
             await self._greet(smtp)
             await self._introduce(smtp)
@@ -56,7 +58,9 @@ class _Opening:
             return self._hand_over(smtp)
         except BaseException:
             smtp.close()
-            sock.close()
+            # A TLS transport would wait for the server's farewell; without the socket it cannot.
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
             raise
 
     async def _connect(self) -> socket.socket:
@@ -70,16 +74,16 @@ class _Opening:
             detail.append(str(sock.getpeername()[0]))
             return sock
 
-    async def _client(self, sock: socket.socket) -> aiosmtplib.SMTP:
+    def _client(self, sock: socket.socket, context: ssl.SSLContext | None) -> aiosmtplib.SMTP:
         ours = sock.getsockname()[0]
         return aiosmtplib.SMTP(
             hostname=self._account.host,
             sock=sock,
             local_hostname=self._account.local_hostname or (f"[IPv6:{ours}]" if ":" in ours else f"[{ours}]"),
             timeout=None,
-            use_tls=self._account.is_implicit_tls,
+            use_tls=context is not None,
             start_tls=False,
-            tls_context=await self._context() if self._account.is_implicit_tls else None,
+            tls_context=context,
         )
 
     async def _greet(self, smtp: aiosmtplib.SMTP) -> None:
@@ -220,7 +224,7 @@ async def _dial(found: Sequence[_Address], seconds: float) -> socket.socket:
             return sock
         except OSError as error:
             sock.close()
-            faults.append(f"{address[0]}: {error.strerror or 'no answer in time'}")
+            faults.append(f"{address[0]}: {_words(error)}")
         except BaseException:
             sock.close()
             raise
@@ -259,4 +263,6 @@ def _words(error: BaseException) -> str:
         return f"the TLS handshake failed: {error.reason or error}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

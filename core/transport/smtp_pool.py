@@ -11,9 +11,6 @@ from core.transport.smtp_account import SmtpAccount
 from core.transport.smtp_open import open_session
 from core.transport.smtp_session import SmtpSession
 
-_FRESH_S = 1.0
-"""A connection used this recently is lent again without asking the server whether it is still there."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
@@ -22,6 +19,8 @@ class PoolLimits:
     connections: int = 4
     messages_per_connection: int = 100
     idle_s: float = 30
+    fresh_s: float = 1
+    """A connection used this recently is lent again without asking the server whether it is still there."""
 
 
 class SmtpPool:
@@ -76,7 +75,7 @@ class SmtpPool:
             session, timer = self._idle.popitem()
             timer.cancel()
             idle_s = self.limits.idle_s - (timer.when() - asyncio.get_running_loop().time())
-            if session.is_usable and (idle_s < _FRESH_S or await session.noop()):
+            if session.is_usable and (idle_s < self.limits.fresh_s or await session.noop()):
                 return session
             session.close()
         return None

@@ -312,10 +312,10 @@ class SmtpSession:
         self._wire.write(content[at:] + ahead, Phase.CONTENT)
 
     def _require_silence(self, phase: Phase) -> None:
-        """Raise if the server spoke out of turn; while it takes content, a refusal is about this mail."""
+        """Raise if the server is gone or spoke out of turn; while it takes content, a refusal is about this mail."""
         wire = self._wire
         if not wire.replies:
-            return
+            return wire.require_open(phase)
         wire.phase = phase
         reply = wire.replies.popleft()
         is_about_this_mail = reply.code == 421 or (phase is Phase.DATA and reply.code >= 400)

@@ -41,10 +41,14 @@ class SmtpWire(asyncio.Protocol):
 
     def write(self, data: bytes | memoryview, phase: Phase) -> None:
         """Hand bytes to the transport at once, as part of `phase`; raises SmtpError if the connection is over."""
+        self.require_open(phase)
+        self._transport.write(data)
+
+    def require_open(self, phase: Phase) -> None:
+        """Enter a phase; raises SmtpError if the connection is over."""
+        self.phase = phase
         if self.fault is not None:
             raise self.error(self.fault)
-        self.phase = phase
-        self._transport.write(data)
 
     async def drained(self, seconds: float) -> None:
         """Return when the network has taken what was written, or the server has spoken; raises SmtpError."""

@@ -31,6 +31,7 @@ from pathlib import Path
 from time import time
 from typing import Any, TextIO, cast
 
+from core.transport.smtp_account import SmtpAccount
 from tests.servers.certificate import Certificate
 
 EXTENSIONS = ("PIPELINING", "8BITMIME", "SIZE 26214400", "SMTPUTF8", "ENHANCEDSTATUSCODES")
@@ -150,6 +151,8 @@ class FakeMta:
     async def __aenter__(self) -> FakeMta:
         loop = asyncio.get_running_loop()
         listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        # Inherited by each connection: asyncio sets it only where the listener names its protocol.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.script is not None and self.script.read_bytes_per_s is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         self.port = listener.getsockname()[1]
@@ -160,11 +163,19 @@ class FakeMta:
         self._server.close()
         for task in self._tasks:
             task.cancel()
-        for transport in tuple(self._transports):
-            transport.abort()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await asyncio.sleep(0)
+        for transport in self._transports:
+            transport.abort()
+        # The event loop closes the sockets in its next rounds.
+        for _round in range(3):
+            await asyncio.sleep(0)
+
+    def account(self, **settings: Any) -> SmtpAccount:
+        """Return the account of a client that trusts this server's certificate; `settings` are SmtpAccount's."""
+        certificate = self.script.certificate if self.script is not None else None
+        trusted = certificate.certificate_file if certificate is not None else None
+        return SmtpAccount(**{"host": "127.0.0.1", "port": self.port, "ca_file": trusted, **settings})
 
     def accept(self, sender: str, recipients: list[str], raw: bytes) -> None:
         """Write a mail down, in memory and in the file, before anyone is told that it was accepted."""
@@ -213,6 +224,7 @@ class FakeMta:
         return asyncio.StreamReaderProtocol(reader, self._converse)
 
     def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._transports.add(writer.transport)
         task = asyncio.ensure_future(_Conversation(self, reader, writer).run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -266,7 +278,7 @@ class _Sink(asyncio.Protocol):
             self._in_content = True
             return b"354 go on\r\n"
         elif verb == b"EHLO":
-            return "".join(f"250-{word}\r\n" for word in EXTENSIONS).encode() + b"250 HELP\r\n"
+            return _lines("250 " + "\n".join(("sink.test", *EXTENSIONS)))
         elif verb == b"QUIT":
             asyncio.get_running_loop().call_later(self._mta.latency_s + 0.001, self._transport.close)
             return b"221 2.0.0 bye\r\n"
@@ -300,11 +312,13 @@ class _Conversation:
         self._is_encrypted = mta.script.is_implicit_tls
 
     async def run(self) -> None:
-        with suppress(OSError, EOFError, asyncio.LimitOverrunError, _Over):
-            await self._say("connect", "220 fake.test ESMTP")
-            while True:
-                await self._command()
-        self._writer.transport.abort()
+        try:
+            with suppress(OSError, EOFError, asyncio.LimitOverrunError, _Over):
+                await self._say("connect", "220 fake.test ESMTP")
+                while True:
+                    await self._command()
+        finally:
+            self._writer.transport.abort()
 
     async def _command(self) -> None:
         line = (await self._reader.readuntil(b"\r\n"))[:-2].decode("utf-8", "replace")
