@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import imaplib
+import logging
 import secrets
 import tracemalloc
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -140,6 +142,16 @@ async def test_a_password_may_hold_anything_printable(dovecot: Dovecot) -> None:
     account = ImapAccount(host="127.0.0.1", port=dovecot.port, tls=Tls.NONE, username="zoe", password=password)
     async with open_mailbox(account) as mailbox:
         assert await mailbox.uids() == ()
+
+
+async def test_no_log_shows_the_password(account: ImapAccount, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        async with open_mailbox(account):
+            pass
+    sasl = b64encode(f"\0{account.username}\0{account.password}".encode()).decode()
+    assert "AUTHENTICATE" in caplog.text
+    assert account.password not in caplog.text
+    assert sasl not in caplog.text
 
 
 @pytest.mark.parametrize(
