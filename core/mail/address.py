@@ -200,7 +200,8 @@ _TOKEN = re.compile(
     r"|([,;:])"  # 6 separators
     r"|(>)"  # 7 out of place
     r"|(\s++)"  # 8 white space
-    r'|([^\s"<>(),;:]++)',  # 9 atoms, dots and @
+    # 9 encoded-words, in which senders leave commas and colons; atoms, dots and @
+    r'|(=\?[^?\s]{1,60}\?[bBqQ]\?[^?\s]*+\?=|[^\s"<>(),;:=]++|=)',
     re.DOTALL,
 )
 _COMMENT_PART = re.compile(r"\\.?|[()]|[^\\()]++", re.DOTALL)

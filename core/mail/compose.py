@@ -35,7 +35,6 @@ _OURS = frozenset({
     *("resent-bcc", "return-path"),
 })  # fmt: skip
 _CONTENT_TYPE = re.compile(r"(?!multipart/)[a-z0-9][a-z0-9!#$&^_.+-]{0,80}/[a-z0-9][a-z0-9!#$&^_.+-]{0,80}")
-_LONG_LINE = re.compile(rb"[^\n]{998}")
 _QUOTED_SAFE = re.compile(r"[ !#-\[\]-~]{1,60}")
 
 
@@ -53,10 +52,9 @@ def compose(email: OutgoingEmail) -> bytes:
     Raises AddressError for an address, an identifier or a header value that may not stand in a header, UserError for
     an extra header that is ours to write or has no proper name, or for a date without a zone.
     """
+    headers = _headers(email).encode("utf-8")
     body = _body(email)
-    return b"".join(
-        (_headers(email).encode("utf-8"), b"MIME-Version: 1.0\r\n", body.headers, b"\r\n", body.content, b"\r\n")
-    )
+    return b"".join((headers, b"MIME-Version: 1.0\r\n", body.headers, b"\r\n", body.content, b"\r\n"))
 
 
 # The header.
@@ -196,7 +194,7 @@ def _coded_text(data: bytes, is_ascii: bool) -> tuple[bytes, bytes]:
 
 def _is_plain(data: bytes) -> bool:
     """Tell whether the bytes may go uncoded: short lines, no NUL, and nothing that looks like one of our boundaries."""
-    return b"\0" not in data and b"--=_" not in data and not _LONG_LINE.search(data)
+    return b"\0" not in data and b"--=_" not in data and max(map(len, data.split(b"\n"))) <= _LONGEST_LINE_BYTES
 
 
 def _base64(data: bytes) -> bytes:
