@@ -26,6 +26,7 @@ from core.models.model_registry import ModelRegistry
 from core.models.notification import Notification
 from core.models.outgoing_mail_server import OutgoingMailServer
 from core.models.report_action import ReportAction
+from core.models.schema_migration import SchemaMigration
 from core.models.seed_record import SeedRecord
 from core.models.server_pause import ServerPause
 from core.models.tracking import Tracking
@@ -58,6 +59,7 @@ def register_models() -> list[type]:
         Notification,
         OutgoingMailServer,
         ReportAction,
+        SchemaMigration,
         SeedRecord,
         ServerPause,
         Tracking,

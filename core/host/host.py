@@ -16,7 +16,7 @@ from core.orm import fields
 from core.orm.bell import Bell
 from core.orm.database import Database
 from core.render.environment import Renderer
-from core.render.pdf import PdfRenderer
+from core.render.pdf import PdfLimits, PdfRenderer
 from core.runtime import Runtime, running
 
 
@@ -36,9 +36,7 @@ async def open_host(configuration: Configuration) -> AsyncIterator[Runtime]:
         stack.callback(loaded.registry.close)
         database = await stack.enter_async_context(Database(settings.DATABASE_URL, loaded.registry))
         bell = await stack.enter_async_context(Bell(database))
-        pdf = PdfRenderer(
-            timeout_s=settings.PDF_SECONDS, memory_mb=settings.PDF_MEGABYTES, max_pages=settings.PDF_PAGES
-        )
+        pdf = PdfRenderer(limits=_pdf_limits(settings))
         stack.push_async_callback(pdf.aclose)
         runtime = Runtime(
             configuration=configuration,
@@ -56,9 +54,11 @@ async def open_host(configuration: Configuration) -> AsyncIterator[Runtime]:
 
 
 def _renderer(loaded: LoadedAddons) -> Renderer:
-    return Renderer(
-        filters=[(addon, item.name, item.function) for addon, item in loaded.contributions.template_filters]
-    )
+    return Renderer({item.name: item.function for _, item in loaded.contributions.template_filters})
+
+
+def _pdf_limits(settings: Settings) -> PdfLimits:
+    return PdfLimits(wall_s=settings.PDF_SECONDS, memory_mb=settings.PDF_MEGABYTES, pages=settings.PDF_PAGES)
 
 
 def _cipher(settings: Settings) -> MultiFernet:

@@ -14,7 +14,7 @@ class Attachment(Record):
     content_type = fields.CharField(max_length=127, default="application/octet-stream")
     content = fields.BinaryField()
     size_bytes = fields.BigIntField()
-    sha256 = fields.CharField(max_length=64, index=True)
+    sha256 = fields.CharField(max_length=64, db_index=True)
     content_id = fields.CharField(max_length=255, null=True)
     """Set on an inline image: what its `cid:` link names."""
     res_model = fields.CharField(max_length=100, null=True)

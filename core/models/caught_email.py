@@ -14,6 +14,6 @@ class CaughtEmail(Record):
     sender = fields.CharField(max_length=320, default="")
     recipients = fields.JSONField(default=list)
     subject = fields.CharField(max_length=998, default="")
-    raw = fields.BinaryField()
+    raw_mail = fields.BinaryField()
     message = fields.ForeignKeyField("models.Message", null=True, related_name="caught", on_delete=fields.SET_NULL)
     caught_at = fields.DatetimeField(auto_now_add=True)

@@ -11,7 +11,7 @@ class Contact(Record):
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)
     name = fields.CharField(max_length=200)
-    email = fields.CharField(max_length=320, default="", index=True)
+    email = fields.CharField(max_length=320, default="", db_index=True)
     phone = fields.CharField(max_length=64, default="")
     organisation = fields.CharField(max_length=200, default="")
     address = fields.TextField(default="")

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from core import clock
+from core.cron.lease import schedule_of, start_of_minute
+from core.cron.runner import marked_method, run_now
+from core.cron.schedule import describe, next_after
+from core.errors import UserError
+from core.events import ring
 from core.orm import fields
 from core.orm.record import Record
 
+if TYPE_CHECKING:
+    from tortoise.backends.base.client import BaseDBAsyncClient
+
+_OF_THE_SCHEDULER = frozenset(
+    {"status", "next_run", "last_run", "failure_count", "failing_since", "lease_token", "lease_until"}
+)
+_SCHEDULE = ("frequency", "frequency_unit", "cron", "timezone", "anchor_at", "active")
+
 
 class CronJob(Record):
-    """A scheduled call of a model's method. The scheduler owns the fields from `status` on."""
+    """A scheduled call of a model's method. The scheduler owns the fields from `status` on; `save` leaves them alone."""
 
     identifier = fields.CharField(max_length=128, unique=True)
     name = fields.CharField(max_length=200)
@@ -37,3 +55,56 @@ class CronJob(Record):
 
     class Meta:
         indexes = (("active", "next_run"),)
+
+    async def save(
+        self,
+        using_db: BaseDBAsyncClient | None = None,
+        update_fields: Iterable[str] | None = None,
+        force_create: bool = False,
+        force_update: bool = False,
+    ) -> None:
+        """Store the job, checked (see `check`), and wake the scheduler.
+
+        Of a stored job only what people own is written, since a copy that was read a while ago must not undo a claim;
+        whoever means the scheduler's fields names them in `update_fields`. A changed schedule starts anew.
+        """
+        self.check()
+        if self._saved_in_db and not force_create:
+            names = set(self._meta.db_fields) - {"id"} - _OF_THE_SCHEDULER if update_fields is None else set(update_fields)
+            if await self._schedule_changed(names):
+                self.next_run = None
+                names.add("next_run")
+            update_fields = names
+        await super().save(using_db, update_fields, force_create, force_update)
+        await ring("cron")
+
+    def check(self) -> None:
+        """Raise UserError or UnknownName where the job names no marked method, or its schedule or limit is none."""
+        marked_method(self.model, self.method)
+        if self.timeout_s < 1:
+            raise UserError(f"{self.identifier}: timeout_s is {self.timeout_s}; give the job at least one second")
+        self.next_runs(1)
+
+    def schedule_in_words(self) -> str:
+        """Return when the job runs, for a person."""
+        return describe(schedule_of(self, start_of_minute(clock.now())))
+
+    def next_runs(self, count: int = 5) -> list[datetime]:
+        """Return the next instants of the schedule from now on, in UTC; without retries, and also of an inactive job."""
+        at = clock.now()
+        schedule = schedule_of(self, start_of_minute(at))
+        instants: list[datetime] = []
+        for _ in range(count):
+            at = next_after(schedule, at)
+            instants.append(at)
+        return instants
+
+    async def run_now(self, worker: str | None = None) -> Any:
+        """Run the job and return its CronRun (see `core.cron.runner.run_now`)."""
+        return await run_now(self, worker)
+
+    async def _schedule_changed(self, names: set[str]) -> bool:
+        stored = await type(self).get_or_none(id=self.pk)
+        return stored is not None and any(
+            getattr(stored, name) != getattr(self, name) for name in names.intersection(_SCHEDULE)
+        )

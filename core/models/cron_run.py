@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from core import clock
+from core.cron.method import cron_method
 from core.orm import fields
 from core.orm.record import Record
+from core.runtime import get_model
+
+_KEPT = timedelta(days=30)
 
 
 class CronRun(Record):
@@ -15,7 +22,14 @@ class CronRun(Record):
     started_at = fields.DatetimeField()
     ended_at = fields.DatetimeField(null=True)
     outcome = fields.SelectionField(
-        {"running": "Running", "done": "Done", "failed": "Failed", "timeout": "Timed out", "lost": "Worker lost"},
+        {
+            "running": "Running",
+            "done": "Done",
+            "failed": "Failed",
+            "timeout": "Timed out",
+            "lost": "Worker lost",
+            "stopped": "Stopped",
+        },
         default="running",
     )
     worker = fields.CharField(max_length=128)
@@ -25,3 +39,10 @@ class CronRun(Record):
 
     class Meta:
         indexes = (("job_id", "started_at"),)
+
+    @classmethod
+    @cron_method
+    async def cron_prune(cls) -> int:
+        """Delete the runs that ended 30 days ago and earlier; return how many."""
+        count: int = await get_model("CronRun").filter(ended_at__lte=clock.now() - _KEPT).delete()
+        return count

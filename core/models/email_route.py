@@ -12,7 +12,7 @@ class EmailRoute(Record):
     label_field = "address"
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)
-    address = fields.CharField(max_length=64, index=True)
+    address = fields.CharField(max_length=64, db_index=True)
     """The local part, e.g. `leads`."""
     domain = fields.CharField(max_length=255, default="")
     """Empty means MAIL_DOMAIN."""

@@ -13,8 +13,7 @@ class InboundEmail(Record):
 
     source = fields.CharField(max_length=255, unique=True)
     """`imap:<server id>:<folder>:<UIDVALIDITY>:<UID>`, `load:<sha256>`, `dev:<id>`, ..."""
-    raw = fields.BinaryField()
-    sha256 = fields.CharField(max_length=64, index=True)
+    sha256 = fields.CharField(max_length=64, db_index=True)
     size_bytes = fields.BigIntField()
     received_at = fields.DatetimeField(auto_now_add=True)
     state = fields.SelectionField(
@@ -33,7 +32,9 @@ class InboundEmail(Record):
     """Every rule that was asked, in order, with its answer and reason."""
     tries = fields.IntField(default=0)
     error = fields.TextField(default="")
-    message_id = fields.CharField(max_length=998, default="")
+    fingerprint = fields.CharField(max_length=64, null=True, unique=True)
+    """The same for every copy of one mail, and set on the one that was dealt with."""
+    message_id_header = fields.CharField(max_length=998, default="")
     subject = fields.CharField(max_length=998, default="")
     sender = fields.CharField(max_length=320, default="")
     res_model = fields.CharField(max_length=100, null=True)
@@ -41,6 +42,8 @@ class InboundEmail(Record):
     message = fields.ForeignKeyField("models.Message", null=True, related_name="inbound", on_delete=fields.SET_NULL)
     lease_token = fields.CharField(max_length=32, null=True)
     lease_until = fields.DatetimeField(null=True)
+    # Last in the row, so that SQLite need not walk over it to reach another column.
+    raw_mail = fields.BinaryField()
 
     class Meta:
         indexes = (("state", "id"),)

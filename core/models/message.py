@@ -6,6 +6,16 @@ them, kept true by `core.delivery.results`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from core.cron.method import cron_method
+from core.delivery.engine import Engine
+from core.delivery.outgoing import load_messages, mail_bytes
+from core.delivery.queue import QueueRequest, queue
+from core.delivery.state import fail_once, make_due, move_waiting, requeue
+from core.errors import UserError
 from core.orm import fields
 from core.orm.record import Record
 
@@ -55,7 +65,7 @@ class Message(Record):
     text = fields.TextField(null=True)
     """The plain text part; None means that it is made from `body`."""
     headers = fields.JSONField(default=dict)
-    message_id = fields.CharField(max_length=998, null=True, index=True)
+    message_id = fields.CharField(max_length=998, null=True, db_index=True)
     """With angle brackets, fixed when the message is queued (RFC 5322, 3.6.4)."""
     in_reply_to = fields.CharField(max_length=998, null=True)
     thread_references = fields.TextField(default="")
@@ -79,7 +89,7 @@ class Message(Record):
     presentation = fields.JSONField(default=dict)
     """Branding and signature as they were when the message was queued, so that each try sends the same bytes."""
 
-    tracking_identifier = fields.CharField(max_length=64, null=True, index=True)
+    tracking_identifier = fields.CharField(max_length=64, null=True, db_index=True)
     """The token in the reply address; also what opens and clicks are counted by."""
     open_count = fields.IntField(default=0)
     opened_at = fields.DatetimeField(null=True)
@@ -89,3 +99,110 @@ class Message(Record):
 
     class Meta:
         indexes = (("res_model", "res_id", "id"), ("send_state", "id"))
+
+    # Queueing.
+
+    @classmethod
+    async def queue_email(
+        cls,
+        author: Any,
+        contact_emails: Sequence[str],
+        subject: str,
+        body: str,
+        attachments: Sequence[Any] | None = None,
+        tracking_identifier: str | None = None,
+        use_company_branding: bool = True,
+        include_signature: bool = True,
+        company: Any = None,
+        message: Message | None = None,
+        scheduled_at: datetime | None = None,
+        *,
+        cc: Sequence[str] = (),
+        bcc: Sequence[str] = (),
+        reply_to: str | None = None,
+        text: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        priority: int = 10,
+        from_email: str | None = None,
+    ) -> Message:
+        """Queue a mail in the caller's transaction: its rollback is no mail, its commit is one mail per recipient.
+
+        `author` is the User that sends; its contact's address becomes From, or `from_email` ("Name <address>") where
+        that is given. With `message`, that timeline entry becomes the send job; otherwise one of its own is made.
+        `scheduled_at` is aware. Raises AddressError for an address that must not be used, UserError for no recipient,
+        too many, or no sender.
+        """
+        request = QueueRequest(
+            author=author,
+            to=tuple(contact_emails),
+            cc=tuple(cc),
+            bcc=tuple(bcc),
+            subject=subject,
+            body=body,
+            text=text,
+            attachments=tuple(attachments or ()),
+            tracking_identifier=tracking_identifier,
+            use_company_branding=use_company_branding,
+            include_signature=include_signature,
+            company=company,
+            message=message,
+            scheduled_at=scheduled_at,
+            reply_to=reply_to,
+            headers=dict(headers or {}),
+            priority=priority,
+            from_email=from_email,
+        )
+        return cast("Message", await queue(request))
+
+    # Sending.
+
+    @classmethod
+    @cron_method
+    async def cron_flush(cls) -> int:
+        """Send queued messages that are due, and retry failed ones whose wait is over; return how many deliveries."""
+        async with Engine() as engine:
+            return await engine.drain()
+
+    async def send_now(self) -> None:
+        """Send this message at once, also one that is scheduled for later or waits for a retry.
+
+        Returns when each of its recipients was tried; `send_state` then says how it went.
+        """
+        await make_due(self.pk)
+        async with Engine() as engine:
+            while (await engine.flush(message_id=self.pk)).claimed:
+                pass
+        await self.refresh_from_db()
+
+    async def action_retry(self) -> None:
+        """Queue the recipients that failed or are in doubt again, with all their retries."""
+        await requeue(self.pk)
+        await self.refresh_from_db()
+
+    async def _mark_failed(self, error: str) -> None:
+        """Count a failed try: the next one is due in 5 x retry_count minutes, until max_retries is reached."""
+        await fail_once(self.pk, error)
+        await self.refresh_from_db()
+
+    async def cancel(self) -> None:
+        """Stop what was not sent yet; UserError where nothing is left to stop."""
+        if not await move_waiting(self.pk, ("queued", "held", "unknown"), "cancelled"):
+            raise UserError(f"Message {self.pk} has no recipient left that could be cancelled.")
+        await self.refresh_from_db()
+
+    async def hold(self) -> None:
+        """Keep what was not sent yet until `release`."""
+        if not await move_waiting(self.pk, ("queued",), "held"):
+            raise UserError(f"Message {self.pk} is not waiting to be sent, so there is nothing to hold.")
+        await self.refresh_from_db()
+
+    async def release(self) -> None:
+        """Let a held message go."""
+        if not await move_waiting(self.pk, ("held",), "queued"):
+            raise UserError(f"Message {self.pk} is not held.")
+        await self.refresh_from_db()
+
+    async def eml(self) -> bytes:
+        """Return the exact bytes that a server is given (or was)."""
+        messages = await load_messages([self.pk])
+        return await mail_bytes(messages[self.pk])

@@ -56,10 +56,10 @@ class Sqlite:
         return f"?{index}"
 
     def now(self, plus_s: float = 0) -> str:
-        return f"strftime('%Y-%m-%d %H:%M:%f+00:00', 'now', '{plus_s:+.3f} seconds')"
+        return f"strftime('%Y-%m-%d %H:%M:%f000+00:00', 'now', '{plus_s:+.3f} seconds')"
 
     def after(self, param: str) -> str:
-        return f"strftime('%Y-%m-%d %H:%M:%f+00:00', 'now', printf('%+.3f seconds', {param}))"
+        return f"strftime('%Y-%m-%d %H:%M:%f000+00:00', 'now', printf('%+.3f seconds', {param}))"
 
     def among(self, column: str, param: str) -> str:
         return f"{column} IN (SELECT value FROM json_each({param}))"

@@ -1,0 +1,107 @@
+"""Claiming deliveries: small, leased and fenced, by the database's clock.
+
+A claim changes `queued` rows to `claimed` under a fresh token. Whoever dies leaves rows whose lease runs out; `sweep`
+gives those back. Only a row marked `sending` may have been seen by a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+from core.delivery.job import Claimed
+from core.delivery.results import Result, write_results
+from core.mail.retry import Outcome, Phase
+from core.orm.transaction import transaction
+from core.runtime import runtime
+
+_LOST = "The worker was lost while the mail was on its way; nobody knows whether the server took it."
+
+
+async def claim(limit: int, *, message_id: int | None = None) -> tuple[str, list[Claimed]]:
+    """Lease up to `limit` due deliveries, the most urgent first; of one message only, when it is named.
+
+    Returns the token of the claim and its rows; their order is that of the queue.
+    """
+    database = runtime().database
+    dialect = database.dialect
+    token = uuid4().hex
+    lease_s = runtime().settings.LEASE_SECONDS
+    params: list[object] = [token, limit]
+    only = ""
+    if message_id is not None:
+        params.append(message_id)
+        only = f"AND message_id = {dialect.param(3)}"
+    rows = await database.fetch(
+        f"""UPDATE delivery SET state = 'claimed', lease_token = {dialect.param(1)},
+                                lease_until = {dialect.now(lease_s)}, begun_at = NULL
+            WHERE id IN (SELECT id FROM delivery WHERE state = 'queued' AND due_at <= {dialect.now()} {only}
+                         ORDER BY priority, due_at, id LIMIT {dialect.param(2)} {dialect.skip_locked})
+            RETURNING id, message_id, recipient, attempts, priority""",
+        params,
+    )
+    rows.sort(key=lambda row: (row["priority"], row["id"]))
+    return token, [Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"]) for row in rows]
+
+
+async def extend(token: str) -> None:
+    """Renew the lease of a claim; the heartbeat of whoever works on it."""
+    database = runtime().database
+    dialect = database.dialect
+    await database.execute(
+        f"""UPDATE delivery SET lease_until = {dialect.now(runtime().settings.LEASE_SECONDS)}
+            WHERE state IN ('claimed', 'sending') AND lease_token = {dialect.param(1)}""",
+        [token],
+    )
+
+
+async def release(token: str, ids: Sequence[int], *, wait_s: float = 0) -> None:
+    """Give claimed rows back to the queue as they were, due in `wait_s` seconds."""
+    if not ids:
+        return
+    database = runtime().database
+    dialect = database.dialect
+    params: list[object] = [token, dialect.ids(ids)]
+    due = ""
+    if wait_s > 0:
+        params.append(wait_s)
+        due = f", due_at = {dialect.after(dialect.param(3))}"
+    await database.execute(
+        f"""UPDATE delivery SET state = 'queued', lease_token = NULL, lease_until = NULL {due}
+            WHERE state = 'claimed' AND lease_token = {dialect.param(1)} AND {dialect.among("id", dialect.param(2))}""",
+        params,
+    )
+
+
+async def sweep() -> int:
+    """Give back what dead workers left, and record what they had begun as unknown; return how many rows.
+
+    A lost claim is queued again at once. A lost `sending` row gets an attempt "unknown", and the message's policy
+    decides (C4).
+    """
+    database = runtime().database
+    dialect = database.dialect
+    async with transaction():
+        freed = await database.execute(
+            f"""UPDATE delivery SET state = 'queued', lease_token = NULL, lease_until = NULL
+                WHERE state = 'claimed' AND lease_until < {dialect.now()}"""
+        )
+        lost = await database.fetch(
+            f"""SELECT id, message_id, recipient, attempts, lease_token FROM delivery
+                WHERE state = 'sending' AND lease_until < {dialect.now()} {dialect.skip_locked}"""
+        )
+        if lost:
+            await write_results(
+                [
+                    Result(
+                        Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"]),
+                        row["lease_token"],
+                        Outcome.UNKNOWN,
+                        Phase.CONTENT,
+                        reply=_LOST,
+                    )
+                    for row in lost
+                ],
+                worker="sweep",
+            )
+    return freed + len(lost)

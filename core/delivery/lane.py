@@ -1,0 +1,178 @@
+"""One connection's way through the queue: announce, mark, send, record, next.
+
+The next mail's envelope travels with this one's content where the server can pipeline, so a mail costs one round trip.
+A lane never sends content that it has not marked, and never marks a second mail before the first one's answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from time import monotonic
+from typing import Protocol
+
+from core.delivery.ledger import Ledger
+from core.delivery.mail import Mail
+from core.delivery.results import Result
+from core.mail.retry import Outcome, Phase, classify
+from core.transport.smtp import ContentReply, EnvelopeReply, SmtpError, SmtpReply, SmtpSession
+
+_CLOSING = 421
+
+
+class Mails(Protocol):
+    """Where a lane gets its mails from."""
+
+    async def take(self) -> Mail | None:
+        """Return the next mail, composed; None when nothing is left to begin."""
+        ...
+
+    def give_back(self, mail: Mail) -> None:
+        """Take back a mail of which no content was sent."""
+        ...
+
+
+class ServerFault(Exception):
+    """The server, not a mail, is at fault; the words say how."""
+
+
+class SmtpLane:
+    """Sends mails on one connection until there are none, or the connection is worn."""
+
+    def __init__(self, session: SmtpSession, mails: Mails, ledger: Ledger, most: int):
+        self.session = session
+        self.mails = mails
+        self.ledger = ledger
+        self.most = most
+        """How many mails this connection may carry."""
+        self.accepted = 0
+        self._current: Mail | None = None
+        self._following: Mail | None = None
+        self._started_at = monotonic()
+
+    async def run(self) -> None:
+        """Send what there is. Every mail taken is recorded or given back, however this ends.
+
+        Raises ServerFault when the server failed or refused our account.
+        """
+        try:
+            await self._run()
+        except SmtpError as error:
+            self._broken(error)
+            if not self._is_worn_out(error):
+                raise ServerFault(str(error)) from error
+        except asyncio.CancelledError:
+            self._stopped()
+            raise
+
+    async def _run(self) -> None:
+        reply: EnvelopeReply | None = None
+        self._current = await self._next()
+        while self._current is not None:
+            self._started_at = monotonic()
+            if reply is None:
+                reply = await self.session.begin(self._current.envelope)
+            if not reply.is_open:
+                results = self._refusals(self._current, reply)
+                self.ledger.record(results)
+                self._current = None
+                _raise_for_server(results)
+            elif not await self.ledger.begin(self._current.job):
+                # Somebody else has the lease by now: sending would be a second copy.
+                self._current = None
+                self.session.abandon()
+                return
+            else:
+                await self._send(self._current, reply)
+            reply = await self.session.begun() if self._current is not None else None
+            self._current = self._current or await self._next()
+
+    async def _send(self, mail: Mail, reply: EnvelopeReply) -> None:
+        self._following = await self._next()
+        answer = await self.session.content(mail.content, self._following.envelope if self._following else None)
+        self.ledger.record([*self._refusals(mail, reply), *self._answers(mail, reply, answer)])
+        self.accepted += answer.reply.ok
+        self._current, self._following = self._following, None
+
+    async def _next(self) -> Mail | None:
+        """Return what to announce next; the open mail counts among those that the connection carries."""
+        if self._current is None and not self.session.is_usable:
+            return None
+        carried = self.session.messages + (self._current is not None)
+        return await self.mails.take() if carried < self.most else None
+
+    # What the answers mean.
+
+    def _refusals(self, mail: Mail, reply: EnvelopeReply) -> list[Result]:
+        return [self._result(mail, index, *refusal) for index, refusal in _refused(mail, reply)]
+
+    def _answers(self, mail: Mail, reply: EnvelopeReply, answer: ContentReply) -> list[Result]:
+        refused = {index for index, _ in _refused(mail, reply)}
+        return [
+            self._result(mail, index, Phase.CONTENT, answer.reply)
+            for index in range(len(mail.deliveries))
+            if index not in refused
+        ]
+
+    def _result(self, mail: Mail, index: int, phase: Phase, reply: SmtpReply) -> Result:
+        return self._made(mail, index, phase, reply.code, reply.enhanced, str(reply))
+
+    def _made(self, mail: Mail, index: int, phase: Phase, code: int | None, enhanced: str | None, words: str) -> Result:
+        return Result(
+            delivery=mail.deliveries[index],
+            token=mail.job.token,
+            outcome=classify(phase, code, enhanced),
+            phase=phase,
+            code=code,
+            enhanced=enhanced,
+            reply=words,
+            server=str(self.session.account),
+            tls=self.session.tls,
+            duration_ms=round((monotonic() - self._started_at) * 1000),
+        )
+
+    # When the conversation ends badly.
+
+    def _broken(self, error: SmtpError) -> None:
+        """Record the open mail as far as it came; give back what was only announced."""
+        if self._following is not None:
+            self.mails.give_back(self._following)
+        if self._current is None:
+            return
+        if self._is_worn_out(error):
+            self.mails.give_back(self._current)
+        else:
+            mail, count = self._current, len(self._current.deliveries)
+            ended = error.phase, error.reply_code, error.enhanced, str(error)
+            self.ledger.record([self._made(mail, index, *ended) for index in range(count)])
+
+    def _is_worn_out(self, error: SmtpError) -> bool:
+        """Whether the server only ends a connection that has carried mail before; a new one may go on at once."""
+        return self.session.messages > 0 and error.phase is Phase.MAIL and error.reply_code in (None, _CLOSING)
+
+    def _stopped(self) -> None:
+        """The lane was cancelled: what may have reached the server is in doubt, the rest was never sent."""
+        if self._following is not None:
+            self.mails.give_back(self._following)
+        mail = self._current
+        if mail is None:
+            return
+        if self.session.phase is Phase.CONTENT:
+            words = "The worker was stopped while it waited for the server's answer."
+            count = len(mail.deliveries)
+            self.ledger.record([self._made(mail, index, Phase.CONTENT, None, None, words) for index in range(count)])
+        else:
+            self.mails.give_back(mail)
+
+
+def _refused(mail: Mail, reply: EnvelopeReply) -> Iterator[tuple[int, tuple[Phase, SmtpReply]]]:
+    for index in range(len(mail.deliveries)):
+        refusal = reply.refusal(index)
+        if refusal is not None:
+            yield index, refusal
+
+
+def _raise_for_server(results: Sequence[Result]) -> None:
+    at_fault = next((result for result in results if result.outcome is Outcome.SERVER), None)
+    if at_fault is not None:
+        raise ServerFault(f"{at_fault.server}: {at_fault.reply}")

@@ -1,0 +1,196 @@
+"""Queueing: everything that a mail needs is checked and fixed here, in the caller's transaction.
+
+Whatever could differ between two tries is decided now: recipients, Message-ID, Date, signature and branding.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from core import clock
+from core.delivery.engine import TOPIC
+from core.errors import UserError
+from core.events import ring
+from core.mail.address import domain_of, header_text, parse_address
+from core.mail.thread import message_id, reply_address
+from core.mail.values import Mailbox
+from core.orm.transaction import transaction
+from core.runtime import get_model, settings
+
+_SUBJECT_CHARS = 998
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRequest:
+    """What is asked of the queue; the names are those of `Message.queue_email`."""
+
+    author: Any
+    to: tuple[str, ...]
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    subject: str
+    body: str
+    text: str | None = None
+    attachments: tuple[Any, ...] = ()
+    tracking_identifier: str | None = None
+    use_company_branding: bool = True
+    include_signature: bool = True
+    company: Any = None
+    message: Any = None
+    scheduled_at: datetime | None = None
+    reply_to: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 10
+    from_email: str | None = None
+
+
+async def queue(request: QueueRequest) -> Any:
+    """Store the message and its deliveries; returns the Message."""
+    recipients = _recipients(request)
+    sender = await _sender(request)
+    await _check_files(request)
+    async with transaction():
+        message = request.message or get_model("Message")(kind="message", channel="email")
+        await _fill(message, request, sender, recipients)
+        await message.save()
+        if request.attachments:
+            await message.attachments.add(*request.attachments)
+        await get_model("Delivery").bulk_create(_deliveries(message, request, recipients))
+        await ring(TOPIC)
+    return message
+
+
+def _recipients(request: QueueRequest) -> dict[str, list[Mailbox]]:
+    """Check every address, and keep each one once: first as To, then Cc, then Bcc."""
+    seen: set[str] = set()
+    kept: dict[str, list[Mailbox]] = {"to": [], "cc": [], "bcc": []}
+    for kind, texts in (("to", request.to), ("cc", request.cc), ("bcc", request.bcc)):
+        for mailbox in map(parse_address, texts):
+            if mailbox.address.casefold() not in seen:
+                seen.add(mailbox.address.casefold())
+                kept[kind].append(mailbox)
+    if not seen:
+        raise UserError("The mail has no recipient; give at least one address in contact_emails, cc or bcc.")
+    if len(seen) > settings().MAX_RECIPIENTS:
+        raise UserError(
+            f"The mail has {len(seen)} recipients and MAX_RECIPIENTS is {settings().MAX_RECIPIENTS}; "
+            "send it in several parts, or raise the limit."
+        )
+    return kept
+
+
+async def _sender(request: QueueRequest) -> Mailbox:
+    if request.from_email:
+        return parse_address(request.from_email)
+    values = settings()
+    contact = await _contact_of(request.author)
+    address = getattr(contact, "email", "") or getattr(request.author, "login", "")
+    if "@" in address:
+        return Mailbox(getattr(contact, "name", "") or request.author.name, parse_address(address).address)
+    if values.SMTP_FROM_EMAIL:
+        return Mailbox(values.SMTP_FROM_NAME, parse_address(values.SMTP_FROM_EMAIL).address)
+    raise UserError("The mail has no sender: give the author's contact an e-mail address, or set SMTP_FROM_EMAIL.")
+
+
+async def _contact_of(author: Any) -> Any:
+    """Return the contact behind a User; an author may be a Contact itself, or nobody."""
+    if author is None or not hasattr(author, "contact_id"):
+        return author
+    return await get_model("Contact").get_or_none(id=author.contact_id) if author.contact_id else None
+
+
+async def _check_files(request: QueueRequest) -> None:
+    values = settings()
+    if len(request.attachments) > values.MAX_ATTACHMENTS:
+        raise UserError(
+            f"The mail has {len(request.attachments)} attachments; at most {values.MAX_ATTACHMENTS} may go."
+        )
+    for attachment in request.attachments:
+        if attachment.size_bytes > values.MAX_ATTACHMENT_BYTES:
+            raise UserError(
+                f'The attachment "{attachment.name}" has {attachment.size_bytes} bytes; '
+                f"at most {values.MAX_ATTACHMENT_BYTES} may go (MAX_ATTACHMENT_BYTES)."
+            )
+
+
+async def _fill(message: Any, request: QueueRequest, sender: Mailbox, recipients: Mapping[str, list[Mailbox]]) -> None:
+    values = settings()
+    company = request.company or await _company_of(request.author)
+    token = request.tracking_identifier or message.tracking_identifier or secrets.token_hex(16)
+    message.direction = "Outbound"
+    message.author = request.author if hasattr(request.author, "contact_id") else None
+    message.company = company
+    message.email_from = format_header(sender)
+    message.email_to = [format_header(mailbox) for mailbox in recipients["to"]]
+    message.email_cc = [format_header(mailbox) for mailbox in recipients["cc"]]
+    message.reply_to = request.reply_to or _reply_to(message, token)
+    message.subject = header_text(" ".join(request.subject.splitlines()))[:_SUBJECT_CHARS]
+    message.body = request.body
+    message.text = request.text
+    message.headers = {name: header_text(value) for name, value in request.headers.items()}
+    message.message_id = message_id(f"{secrets.token_hex(12)}.{token[:8]}", _id_domain(sender))
+    message.date_at = clock.now().replace(microsecond=0)
+    message.send_state = "Queued"
+    message.scheduled_at = request.scheduled_at
+    message.max_retries = values.MAX_RETRIES
+    message.priority = request.priority
+    message.tracking_identifier = token
+    message.use_company_branding = request.use_company_branding
+    message.include_signature = request.include_signature
+    message.presentation = _presentation(request, company)
+
+
+async def _company_of(author: Any) -> Any:
+    """Return the author's company, or the only one there is."""
+    company_id = getattr(author, "company_id", None)
+    if company_id:
+        return await get_model("Company").get_or_none(id=company_id)
+    companies = await get_model("Company").filter(active=True).limit(2)
+    return companies[0] if len(companies) == 1 else None
+
+
+def _reply_to(message: Any, token: str) -> str:
+    """A mail of a record is answered to an address that leads back to that record; others go to their author."""
+    values = settings()
+    if message.res_model is None or len(token) not in (26, 32):
+        return ""
+    return reply_address(token, values.CATCHALL_ALIAS, values.MAIL_DOMAIN)
+
+
+def _id_domain(sender: Mailbox) -> str:
+    domain = settings().MAIL_DOMAIN
+    return domain if domain != "localhost" else domain_of(sender.address)
+
+
+def _presentation(request: QueueRequest, company: Any) -> dict[str, Any]:
+    presentation: dict[str, Any] = {}
+    signature = getattr(request.author, "signature", "")
+    if request.include_signature and signature:
+        presentation["signature"] = signature
+    if request.use_company_branding and company is not None:
+        shown = ("name", "color", "address", "website", "footer")
+        presentation["branding"] = {key: getattr(company, key) for key in shown}
+    return presentation
+
+
+def _deliveries(message: Any, request: QueueRequest, recipients: Mapping[str, Iterable[Mailbox]]) -> list[Any]:
+    model = get_model("Delivery")
+    # SQLite's own clock counts milliseconds; a finer time would be due one of them late.
+    due_at = request.scheduled_at or clock.now().replace(microsecond=0)
+    return [
+        model(message=message, recipient=mailbox.address, kind=kind, priority=request.priority, due_at=due_at)
+        for kind, mailboxes in recipients.items()
+        for mailbox in mailboxes
+    ]
+
+
+def format_header(mailbox: Mailbox) -> str:
+    """Return `Name <address>` as people read it; composition encodes what a header needs."""
+    if not mailbox.name:
+        return mailbox.address
+    name = mailbox.name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{name}" <{mailbox.address}>'

@@ -1,0 +1,221 @@
+"""Writing what became of deliveries: states, attempts and the message's roll-ups, in one transaction per batch.
+
+Every write is fenced by the claim's token. A server's late acceptance of a delivery whose lease was lost is still
+recorded, and stops the retry if none has begun (C5).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core import clock
+from core.delivery.job import Claimed
+from core.events import tell
+from core.mail.retry import Outcome, RetrySchedule, next_try_after
+from core.orm.transaction import transaction
+from core.runtime import get_model, runtime
+
+_FAULT_WAIT_S = 30.0
+"""How long a mail steps aside after its server failed under it, so that the next one is tried meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one try of one delivery ended."""
+
+    delivery: Claimed
+    token: str
+    outcome: Outcome
+    phase: str
+    """A Phase, or `compose` where the mail never came as far as a server."""
+    code: int | None = None
+    enhanced: str | None = None
+    reply: str = ""
+    server: str = ""
+    tls: str = ""
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """What follows a result: the delivery's next state, and when it is due again."""
+
+    state: str
+    attempts: int
+    wait: timedelta | None = None
+
+
+async def mark_sending(token: str, ids: Sequence[int]) -> set[int]:
+    """Mark deliveries as begun, before any of their content leaves; return those still ours (C4)."""
+    database = runtime().database
+    dialect = database.dialect
+    rows = await database.fetch(
+        f"""UPDATE delivery SET state = 'sending', begun_at = {dialect.now()}
+            WHERE {dialect.among("id", dialect.param(2))} AND state = 'claimed' AND lease_token = {dialect.param(1)}
+            RETURNING id, message_id""",
+        [token, dialect.ids(ids)],
+    )
+    if rows:
+        await database.execute(
+            f"UPDATE message SET send_state = 'Sending' WHERE {dialect.among('id', dialect.param(1))}",
+            [dialect.ids(sorted({row["message_id"] for row in rows}))],
+        )
+    return {row["id"] for row in rows}
+
+
+async def write_results(results: Sequence[Result], *, worker: str) -> None:
+    """Store the results of some tries, inside the running transaction or in one of their own."""
+    if not results:
+        return
+    async with transaction():
+        policies = await _policies(results)
+        groups: dict[tuple[str, str, int, timedelta | None], list[int]] = defaultdict(list)
+        for result in results:
+            following = _following(result, *policies[result.delivery.message_id])
+            groups[(result.token, following.state, following.attempts, following.wait)].append(result.delivery.id)
+        for (token, state, attempts, wait), ids in groups.items():
+            await _move(token, ids, _Next(state, attempts, wait))
+        await _write_attempts(results, worker)
+        finished = await roll_up({result.delivery.message_id for result in results}, _errors(results))
+        await _tell(finished)
+
+
+async def roll_up(message_ids: Iterable[int], errors: dict[int, str]) -> list[tuple[int, str]]:
+    """Make the messages' sending columns say what their deliveries say; return (id, Sent or Failed) of finished ones.
+
+    `errors` holds the server's last words for those messages that met some.
+    """
+    database = runtime().database
+    dialect = database.dialect
+    ids = sorted(message_ids)
+    rows = await database.fetch(
+        f"""UPDATE message SET send_state = totals.state, retry_count = totals.attempts,
+                               next_retry_at = totals.next_retry_at,
+                               sent_at = CASE WHEN totals.state = 'Sent' THEN {dialect.now()} ELSE sent_at END,
+                               error = CASE WHEN totals.state = 'Sent' THEN '' ELSE error END
+            FROM ({_TOTALS.format(among=dialect.among("message_id", dialect.param(1)))}) AS totals
+            WHERE message.id = totals.message_id
+            RETURNING message.id, message.send_state, message.next_retry_at""",
+        [dialect.ids(ids)],
+    )
+    await database.execute_many(
+        f"UPDATE message SET error = {dialect.param(2)} WHERE id = {dialect.param(1)}",
+        list(errors.items()),
+    )
+    final = ("Sent", "Failed")
+    ended = [row for row in rows if row["send_state"] in final and not row["next_retry_at"]]
+    return [(row["id"], row["send_state"]) for row in ended]
+
+
+_TOTALS = """
+    SELECT message_id, MAX(attempts) AS attempts,
+           MIN(CASE WHEN state = 'queued' AND attempts > 0 THEN due_at END) AS next_retry_at,
+           CASE WHEN SUM(CASE WHEN state = 'sending' THEN 1 ELSE 0 END) > 0 THEN 'Sending'
+                WHEN SUM(CASE WHEN state IN ('queued', 'claimed') AND attempts > 0 THEN 1 ELSE 0 END) > 0 THEN 'Failed'
+                WHEN SUM(CASE WHEN state IN ('queued', 'claimed') THEN 1 ELSE 0 END) > 0 THEN 'Queued'
+                WHEN SUM(CASE WHEN state = 'held' THEN 1 ELSE 0 END) > 0 THEN 'Held'
+                WHEN SUM(CASE WHEN state = 'unknown' THEN 1 ELSE 0 END) > 0 THEN 'Unknown'
+                WHEN SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) > 0 THEN 'Failed'
+                WHEN SUM(CASE WHEN state = 'sent' THEN 1 ELSE 0 END) > 0 THEN 'Sent'
+                ELSE 'Cancelled' END AS state
+    FROM delivery WHERE {among} GROUP BY message_id"""
+
+
+def _following(result: Result, schedule: RetrySchedule, on_unknown: str) -> _Next:
+    attempts = result.delivery.attempts
+    match result.outcome:
+        case Outcome.SENT:
+            return _Next("sent", attempts)
+        case Outcome.PERMANENT:
+            return _Next("failed", attempts)
+        case Outcome.SERVER:
+            return _Next("queued", attempts, timedelta(seconds=_FAULT_WAIT_S))
+        case Outcome.UNKNOWN if on_unknown == "hold":
+            return _Next("unknown", attempts)
+        case _:
+            wait = next_try_after(attempts + 1, schedule)
+            ended = "unknown" if result.outcome is Outcome.UNKNOWN else "failed"
+            return _Next("queued" if wait else ended, attempts + 1, wait)
+
+
+async def _policies(results: Sequence[Result]) -> dict[int, tuple[RetrySchedule, str]]:
+    """Return (retry schedule, what follows an unknown outcome) by message; one query, and none when all were sent."""
+    settings = runtime().settings
+    first = timedelta(minutes=settings.RETRY_MINUTES)
+    default = RetrySchedule(first=first, max_retries=settings.MAX_RETRIES), settings.ON_UNKNOWN
+    troubled = {result.delivery.message_id for result in results if result.outcome is not Outcome.SENT}
+    policies = dict.fromkeys((result.delivery.message_id for result in results), default)
+    if troubled:
+        rows = await get_model("Message").filter(id__in=sorted(troubled)).values("id", "max_retries", "on_unknown")
+        for row in rows:
+            schedule = RetrySchedule(first=first, max_retries=row["max_retries"])
+            policies[row["id"]] = schedule, row["on_unknown"] or settings.ON_UNKNOWN
+    return policies
+
+
+async def _move(token: str, ids: list[int], following: _Next) -> None:
+    database = runtime().database
+    dialect = database.dialect
+    params = [token, dialect.ids(ids), following.state, following.attempts]
+    due = ""
+    if following.wait is not None:
+        params.append(following.wait.total_seconds())
+        due = f", due_at = {dialect.after(dialect.param(5))}"
+    late = "OR state IN ('queued', 'unknown')" if following.state == "sent" else ""
+    await database.execute(
+        f"""UPDATE delivery SET state = {dialect.param(3)}, attempts = {dialect.param(4)}, lease_token = NULL,
+                                lease_until = NULL {due}
+            WHERE {dialect.among("id", dialect.param(2))}
+              AND ((state IN ('claimed', 'sending') AND lease_token = {dialect.param(1)}) {late})""",
+        params,
+    )
+
+
+async def _write_attempts(results: Sequence[Result], worker: str) -> None:
+    database = runtime().database
+    dialect = database.dialect
+    now = dialect.time(clock.now())
+    columns = "delivery_id, at, outcome, phase, code, enhanced, reply, server, tls, duration_ms, worker"
+    params = ", ".join(dialect.param(index) for index in range(1, 12))
+    await database.execute_many(
+        f"INSERT INTO attempt ({columns}) VALUES ({params})",
+        [
+            (
+                result.delivery.id,
+                now,
+                result.outcome.value,
+                str(result.phase),
+                result.code,
+                result.enhanced,
+                result.reply,
+                result.server,
+                result.tls,
+                result.duration_ms,
+                worker,
+            )
+            for result in results
+        ],
+    )
+
+
+def _errors(results: Sequence[Result]) -> dict[int, str]:
+    return {
+        result.delivery.message_id: f"{result.delivery.recipient}: {result.reply}"
+        for result in results
+        if result.outcome is not Outcome.SENT
+    }
+
+
+async def _tell(finished: list[tuple[int, str]]) -> None:
+    """Tell the events of finished messages, loading them only where an addon listens."""
+    hooks = runtime().hooks
+    for state, event in (("Sent", "message_sent"), ("Failed", "message_failed")):
+        ids = [message_id for message_id, ended in finished if ended == state]
+        if not ids or not hooks.users_of(event):
+            continue
+        for message in await get_model("Message").filter(id__in=ids):
+            values = {"message": message} if state == "Sent" else {"message": message, "error": message.error}
+            await tell(event, **values)

@@ -1,0 +1,129 @@
+"""Which server sends a message, and whether it is left alone for a while.
+
+The order is that of the documents: the author's own server, then the company's and the database's that may write as
+this From domain, then the configuration. A server at fault is paused for all workers; its mail waits and burns no
+retry (C7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from core import clock
+from core.errors import UserError
+from core.mail.address import domain_of
+from core.runtime import get_model, settings
+from core.transport.smtp import SmtpAccount, Tls
+
+CONFIG = "config"
+_FAULTS_TOLERATED = 5
+_LONGEST_PAUSE = timedelta(minutes=15)
+NO_SERVER = (
+    "No outgoing mail server: make an OutgoingMailServer record that may write as this From address, "
+    "or set SMTP_SERVER in config.yaml."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that may send: `key` names it in pauses and pools."""
+
+    key: str
+    account: SmtpAccount
+    user_id: int | None = None
+    company_id: int | None = None
+    from_domains: frozenset[str] = frozenset()
+
+    def may_send(self, author_id: int | None, company_id: int | None, from_domain: str) -> bool:
+        return (
+            (self.user_id is None or self.user_id == author_id)
+            and (self.company_id is None or self.company_id == company_id)
+            and (not self.from_domains or from_domain in self.from_domains)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """All servers as they were a moment ago, best choice first, and the pauses."""
+
+    candidates: tuple[Server, ...]
+    paused_until: Mapping[str, datetime]
+
+    def choose(self, author_id: int | None, company_id: int | None, from_address: str) -> Server | None:
+        """Return the server for a message, or None where no one may send it."""
+        domain = domain_of(from_address)
+        return next((one for one in self.candidates if one.may_send(author_id, company_id, domain)), None)
+
+
+async def load_servers() -> Servers:
+    """Read the servers and pauses: two queries."""
+    records = await get_model("OutgoingMailServer").filter(active=True).order_by("priority", "id")
+    ranked = sorted(records, key=lambda record: (record.user_id is None, record.company_id is None))
+    candidates = [server_of(record) for record in ranked]
+    if settings().SMTP_SERVER:
+        candidates.append(configured_server())
+    pauses = await get_model("ServerPause").all()
+    return Servers(tuple(candidates), {pause.server: pause.until_at for pause in pauses})
+
+
+def server_of(record: Any) -> Server:
+    """Return an OutgoingMailServer record as a value."""
+    tls = Tls(record.tls) if record.tls else (Tls.AUTO if record.use_ssl else Tls.NONE)
+    account = SmtpAccount(
+        host=record.server,
+        port=record.port,
+        tls=tls,
+        username=record.username,
+        password=record.password or "",
+        verify=record.verify_certificate,
+    )
+    return Server(
+        key=str(record.id),
+        account=account,
+        user_id=record.user_id,
+        company_id=record.company_id,
+        from_domains=frozenset(str(domain).casefold() for domain in record.from_domains),
+    )
+
+
+def configured_server() -> Server:
+    """Return the server of the SMTP_* keys; UserError where none is set."""
+    values = settings()
+    if not values.SMTP_SERVER:
+        raise UserError(NO_SERVER)
+    account = SmtpAccount(
+        host=values.SMTP_SERVER,
+        port=values.SMTP_PORT,
+        tls=Tls(values.smtp_tls),
+        username=values.SMTP_USERNAME,
+        password=values.SMTP_PASSWORD.get_secret_value(),
+        verify=values.SMTP_VERIFY,
+    )
+    return Server(CONFIG, account)
+
+
+async def note_fault(key: str, reason: str) -> timedelta:
+    """Count a fault of a server and return how long it is left alone: not at all before the fifth in a row.
+
+    Faults met by several connections at once, while the server is paused already, count for nothing.
+    """
+    model = get_model("ServerPause")
+    pause, _ = await model.get_or_create(server=key, defaults={"until_at": clock.now(), "failures": 0})
+    if pause.until_at > clock.now():
+        left: timedelta = pause.until_at - clock.now()
+        return left
+    pause.failures += 1
+    beyond = pause.failures - _FAULTS_TOLERATED
+    wait = min(timedelta(seconds=30) * 2 ** min(beyond, 10), _LONGEST_PAUSE) if beyond >= 0 else timedelta(0)
+    pause.until_at = clock.now() + wait
+    pause.reason = reason
+    await pause.save()
+    return wait
+
+
+async def note_success(key: str) -> None:
+    """Forget the faults of a server that works again."""
+    await get_model("ServerPause").filter(server=key).delete()

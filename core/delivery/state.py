@@ -1,0 +1,91 @@
+"""What a person or a program does to a message's deliveries, outside of the engine's own flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.delivery.engine import TOPIC
+from core.delivery.job import Claimed
+from core.delivery.results import Result, roll_up, write_results
+from core.errors import UserError
+from core.events import ring
+from core.mail.retry import Outcome
+from core.orm.transaction import transaction
+from core.runtime import get_model, runtime
+
+_AGAIN = ("failed", "unknown", "cancelled", "held")
+
+
+async def make_due(message_id: int) -> None:
+    """Make the waiting deliveries of a message due at once; UserError where none waits."""
+    database = runtime().database
+    dialect = database.dialect
+    moved = await database.execute(
+        f"""UPDATE delivery SET state = 'queued', due_at = {dialect.now()}
+            WHERE message_id = {dialect.param(1)} AND state IN ('queued', 'held')""",
+        [message_id],
+    )
+    if not moved:
+        raise UserError(f"Message {message_id} has no recipient that waits; use action_retry to send it again.")
+
+
+async def requeue(message_id: int) -> None:
+    """Queue what failed, is in doubt or was stopped, at once and with all its retries; what waits becomes due."""
+    database = runtime().database
+    dialect = database.dialect
+    states = ", ".join(f"'{state}'" for state in _AGAIN)
+    async with transaction():
+        moved = await database.execute(
+            f"""UPDATE delivery SET state = 'queued', attempts = 0, due_at = {dialect.now()}, begun_at = NULL
+                WHERE message_id = {dialect.param(1)} AND state IN ('queued', {states})""",
+            [message_id],
+        )
+        if not moved:
+            raise UserError(f"Message {message_id} has no recipient that could be tried again.")
+        await roll_up([message_id], {message_id: ""})
+        await ring(TOPIC)
+
+
+async def move_waiting(message_id: int, from_states: Sequence[str], to_state: str) -> int:
+    """Move deliveries that no worker has from some states to another; return how many."""
+    database = runtime().database
+    dialect = database.dialect
+    states = ", ".join(f"'{state}'" for state in from_states)
+    async with transaction():
+        moved = await database.execute(
+            f"""UPDATE delivery SET state = {dialect.param(2)}
+                WHERE message_id = {dialect.param(1)} AND state IN ({states})""",
+            [message_id, to_state],
+        )
+        if moved:
+            await roll_up([message_id], {})
+            await ring(TOPIC)
+    return moved
+
+
+async def fail_once(message_id: int, error: str) -> None:
+    """Count one temporary failure of each recipient that waits, as if a server had refused it for now."""
+    database = runtime().database
+    dialect = database.dialect
+    async with transaction():
+        rows = await database.fetch(
+            f"""UPDATE delivery SET state = 'claimed', lease_token = 'failed by hand'
+                WHERE message_id = {dialect.param(1)} AND state = 'queued'
+                RETURNING id, message_id, recipient, attempts""",
+            [message_id],
+        )
+        await write_results(
+            [Result(Claimed(**row), "failed by hand", Outcome.TEMPORARY, "compose", reply=error) for row in rows],
+            worker="",
+        )
+
+
+async def queue_stats() -> dict[str, int]:
+    """Return the number of outbound messages by state, each known state among them."""
+    model = get_model("Message")
+    database = runtime().database
+    rows = await database.fetch(
+        "SELECT send_state, COUNT(*) AS n FROM message WHERE direction = 'Outbound' GROUP BY send_state"
+    )
+    counts = {row["send_state"]: int(row["n"]) for row in rows}
+    return {state: counts.get(state, 0) for state in model._meta.fields_map["send_state"].choices}

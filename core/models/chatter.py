@@ -1,0 +1,238 @@
+"""`Chatter`: the mix-in that gives a model its timeline.
+
+Messages leave by mail, notes never do. Changes of the fields in `_track` become one entry per transaction. The
+timeline's access is the record's access.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from functools import partial
+from typing import Any, ClassVar, Self
+
+from core.errors import UserError
+from core.events import tell
+from core.mail.address import normalised
+from core.models.tracked import changes_between, tracked_values
+from core.orm.record import Record
+from core.orm.transaction import Transaction, transaction
+from core.runtime import acting_user, get_model
+
+
+class Chatter(Record):
+    """Messages, notes, followers, activities and tracked changes on a record.
+
+    A model that mixes it in may set `_track` (names of fields whose changes are shown) and override
+    `_collaborate_contact` (whom the record is about). Mail to an alias may create its records.
+    """
+
+    abstract = True
+    _track: ClassVar[tuple[str, ...]] = ()
+    _accepts_email: ClassVar[bool] = True
+
+    async def _collaborate_contact(self) -> Any:
+        """Return the Contact that this record is discussed with, or None: by default that of a `contact` field."""
+        contact_id = getattr(self, "contact_id", None)
+        return await get_model("Contact").get_or_none(id=contact_id) if contact_id else None
+
+    # Writing to the timeline.
+
+    async def post_message(
+        self,
+        body: str,
+        *,
+        subject: str = "",
+        author: Any = None,
+        to: Sequence[str] | None = None,
+        attachments: Sequence[Any] = (),
+        **options: Any,
+    ) -> Any:
+        """Add a message and queue it for its recipients; returns the Message.
+
+        `to` are addresses; None means the record's correspondent and its followers. `options` are further keywords of
+        `Message.queue_email`. Without any recipient the message stays on the timeline and nothing is sent.
+        """
+        recipients = list(to) if to is not None else await self._recipients(author)
+        async with transaction():
+            message = self._entry("message", author, subject=subject or self.display_name, body=body)
+            if recipients or options.get("cc") or options.get("bcc"):
+                previous = await self._previous_mail()
+                if previous is not None:
+                    message.parent = previous
+                    message.in_reply_to = previous.message_id
+                    message.thread_references = _references(previous)
+                await get_model("Message").queue_email(
+                    author, recipients, message.subject, body, attachments, message=message, **options
+                )
+            else:
+                await message.save()
+                await message.attachments.add(*attachments)
+            await self._notify(message, author)
+            await tell("message_posted", message=message)
+        return message
+
+    async def post_note(
+        self, body: str, *, author: Any = None, mentions: Iterable[Any] = (), attachments: Sequence[Any] = ()
+    ) -> Any:
+        """Add an internal note. It never leaves by mail; `mentions` (Users) are told in the application."""
+        async with transaction():
+            message = self._entry("note", author, body=body)
+            await message.save()
+            await message.attachments.add(*attachments)
+            await self._notify(message, author, mentions)
+            await tell("message_posted", message=message)
+        return message
+
+    async def send_template(self, identifier: str, *, author: Any = None, **options: Any) -> Any:
+        """Render an EmailTemplate for this record and post it as a message, its report attached as PDF.
+
+        `options` override what the template says (`to`, `cc`, `subject`, ...). Raises TemplateError, RenderError or
+        UserError before anything is queued.
+        """
+        templates = get_model("EmailTemplate")
+        template = await templates.get_or_none(identifier=identifier, active=True)
+        if template is None:
+            raise UserError(f'There is no active EmailTemplate "{identifier}"; see `postroom template ls`.')
+        mail = await template.mail_for(self, author=author)
+        return await self.post_message(mail.pop("body"), author=author, **{**mail, **options})
+
+    async def timeline(self, limit: int = 50, before: int | None = None) -> list[Any]:
+        """Return the newest entries first, changes, attachments and deliveries loaded; `before` is an entry's id."""
+        entries = get_model("Message").filter(res_model=type(self).__name__, res_id=self.pk)
+        if before is not None:
+            entries = entries.filter(id__lt=before)
+        loaded: list[Any] = (
+            await entries.order_by("-id")
+            .limit(limit)
+            .prefetch_related("changes", "attachments", "author", "author_contact", "deliveries")
+        )
+        return loaded
+
+    # Followers and activities.
+
+    async def follow(self, contact: Any, reason: str = "") -> Any:
+        """Let a contact follow this record; a second call changes nothing."""
+        follower, _ = await get_model("Follower").get_or_create(
+            res_model=type(self).__name__, res_id=self.pk, contact_id=contact.pk, defaults={"reason": reason}
+        )
+        return follower
+
+    async def unfollow(self, contact: Any) -> None:
+        """Let a contact follow this record no longer."""
+        await (
+            get_model("Follower").filter(res_model=type(self).__name__, res_id=self.pk, contact_id=contact.pk).delete()
+        )
+
+    async def followers(self) -> list[Any]:
+        """Return the contacts that follow this record, in the order in which they came."""
+        rows = await get_model("Follower").filter(
+            res_model=type(self).__name__, res_id=self.pk
+        ).order_by("id").prefetch_related("contact")  # fmt: skip
+        return [row.contact for row in rows]
+
+    async def schedule_activity(
+        self, kind: str, due_on: date, *, summary: str = "", note: str = "", assignee: Any = None
+    ) -> Any:
+        """Give somebody something to do about this record."""
+        return await get_model("Activity").create(
+            res_model=type(self).__name__,
+            res_id=self.pk,
+            kind=kind,
+            due_on=due_on,
+            summary=summary,
+            note=note,
+            assignee=assignee,
+        )
+
+    # Storing.
+
+    async def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the record, with its tracked changes, and tell the addons once it is durable."""
+        if not self._saved_in_db:
+            async with transaction():
+                await super().save(*args, **kwargs)
+                await tell("record_created", record=self)
+            return
+        if not self._track:
+            await super().save(*args, **kwargs)
+            return
+        async with transaction() as running:
+            key = ("tracked", type(self).__name__, self.pk)
+            if key not in running.memo:
+                running.memo[key] = await self._stored()
+                running.before_commit(partial(self._write_changes, running, key))
+            await super().save(*args, **kwargs)
+
+    async def delete(self, *args: Any, **kwargs: Any) -> None:
+        """Delete the record with its timeline, followers and activities."""
+        async with transaction():
+            of_this = {"res_model": type(self).__name__, "res_id": self.pk}
+            for name in ("Message", "Follower", "Activity", "Attachment"):
+                await get_model(name).filter(**of_this).delete()
+            await super().delete(*args, **kwargs)
+            await tell("record_deleted", record=self)
+
+    async def _stored(self) -> Self | None:
+        return await type(self).get_or_none(id=self.pk)
+
+    async def _write_changes(self, running: Transaction, key: tuple[str, str, int]) -> None:
+        """Write what changed between the first save of the transaction and its end, if anything did."""
+        before, after = running.memo.pop(key), await self._stored()
+        if before is None or after is None:
+            return
+        old, new = await tracked_values(before, self._track), await tracked_values(after, self._track)
+        changes = changes_between(old, new)
+        if not changes:
+            return
+        entry = self._entry("tracking", acting_user())
+        await entry.save()
+        model = get_model("Tracking")
+        await model.bulk_create([model(message=entry, **change) for change in changes])
+        changed = {str(change["field"]): old[str(change["field"])].value for change in changes}
+        await tell("record_updated", record=after, changed=changed)
+
+    def _entry(self, kind: str, author: Any, **values: Any) -> Any:
+        return get_model("Message")(
+            res_model=type(self).__name__,
+            res_id=self.pk,
+            kind=kind,
+            direction="Internal",
+            author=author,
+            company_id=getattr(self, "company_id", None),
+            **values,
+        )
+
+    async def _previous_mail(self) -> Any:
+        """Return the latest mail of this record that others may see, which a new one continues."""
+        mails = get_model("Message").filter(
+            res_model=type(self).__name__, res_id=self.pk, kind="message", message_id__isnull=False
+        )
+        return await mails.order_by("-id").first()
+
+    async def _recipients(self, author: Any) -> list[str]:
+        """Return the correspondent and the followers, each address once, without the author's own."""
+        correspondent = await self._collaborate_contact()
+        contacts = [correspondent] if correspondent is not None else []
+        contacts += await self.followers()
+        own = getattr(author, "contact_id", None)
+        addresses: dict[str, str] = {}
+        for contact in contacts:
+            if contact.email and contact.pk != own:
+                addresses.setdefault(normalised(contact.email), contact.email)
+        return list(addresses.values())
+
+    async def _notify(self, message: Any, author: Any, mentions: Iterable[Any] = ()) -> None:
+        """Tell users who follow the record, or are mentioned, inside the application."""
+        contact_ids = [contact.pk for contact in await self.followers()]
+        users = await get_model("User").filter(contact_id__in=contact_ids, active=True) if contact_ids else []
+        readers = {user.pk: user for user in (*users, *mentions)}
+        readers.pop(getattr(author, "pk", None), None)
+        model = get_model("Notification")
+        await model.bulk_create([model(message=message, user=user) for user in readers.values()])
+
+
+def _references(previous: Any) -> str:
+    """The parent's References and its own id (RFC 5322, 3.6.4), cut in the middle where the chain grows long."""
+    chain = [*previous.thread_references.split(), previous.message_id]
+    return " ".join(chain if len(chain) <= 20 else [chain[0], *chain[-19:]])
