@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, cast
 from uuid import uuid4
 
-from tortoise.models import Model
+from tortoise.models import Model, ModelMeta
 
 from core.errors import AddonError, UnknownName, did_you_mean
 from core.orm import fields
@@ -36,9 +36,9 @@ class ModelEntry:
     model: type[Any] | None = None
 
     def owner_of(self, field_name: str) -> str:
-        """Name the addon that brought a field; the base's addon where none of the extensions did."""
-        for addon, fragment in self.extensions:
-            if field_name in all_declared_fields(fragment):
+        """Name the addon that brought a field first; whoever changes it later does not own its column."""
+        for addon, fragment in [(self.addon, self.base), *self.extensions]:
+            if all_declared_fields(fragment).get(field_name) is not None:
                 return addon
         return self.addon
 
@@ -153,7 +153,7 @@ def _build(entry: ModelEntry, columns: dict[str, Any], module_name: str) -> type
         "_no_comments": True,
     }
     bases = (*reversed(fragments), entry.base, Model)
-    return cast("type[Any]", type(Model)(entry.name, bases, namespace))
+    return cast("type[Any]", ModelMeta(entry.name, bases, namespace))
 
 
 def _merged_meta(name: str, fragments: list[type[Record]]) -> type:

@@ -58,7 +58,7 @@ class ImmediateSqliteClient(SqliteClient):
     async def execute_many(self, query: str, values: list[list[Any]]) -> None:
         try:
             async with self._in_transaction() as transaction:
-                await transaction.execute_many(query, values)  # type: ignore[attr-defined]
+                await transaction.execute_many(query, values)
         except sqlite3.OperationalError as error:
             raise OperationalError(error) from error
         except sqlite3.IntegrityError as error:
