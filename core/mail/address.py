@@ -112,12 +112,12 @@ def format_mailbox(mailbox: Mailbox) -> str:
     Raises AddressError for a name or address that may not stand in a header.
     """
     address = envelope_address(mailbox.address)
-    name = header_text(mailbox.name).strip()
+    name = " ".join(header_text(mailbox.name).split())
     if not name:
         return address
     if not name.isascii() or "=?" in name:
         return f"{' '.join(encoded_words(name))} <{address}>"
-    if not _ATOMS.fullmatch(name) or "  " in name:
+    if not _ATOMS.fullmatch(name):
         name = '"' + name.replace("\\", r"\\").replace('"', r"\"") + '"'
     return f"{name} <{address}>"
 

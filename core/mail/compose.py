@@ -129,13 +129,9 @@ def _folded(name: str, value: str) -> str:
             line = ""
         line += " " + word
     lines.append(line)
-    folded = "\r\n".join(lines)
-    if (
-        max(map(len, lines)) * 4 > _LONGEST_LINE_BYTES
-        and len(max(lines, key=len).encode("utf-8")) > _LONGEST_LINE_BYTES
-    ):
+    if max(len(line.encode("utf-8")) for line in lines) > _LONGEST_LINE_BYTES:
         raise AddressError(f"The header {name} has a word that is too long for a line; shorten it.")
-    return folded + "\r\n"
+    return "\r\n".join(lines) + "\r\n"
 
 
 # The body.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from binascii import a2b_qp
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
@@ -63,11 +64,7 @@ def parse(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> IncomingEmail:
     """
     reader = _Reader(raw, limits)
     fields, body = _head(raw, 0, len(raw), limits, reader.defects)
-    names = [name.lower() for name, _ in fields.all]
-    doubled = (
-        {name for name in names if name in _SINGLE and names.count(name) > 1} if len(names) > len(fields.first) else ()
-    )
-    reader.defects += (f"The header {name} comes more than once; the first one counts." for name in sorted(doubled))
+    reader.defects += (f"The header {name} comes more than once; the first one counts." for name in _doubled(fields))
     reader.read(fields, body, len(raw), depth=0)
     people = _People(fields, limits, reader.defects)
     return IncomingEmail(
@@ -94,7 +91,7 @@ def parse(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> IncomingEmail:
 
 
 def _head(raw: bytes, start: int, end: int, limits: Limits, defects: list[str]) -> tuple[_Fields, int]:
-    """Return the fields of the entity in `raw[start:end]` and where its body starts."""
+    """Return the fields of the entity in `raw[start:end]` and where its body starts; without fields all is body."""
     if raw.startswith((b"\n", b"\r\n"), start):
         return _Fields([], {}), min(raw.index(b"\n", start) + 1, end)
     found = _HEAD_END.search(raw, start, end)
@@ -102,7 +99,15 @@ def _head(raw: bytes, start: int, end: int, limits: Limits, defects: list[str]) 
     if len(head) > limits.header_bytes or head.count(b"\n") > limits.header_lines:
         head = b"\n".join(head[: limits.header_bytes].split(b"\n")[: limits.header_lines])
         defects.append("The header is longer than allowed; its rest is not read.")
-    return _fields(head, defects), body
+    fields = _fields(head, defects)
+    return fields, body if fields.all else start
+
+
+def _doubled(fields: _Fields) -> list[str]:
+    if len(fields.all) == len(fields.first):
+        return []
+    names = Counter(name.lower() for name, _ in fields.all)
+    return sorted(name for name in _SINGLE if names[name] > 1)
 
 
 def _fields(head: bytes, defects: list[str]) -> _Fields:

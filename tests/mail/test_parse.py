@@ -168,6 +168,11 @@ def test_i11_lines_that_are_no_headers_are_passed_over() -> None:
     assert "no header fields" in email.defects[0]
 
 
+@pytest.mark.parametrize("raw", [b"hello", b"hello\n\nworld", b"\n\nhello", b"From nobody\nhello\n\nworld"])
+def test_a_mail_without_a_header_is_all_body(raw: bytes) -> None:
+    assert parse(raw).text == raw.decode().removeprefix("\n")
+
+
 def test_s1_a_hidden_line_break_never_reaches_a_header_value() -> None:
     email = parse(b"Subject: =?utf-8?q?hi=0D=0ABcc=3A_evil=40x.test?=\nX-A: a\rBcc: b@x.test\n\n")
     assert email.subject == "hi Bcc: evil@x.test"
