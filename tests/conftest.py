@@ -9,6 +9,7 @@ import pytest
 
 from core.config import load_configuration
 from core.host.host import open_host
+from core.host.install import update_schema
 from core.runtime import Runtime
 from tests.servers.postgres import Postgres
 
@@ -37,15 +38,11 @@ def settings() -> dict[str, object]:
 
 @pytest.fixture
 async def host(database_url: str, settings: dict[str, object], tmp_path: Path) -> AsyncIterator[Runtime]:
-    """An open host with an up-to-date schema and no records but those that `core` always has."""
+    """An open host with an up-to-date schema and no records but those that stand for models and addons."""
     configuration = load_configuration(
         environment={},
         overrides={"DATABASE_URL": database_url, "VAR_DIR": str(tmp_path / "var"), "ADDONS": ["core"], **settings},
     )
     async with open_host(configuration) as runtime:
-        from tortoise.context import get_current_context
-
-        context = get_current_context()
-        assert context is not None
-        await context.generate_schemas()
+        await update_schema(runtime)
         yield runtime

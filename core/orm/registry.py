@@ -152,7 +152,7 @@ def _build(entry: ModelEntry, columns: dict[str, Any], module_name: str) -> type
         # Tortoise reads comments from the source of the class, and a composed class has none.
         "_no_comments": True,
     }
-    bases = (*reversed(fragments), entry.base, Model)
+    bases: tuple[type, ...] = (*reversed(fragments), entry.base, Model)
     return cast("type[Any]", ModelMeta(entry.name, bases, namespace))
 
 

@@ -20,7 +20,7 @@ from core.orm.database import Database
 from core.orm.dialect import Dialect
 from core.orm.migration import MigrationFile, carry_out, read_migrations
 from core.orm.step import Step, drop_column, take
-from core.orm.transaction import transaction
+from core.orm.transaction import rehearsal, transaction
 
 _LOCK = 5_791_308_624_118_263_661
 """The PostgreSQL advisory lock of whoever changes the schema."""
@@ -41,19 +41,10 @@ class Plan:
         return tuple(dict.fromkeys(step.words for step in self.steps))
 
 
-class _Undo(Exception):
-    """Rolls a transaction back that was only a rehearsal."""
-
-
 async def plan(database: Database, addons: Sequence[AddonInfo] = ()) -> Plan:
     """Return what `apply` would do. Pending migration files are rehearsed and rolled back, so this takes its locks."""
-    planned = Plan()
-    try:
-        async with transaction():
-            planned = await _bring_up_to_date(database, addons, add=False)
-            raise _Undo
-    except _Undo:
-        return planned
+    async with rehearsal():
+        return await _bring_up_to_date(database, addons, add=False)
 
 
 async def apply(database: Database, addons: Sequence[AddonInfo] = ()) -> Plan:
@@ -86,6 +77,12 @@ async def require_current_schema(database: Database, addons: Sequence[AddonInfo]
         raise SchemaError("The database does not fit this host; run `postroom update`:", differences)
 
 
+async def lock(database: Database) -> None:
+    """Keep other hosts' updates out until the running transaction ends; on SQLite it keeps all writers out anyway."""
+    if database.dialect.name == "postgres":
+        await database.fetch("SELECT pg_advisory_xact_lock($1)", [_LOCK])
+
+
 async def drops_of(database: Database, addon: str) -> Plan:
     """Return what goes with an addon: the columns that it added to others' models, and its models' tables."""
     catalog = await read_catalog(database)
@@ -106,8 +103,7 @@ async def _bring_up_to_date(database: Database, addons: Sequence[AddonInfo], *, 
     files, broken = read_migrations(addons)
     if faults + broken:
         return Plan(faults=(*faults, *broken))
-    if database.dialect.name == "postgres":
-        await database.fetch("SELECT pg_advisory_xact_lock($1)", [_LOCK])
+    await lock(database)
     past = await _past(database)
     pending, changed = _pending(files, past)
     if changed:

@@ -83,6 +83,21 @@ async def transaction() -> AsyncIterator[Transaction]:
     await running.run_after()
 
 
+class _RolledBack(Exception):
+    """Ends a rehearsal."""
+
+
+@asynccontextmanager
+async def rehearsal() -> AsyncIterator[Transaction]:
+    """Open a transaction, or a savepoint, that is rolled back at the end of the block: for dry runs."""
+    try:
+        async with transaction() as running:
+            yield running
+            raise _RolledBack
+    except _RolledBack:
+        pass
+
+
 async def after_commit(callback: Callback) -> None:
     """Run `callback` after the running transaction commits, or at once where there is none."""
     running = _current.get()

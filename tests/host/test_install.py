@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import pytest
+
+from core.host.install import update_schema
+from core.orm import schema
+from core.runtime import Runtime, get_model
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_update_is_whole_and_the_next_one_finds_nothing(host: Runtime) -> None:
+    await schema.require_current_schema(host.database, host.addons)
+    assert await update_schema(host) == schema.Plan()
+    assert await get_model("ModelRegistry").filter(active=True).count() == len(list(host.registry))
+    assert [row.name for row in await get_model("Addon").all()] == ["core"]
+
+
+async def test_models_that_vanished_keep_an_inactive_row(host: Runtime) -> None:
+    await get_model("ModelRegistry").create(identifier="Gone", name="Gone", addon="old")
+    await get_model("ModelRegistry").filter(identifier="Contact").update(active=False)
+    await update_schema(host)
+    model = get_model("ModelRegistry")
+    assert [row.identifier for row in await model.filter(active=False)] == ["Gone"]
