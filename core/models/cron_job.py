@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from core import clock
-from core.cron.lease import schedule_of, start_of_minute
+from core.cron.lease import schedule_of
 from core.cron.runner import marked_method, run_now
 from core.cron.schedule import describe, next_after
 from core.errors import UserError
@@ -25,7 +25,7 @@ _SCHEDULE = ("frequency", "frequency_unit", "cron", "timezone", "anchor_at", "ac
 
 
 class CronJob(Record):
-    """A scheduled call of a model's method. The scheduler owns the fields from `status` on; `save` leaves them alone."""
+    """A scheduled call of a model's method. The scheduler owns the fields from `status` on; `save` keeps off them."""
 
     identifier = fields.CharField(max_length=128, unique=True)
     name = fields.CharField(max_length=200)
@@ -70,7 +70,7 @@ class CronJob(Record):
         """
         self.check()
         if self._saved_in_db and not force_create:
-            names = set(self._meta.db_fields) - {"id"} - _OF_THE_SCHEDULER if update_fields is None else set(update_fields)
+            names = self._of_people() if update_fields is None else set(update_fields)
             if await self._schedule_changed(names):
                 self.next_run = None
                 names.add("next_run")
@@ -87,12 +87,12 @@ class CronJob(Record):
 
     def schedule_in_words(self) -> str:
         """Return when the job runs, for a person."""
-        return describe(schedule_of(self, start_of_minute(clock.now())))
+        return describe(schedule_of(self, clock.now()))
 
     def next_runs(self, count: int = 5) -> list[datetime]:
-        """Return the next instants of the schedule from now on, in UTC; without retries, and also of an inactive job."""
+        """Return the next instants of the schedule in UTC, whether the job is active or not; retries are not in it."""
         at = clock.now()
-        schedule = schedule_of(self, start_of_minute(at))
+        schedule = schedule_of(self, at)
         instants: list[datetime] = []
         for _ in range(count):
             at = next_after(schedule, at)
@@ -102,6 +102,11 @@ class CronJob(Record):
     async def run_now(self, worker: str | None = None) -> Any:
         """Run the job and return its CronRun (see `core.cron.runner.run_now`)."""
         return await run_now(self, worker)
+
+    def _of_people(self) -> set[str]:
+        names = set(self._meta.db_fields) - _OF_THE_SCHEDULER - {"id"}
+        # The scheduler sets an anchor where there is none, and a copy from before that does not know it.
+        return names if self.anchor_at else names - {"anchor_at"}
 
     async def _schedule_changed(self, names: set[str]) -> bool:
         stored = await type(self).get_or_none(id=self.pk)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from core import clock
 from core.cron.method import cron_method
 from core.orm import fields
 from core.orm.record import Record
-from core.runtime import get_model
 
 _KEPT = timedelta(days=30)
 
@@ -16,7 +16,7 @@ _KEPT = timedelta(days=30)
 class CronRun(Record):
     """A row for every start, also of one that never came to its end."""
 
-    job = fields.ForeignKeyField("models.CronJob", related_name="runs", on_delete=fields.CASCADE)
+    job: Any = fields.ForeignKeyField("models.CronJob", related_name="runs", on_delete=fields.CASCADE)
     due_at = fields.DatetimeField(null=True)
     """The scheduled instant; None for a run that a person asked for."""
     started_at = fields.DatetimeField()
@@ -44,5 +44,5 @@ class CronRun(Record):
     @cron_method
     async def cron_prune(cls) -> int:
         """Delete the runs that ended 30 days ago and earlier; return how many."""
-        count: int = await get_model("CronRun").filter(ended_at__lte=clock.now() - _KEPT).delete()
+        count: int = await cls.filter(ended_at__lte=clock.now() - _KEPT).delete()
         return count

@@ -1,0 +1,24 @@
+"""Telling a database that is away, or busy, from a fault of ours."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
+
+
+def outage_errors() -> tuple[type[Exception], ...]:
+    """Return what a statement raises that may well succeed later: server gone, restarting, locked, out of room."""
+    ours = (OSError, DBConnectionError, OperationalError, TransactionManagementError)
+    if find_spec("asyncpg") is None:
+        return ours
+    import asyncpg  # Only hosts on PostgreSQL have it.
+
+    return (
+        *ours,
+        asyncpg.InterfaceError,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.TransactionRollbackError,
+    )
