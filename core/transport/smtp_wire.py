@@ -14,7 +14,7 @@ from core.transport.smtp_reply import SmtpError, SmtpReply, printable
 
 LINE_LIMIT_BYTES = 4096
 REPLY_LIMIT_BYTES = 65536
-_LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])([^\0]*))?")
+_LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])([^\0\r]*))?\r?")
 
 
 class SmtpWire(asyncio.Protocol):
@@ -37,6 +37,7 @@ class SmtpWire(asyncio.Protocol):
         self._partial = b""
         self._earlier_lines: list[bytes] = []
         self._earlier_bytes = 0
+        self._earlier_code = b""
         transport.set_protocol(self)
 
     def write(self, data: bytes | memoryview, phase: Phase) -> None:
@@ -92,10 +93,14 @@ class SmtpWire(asyncio.Protocol):
         if self.fault is not None:
             return
         *lines, self._partial = (self._partial + data).split(b"\n")
-        fault = next(filter(None, (self._take(line.rstrip(b"\r")) for line in lines)), None)
-        if fault is None and len(self._partial) > LINE_LIMIT_BYTES:
-            fault = f"a reply line over {LINE_LIMIT_BYTES} bytes: {_excerpt(data)}"
-        if fault is not None:
+        for line in lines:
+            fault = self._take(line)
+            if fault:
+                break
+        else:
+            too_long = len(self._partial) > LINE_LIMIT_BYTES
+            fault = f"a reply line over {LINE_LIMIT_BYTES} bytes: {_excerpt(data)}" if too_long else ""
+        if fault:
             self._fail(f"it broke the protocol: {fault}")
         self._wake()
 
@@ -111,29 +116,36 @@ class SmtpWire(asyncio.Protocol):
         if not self._closed.done():
             self._closed.set_result(None)
 
-    def _take(self, line: bytes) -> str | None:
-        """Add one line, without its end, to the replies; return what is wrong with it, if anything."""
+    def _take(self, line: bytes) -> str:
+        """Add one line to the replies; return what is wrong with it, or nothing."""
         match = _LINE.fullmatch(line)
         if match is None or len(line) > LINE_LIMIT_BYTES:
             return f"{_excerpt(line)} is no reply"
         code, separator, text = match.groups(b"")
-        self._earlier_lines.append(line)
-        self._earlier_bytes += len(line)
+        if separator == b"-" or self._earlier_lines:
+            return self._take_one_of_several(code, separator, text)
+        return self._complete(code, text)
+
+    def _take_one_of_several(self, code: bytes, separator: bytes, text: bytes) -> str:
+        earlier = self._earlier_lines
+        earlier.append(text)
+        self._earlier_bytes += len(text) + len(code)
         if self._earlier_bytes > REPLY_LIMIT_BYTES:
-            return f"a reply over {REPLY_LIMIT_BYTES} bytes: {_excerpt(self._earlier_lines[0])}"
-        if code != self._earlier_lines[0][:3]:
-            return f"a reply with two codes: {_excerpt(self._earlier_lines[0])}, {_excerpt(line)}"
+            return f"a reply over {REPLY_LIMIT_BYTES} bytes: {_excerpt(earlier[0])}"
+        if len(earlier) > 1 and code != self._earlier_code:
+            return f"a reply with two codes: {_excerpt(earlier[0])}, {_excerpt(text)}"
+        self._earlier_code = code
         if separator == b"-":
-            return None
-        if len(self._earlier_lines) > 1:
-            text = b"\n".join(line[4:] for line in self._earlier_lines)
-        self._earlier_lines.clear()
-        self._earlier_bytes = 0
+            return ""
+        self._earlier_lines, self._earlier_bytes = [], 0
+        return self._complete(code, b"\n".join(earlier))
+
+    def _complete(self, code: bytes, text: bytes) -> str:
         reply = SmtpReply(int(code), text)
-        if reply.ok and text[:2] in (b"4.", b"5.") and reply.enhanced:
-            return f"{_excerpt(line)} contradicts itself"
+        if text[:2] in (b"4.", b"5.") and reply.ok and reply.enhanced:
+            return f'"{reply}" contradicts itself'
         self.replies.append(reply)
-        return None
+        return ""
 
     def _fail(self, reason: str) -> None:
         if self.fault is None:
