@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from core.render.run import Audience
 RENDERER = Renderer()
 
 
-def show(expression: str, value: object = None, **audience: str) -> str:
+def show(expression: str, value: object = None, **audience: Any) -> str:
     return RENDERER.render_line("{{ " + expression + " }}", {"value": value}, audience=Audience(**audience)).text
 
 

@@ -1,0 +1,1 @@
+"""Seeds: YAML files of records, read, resolved and applied."""
