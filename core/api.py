@@ -1,0 +1,76 @@
+"""All that an addon may import from Postroom; an addon imports this module and nothing else of `core`.
+
+Records: `Record`, `Chatter`, `fields` (CharField, SelectionField, ForeignKeyField, ...), `more_choices`, `plain_data`.
+The running host: `get_model`, `settings`, `acting_user`, `acting_as`, `now`.
+Work that belongs together: `transaction`, `after_commit`.
+Hooks: `hookimpl` marks an implementation; `core/hookspecs.py` lists the hooks.
+Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what it may return.
+What `register_*` hooks return: `Page`, `Route`, `MenuItem`, `Command`, `TemplateFilter`, `GatewayRule`.
+Mail: `OutgoingEmail` (see `filter_outgoing_email`), `Received` (an inbound mail), and the answers of a gateway rule:
+`Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`.
+The reader of a text: `audience_of` (of a record) and `Audience`, `parsed_address` reads `Name <address>`.
+Errors: `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`, `TemporaryFailure`; all of them are
+a `PostroomError`.
+"""
+
+from __future__ import annotations
+
+from core.clock import now
+from core.contributions import Command, GatewayRule, MenuItem, Page, Route, TemplateFilter
+from core.cron.method import cron_method
+from core.cron.runner import Progress
+from core.errors import AccessDenied, PostroomError, TemporaryFailure, UnknownName, UserError
+from core.gateway.values import Ignore, NewRecord, Outcome, Pass, Quarantine, Received, Reply, Unmatched
+from core.hookspecs import hookimpl
+from core.mail.address import normalised as normalised_address
+from core.mail.values import OutgoingEmail
+from core.models.chatter import Chatter
+from core.models.rendering import audience_of
+from core.orm import fields
+from core.orm.fields import more_choices
+from core.orm.record import Record
+from core.orm.serialize import plain_data
+from core.orm.transaction import after_commit, transaction
+from core.render.run import Audience
+from core.runtime import acting_as, acting_user, get_model, settings
+
+__all__ = [
+    "AccessDenied",
+    "Audience",
+    "Chatter",
+    "Command",
+    "GatewayRule",
+    "Ignore",
+    "MenuItem",
+    "NewRecord",
+    "Outcome",
+    "OutgoingEmail",
+    "Page",
+    "Pass",
+    "PostroomError",
+    "Progress",
+    "Quarantine",
+    "Received",
+    "Record",
+    "Reply",
+    "Route",
+    "TemplateFilter",
+    "TemporaryFailure",
+    "UnknownName",
+    "Unmatched",
+    "UserError",
+    "acting_as",
+    "acting_user",
+    "after_commit",
+    "audience_of",
+    "cron_method",
+    "fields",
+    "get_model",
+    "hookimpl",
+    "more_choices",
+    "normalised_address",
+    "now",
+    "plain_data",
+    "settings",
+    "transaction",
+]
