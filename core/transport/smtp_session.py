@@ -7,8 +7,7 @@ most one mail per connection is ever in doubt. Never sends a part of a mail that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from io import IncrementalNewlineDecoder
 from time import monotonic
@@ -162,8 +161,6 @@ class SmtpSession:
             self._is_open = False
             written_at = monotonic()
             reply = await self._wire.reply(Phase.CONTENT, self.account.timeouts.answer_s)
-            if reply.code < 400 and not reply.ok:
-                raise self._wire.error(f"it broke the protocol: {reply} in answer to the final dot")
             self.messages += 1
             return ContentReply(reply, self.tls, (written_at - started_at) * 1000, (monotonic() - written_at) * 1000)
 
@@ -237,16 +234,16 @@ class SmtpSession:
 
     async def _hear_envelope(self, envelope: Envelope) -> EnvelopeReply:
         """Collect the replies to an envelope that was written in one go, DATA included."""
+        hear, seconds = self._wire.reply, self.account.timeouts.command_s
         if self._is_reset_due:
-            await self._hear(Phase.MAIL)
-        mail = await self._hear(Phase.MAIL)
-        recipients = tuple([await self._hear(Phase.RCPT) for _ in envelope.recipients])
-        data = await self._hear(Phase.DATA)
+            await hear(Phase.MAIL, seconds)
+        mail = await hear(Phase.MAIL, seconds)
+        recipients = tuple([await hear(Phase.RCPT, seconds) for _ in envelope.recipients])
+        data = await hear(Phase.DATA, seconds)
         accepted = any(recipient.ok for recipient in recipients)
         if data.code == 354 and not accepted:
             # Nobody would get it, yet the server waits for content: a lone dot ends that (RFC 2920 section 3.1).
-            self._wire.write(b".\r\n", Phase.DATA)
-            await self._wire.reply(Phase.DATA, self.account.timeouts.command_s)
+            await self._ask(Phase.RCPT, b".\r\n")
         elif data.code == 354 and not mail.ok:
             raise self._wire.error(f"it broke the protocol: it took recipients after it refused the sender ({mail})")
         return EnvelopeReply(accepted and data.code == 354, mail, recipients, data)
@@ -269,13 +266,7 @@ class SmtpSession:
 
     async def _ask(self, phase: Phase, command: bytes) -> SmtpReply:
         self._wire.write(command, phase)
-        return await self._hear(phase)
-
-    async def _hear(self, phase: Phase) -> SmtpReply:
-        reply = await self._wire.reply(phase, self.account.timeouts.command_s)
-        if not (reply.code >= 400 or (reply.code == 354 if phase is Phase.DATA else reply.ok)):
-            raise self._wire.error(f"it broke the protocol: {reply} is no answer here")
-        return reply
+        return await self._wire.reply(phase, self.account.timeouts.command_s)
 
     def _mail(self, envelope: Envelope) -> bytes:
         features = self.features
@@ -327,19 +318,27 @@ class SmtpSession:
             reply if is_about_this_mail else None,
         )
 
-    @contextmanager
-    def _step(self, is_its_turn: bool = True) -> Iterator[None]:
-        """Run one step of the conversation; if it does not end well, neither does the connection."""
+    def _step(self, is_its_turn: bool = True) -> _Step:
         if self._is_busy or not is_its_turn:
             raise RuntimeError("An SMTP session serves one task, and one mail after the other.")
-        self._is_busy = True
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self._is_busy = False
+        return _Step(self)
+
+
+class _Step:
+    """One step of the conversation; if it does not end well, neither does the connection."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: SmtpSession):
+        self._session = session
+
+    def __enter__(self) -> None:
+        self._session._is_busy = True
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._session._is_busy = False
+        if kind is not None:
+            self._session.close()
 
 
 def _rcpt(recipient: str) -> bytes:

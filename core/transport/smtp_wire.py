@@ -14,6 +14,7 @@ from core.transport.smtp_reply import SmtpError, SmtpReply, printable
 
 LINE_LIMIT_BYTES = 4096
 REPLY_LIMIT_BYTES = 65536
+KNOWN_LINES = 32
 _LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])([^\0\r]*))?\r?")
 
 
@@ -38,6 +39,8 @@ class SmtpWire(asyncio.Protocol):
         self._earlier_lines: list[bytes] = []
         self._earlier_bytes = 0
         self._earlier_code = b""
+        # Most servers answer MAIL, RCPT and DATA with the same words each time.
+        self._known: dict[bytes, SmtpReply] = {}
         transport.set_protocol(self)
 
     def write(self, data: bytes | memoryview, phase: Phase) -> None:
@@ -62,7 +65,10 @@ class SmtpWire(asyncio.Protocol):
             await self._event(deadline_at, f"it took less than a block of content in {seconds:g} s")
 
     async def reply(self, phase: Phase, seconds: float) -> SmtpReply:
-        """Return the next reply, due within `seconds`; raises SmtpError at `phase`, also for 421, which ends all."""
+        """Return the next reply, due within `seconds`: 2xx, for DATA 354, or a refusal.
+
+        Raises SmtpError at `phase` if none comes, if it is another, and for 421, which ends the connection.
+        """
         self.phase = phase
         if not self.replies:
             deadline_at = self._loop.time() + seconds
@@ -73,6 +79,8 @@ class SmtpWire(asyncio.Protocol):
         reply = self.replies.popleft()
         if reply.code == 421:
             raise self.error("the server closes the connection", reply)
+        if reply.code < 400 and (reply.code != 354 if phase is Phase.DATA else reply.code >= 300):
+            raise self.error(f"it broke the protocol: {reply} is no answer here")
         return reply
 
     def error(self, reason: str, reply: SmtpReply | None = None) -> SmtpError:
@@ -93,15 +101,17 @@ class SmtpWire(asyncio.Protocol):
         if self.fault is not None:
             return
         *lines, self._partial = (self._partial + data).split(b"\n")
-        for line in lines:
-            fault = self._take(line)
-            if fault:
-                break
-        else:
-            too_long = len(self._partial) > LINE_LIMIT_BYTES
-            fault = f"a reply line over {LINE_LIMIT_BYTES} bytes: {_excerpt(data)}" if too_long else ""
-        if fault:
-            self._fail(f"it broke the protocol: {fault}")
+        try:
+            for line in lines:
+                reply = self._known.get(line)
+                if reply is None or self._earlier_lines:
+                    reply = self._read(line)
+                if reply is not None:
+                    self.replies.append(reply)
+            if len(self._partial) > LINE_LIMIT_BYTES:
+                raise _NotAReplyError(f"a line over {LINE_LIMIT_BYTES} bytes: {_excerpt(self._partial)}")
+        except _NotAReplyError as error:
+            self._fail(f"it broke the protocol, no reply: {error}")
         self._wake()
 
     def pause_writing(self) -> None:
@@ -116,36 +126,32 @@ class SmtpWire(asyncio.Protocol):
         if not self._closed.done():
             self._closed.set_result(None)
 
-    def _take(self, line: bytes) -> str:
-        """Add one line to the replies; return what is wrong with it, or nothing."""
+    def _read(self, line: bytes) -> SmtpReply | None:
+        """Return the reply that this line completes, or None if more lines are to come."""
         match = _LINE.fullmatch(line)
         if match is None or len(line) > LINE_LIMIT_BYTES:
-            return f"{_excerpt(line)} is no reply"
+            raise _NotAReplyError(_excerpt(line))
         code, separator, text = match.groups(b"")
         if separator == b"-" or self._earlier_lines:
-            return self._take_one_of_several(code, separator, text)
-        return self._complete(code, text)
+            return self._read_one_of_several(code, separator, text)
+        reply = _reply(code, text)
+        if len(self._known) < KNOWN_LINES:
+            self._known[line] = reply
+        return reply
 
-    def _take_one_of_several(self, code: bytes, separator: bytes, text: bytes) -> str:
-        earlier = self._earlier_lines
-        earlier.append(text)
+    def _read_one_of_several(self, code: bytes, separator: bytes, text: bytes) -> SmtpReply | None:
+        lines = self._earlier_lines
+        if lines and code != self._earlier_code:
+            raise _NotAReplyError(f"lines of {self._earlier_code.decode()} and {code.decode()} in one")
+        self._earlier_code = code
         self._earlier_bytes += len(text) + len(code)
         if self._earlier_bytes > REPLY_LIMIT_BYTES:
-            return f"a reply over {REPLY_LIMIT_BYTES} bytes: {_excerpt(earlier[0])}"
-        if len(earlier) > 1 and code != self._earlier_code:
-            return f"a reply with two codes: {_excerpt(earlier[0])}, {_excerpt(text)}"
-        self._earlier_code = code
+            raise _NotAReplyError(f"over {REPLY_LIMIT_BYTES} bytes, beginning with {_excerpt(lines[0])}")
+        lines.append(text)
         if separator == b"-":
-            return ""
+            return None
         self._earlier_lines, self._earlier_bytes = [], 0
-        return self._complete(code, b"\n".join(earlier))
-
-    def _complete(self, code: bytes, text: bytes) -> str:
-        reply = SmtpReply(int(code), text)
-        if text[:2] in (b"4.", b"5.") and reply.ok and reply.enhanced:
-            return f'"{reply}" contradicts itself'
-        self.replies.append(reply)
-        return ""
+        return _reply(code, b"\n".join(lines))
 
     def _fail(self, reason: str) -> None:
         if self.fault is None:
@@ -166,6 +172,17 @@ class SmtpWire(asyncio.Protocol):
         finally:
             timer.cancel()
             self._waiter = None
+
+
+class _NotAReplyError(ValueError):
+    """What came is no SMTP reply."""
+
+
+def _reply(code: bytes, text: bytes) -> SmtpReply:
+    reply = SmtpReply(int(code), text)
+    if text[:2] in (b"4.", b"5.") and reply.ok and reply.enhanced:
+        raise _NotAReplyError(f'"{reply}" contradicts itself')
+    return reply
 
 
 def _excerpt(raw: bytes) -> str:

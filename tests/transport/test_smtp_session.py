@@ -251,6 +251,8 @@ async def test_the_null_sender() -> None:
         (Act(raw=b"250-more\r\n", drip_s=0.02), "no complete reply within 0.2 s"),
         (Act(reply="334 go"), "broke the protocol"),
         (Act(raw=b"250 a\rb\r\n"), "broke the protocol"),
+        (Act(raw=b"what?\r\n250 2.1.0 ok\r\n354 go on\r\n"), "broke the protocol"),
+        (Act(raw=b"250 5.7.1 rejected\r\n250 5.7.1 rejected\r\n"), "broke the protocol"),
     ],
     ids=lambda value: repr(value)[:40] if isinstance(value, Act) else None,
 )
