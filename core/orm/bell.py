@@ -25,11 +25,14 @@ class Bell:
         self._database = database
         self._events: dict[str, asyncio.Event] = {}
         self._listener: asyncpg.Connection[Any] | None = None
+        self._connecting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        if self._connecting is not None:
+            await self._connecting
         if self._listener is not None:
             await self._listener.close()
             self._listener = None
@@ -56,15 +59,21 @@ class Bell:
     async def _listen(self) -> None:
         if self._database.dialect.name != "postgres":
             return
-        if self._listener is not None and not self._listener.is_closed():
-            return
+        if self._listener is None or self._listener.is_closed():
+            # All who wait share one attempt, and none of them takes it along when it is cancelled.
+            if self._connecting is None:
+                self._connecting = asyncio.create_task(self._connect())
+            await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> None:
         import asyncpg  # Only hosts on PostgreSQL have it.
 
+        scheme = urlsplit(self._database.url).scheme
         try:
-            scheme = urlsplit(self._database.url).scheme
-            url = self._database.url.replace(f"{scheme}://", "postgres://", 1)
-            listener = await asyncpg.connect(url)
+            listener = await asyncpg.connect(self._database.url.replace(f"{scheme}://", "postgres://", 1))
             await listener.add_listener(_CHANNEL, lambda *heard: self._event(str(heard[3])).set())
-        except (OSError, asyncpg.PostgresError):
+            self._listener = listener
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return  # The database is away; polling goes on, and the next wait tries again.
-        self._listener = listener
+        finally:
+            self._connecting = None

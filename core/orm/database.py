@@ -111,7 +111,7 @@ class Database:
             expanded = expand_db_url(self.url.replace(f"{scheme}://", "asyncpg://", 1))
             expanded["credentials"].setdefault("minsize", 1)
             expanded["credentials"].setdefault("maxsize", 10)
-            return dict(expanded)
+            return {**expanded, "engine": "core.orm.postgres"}
         raise ConfigError(
             f'DATABASE_URL: "{scheme}" is no database Postroom knows; use sqlite://path or postgres://user@host/name'
         )

@@ -27,7 +27,11 @@ class ImmediateTransactionContext(SqliteTransactionContext):
             try:
                 await self.connection.begin()
             except BaseException:
-                get_connections().reset(self.token)
+                # The thread carries out even a BEGIN that was cancelled here; the ROLLBACK queues behind it.
+                try:
+                    await self.connection._connection.rollback()
+                finally:
+                    get_connections().reset(self.token)
                 raise
         except BaseException:
             self._trxlock.release()
