@@ -47,7 +47,7 @@ _FAULTS = (
     ValueError,
 )
 _FILE = "<postroom template>"
-_FIELD_TOKEN = re.compile(r"(\{\{[-+]?\s*)field:(?=([A-Za-z_][\w-]*)\s*[-+]?\}\})")
+_FIELD_TOKEN = re.compile(r"(\{\{[-+]?\s*)field:([A-Za-z_]\w*(?:-\w+)*)(?=\s*(?:[-+]?\}\}|\|))")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _REPR = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 _QUOTED = re.compile(r"'([^']+)'")
@@ -141,7 +141,7 @@ class Renderer:
 
     def _compile(self, source: str, escape: bool) -> Template:
         sandbox = self._sandboxes[escape]
-        code = sandbox.compile(_FIELD_TOKEN.sub(r"\1      ", source), filename=_FILE)
+        code = sandbox.compile(_FIELD_TOKEN.sub(_field, source), filename=_FILE)
         return Template.from_code(sandbox, code, sandbox.globals)
 
     def _output(self, template: Template, context: Mapping[str, object]) -> str:
@@ -165,6 +165,11 @@ def _for_audience(function: Callable[..., str]) -> Callable[..., str]:
         return function(run.audience, *args, **kwargs)
 
     return filtered
+
+
+def _field(token: re.Match[str]) -> str:
+    """Return the variable that a `{{field:slug}}` token means, as long as the token so that columns stay true."""
+    return f"{token[1]}      {token[2].replace('-', '_')}"
 
 
 def _clash(name: str, function: Callable[..., Any]) -> str:

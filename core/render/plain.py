@@ -17,7 +17,7 @@ from uuid import UUID
 from jinja2 import Undefined
 from jinja2.filters import _GroupTuple
 from jinja2.runtime import LoopContext
-from jinja2.utils import Namespace
+from jinja2.utils import Namespace, missing
 from markupsafe import Markup
 
 from core.errors import did_you_mean
@@ -52,7 +52,9 @@ class Missing(Undefined):
         run = current_run.get()
         if run.strict:
             self._fail()
-        run.missing[self.path()] = None
+        # What has a hint, such as the item before the first, is nothing that the data should have had.
+        if not self._undefined_hint:
+            run.missing[self.path()] = None
 
     def _fail(self, *_args: object, **_kwargs: object) -> NoReturn:
         if self._undefined_hint:
@@ -61,14 +63,13 @@ class Missing(Undefined):
         while isinstance(root._undefined_obj, Missing):
             root = root._undefined_obj
         owner, name = root._undefined_obj, str(root._undefined_name)
-        names = sorted(str(key) for key in (owner if isinstance(owner, dict) else current_run.get().names))
+        if owner is missing:
+            names = sorted(current_run.get().names)
+            raise MissingName(f'nothing here is named "{name}".{did_you_mean(name, names)}{_known(names)}', name)
         if isinstance(owner, dict):
-            what = f'the record has no field "{name}".'
-        elif isinstance(owner, (*_LOOPABLE, *_SCALARS)):
-            raise MissingName(f'{kind(owner)} has no "{name}".', name)
-        else:
-            what = f'nothing here is named "{name}".'
-        raise MissingName(what + did_you_mean(name, names) + _known(names), name)
+            names = sorted(map(str, owner))
+            raise MissingName(f'the record has no field "{name}".{did_you_mean(name, names)}{_known(names)}', name)
+        raise MissingName(f'{kind(owner)} has no "{name}".', name)
 
     def __str__(self) -> str:
         self.use()
@@ -197,12 +198,13 @@ def attribute(value: Any, name: str) -> Any:
             return value[name]
     elif value is None:
         return None
-    elif isinstance(value, (Namespace, LoopContext)) and not name.startswith("_"):
-        if isinstance(value, Namespace) or name in _LOOP_ATTRIBUTES:
-            found = getattr(value, name, Missing)
-            if found is not Missing:
-                return Method(found) if callable(found) and isinstance(value, LoopContext) else found
-        return Missing(obj=value, name=name)
+    elif isinstance(value, LoopContext):
+        if name in _LOOP_ATTRIBUTES:
+            return getattr(value, name)
+        if name in ("cycle", "changed"):
+            return Method(getattr(value, name))
+    elif isinstance(value, Namespace) and not name.startswith("_"):
+        return getattr(value, name) if hasattr(value, name) else Missing(obj=value, name=name)
     if name.startswith("__"):
         raise Refused(f'"{name}" is not data')
     for owner, names in _ATTRIBUTES:
@@ -324,7 +326,7 @@ _FORMAT_SPEC = re.compile(r"%(?:%|(?:\(\w+\))?[-+ 0#]{0,3}\d{0,2}(?:\.\d{0,2})?[
 _LOOP_ATTRIBUTES = frozenset(
     (
         *("index", "index0", "first", "last", "length", "revindex", "revindex0"),
-        *("previtem", "nextitem", "depth", "depth0", "cycle", "changed"),
+        *("previtem", "nextitem", "depth", "depth0"),
     )
 )
 _ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (

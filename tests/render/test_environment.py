@@ -27,6 +27,7 @@ GERMAN = Audience(
 )
 INVOICE = {
     "number": "INV/7",
+    "short_name": "It",
     "partner": {"name": "Ann & Co", "vat": None},
     "company": None,
     "due": date(2026, 3, 29),
@@ -79,6 +80,7 @@ def html(source: str, **data: object) -> str:
         ("{{ undefinedname is defined }} {{ undefinedname|default('-') }}", "False -"),
         ("{{ partner.get('x', 1) }} {{ partner.get('name')|length }}", "1 8"),
         ("{{field:number}} {{ field:number }} {{- field:number -}}", "INV/7 INV/7INV/7"),
+        ("{{field:short-name-}}{{field:short-name|upper}}", "ItIT"),
         ("{% filter upper %}a{{ number }}{% endfilter %}", "AINV/7"),
         ("{% set x %}<i>{{ partner.name }}</i>{% endset %}{{ x }}", "<i>Ann &amp; Co</i>"),
         ("{{ (1, 2)|batch(1)|list|length }} {{ range(3)|list|reverse|join }}", "2 210"),
@@ -117,6 +119,11 @@ def test_missing_names_are_blank_and_listed_when_sending() -> None:
     assert rendered == Rendered("|", ("nme", "nam.x", "linez"))
 
 
+def test_the_item_before_the_first_is_nothing_missing() -> None:
+    source = "{% macro m(a, b) %}{{ b }}{% endmacro %}{{ m(1) }}{% for x in [1, 2] %}{{ loop.previtem }}{% endfor %}"
+    assert RENDERER.render(source, {}, escape=True) == Rendered("1")
+
+
 def test_asking_whether_something_is_there_is_not_missing_it() -> None:
     source = "{% if vat %}{{ vat }}{% endif %}{{ vat|default('none') }}{{ vat is defined }}"
     assert RENDERER.render(source, {}, escape=True) == Rendered("noneFalse")
@@ -129,7 +136,7 @@ def test_asking_whether_something_is_there_is_not_missing_it() -> None:
             "a\n<p>{{ numbr }}</p>",
             2,
             7,
-            'nothing here is named "numbr". Did you mean "number"? Known: company, due, lines',
+            'nothing here is named "numbr". Did you mean "number"? Known: company, due',
         ),
         ("{{ partner.nam }}", 1, 12, 'no field "nam". Did you mean "name"? Known: name, vat.'),
         ("{{ number }} {{ partner.nam.x }}", 1, 25, 'no field "nam"'),
