@@ -100,6 +100,7 @@ class _Press:
             return {"error": "its elements are nested too deeply", "fatal": True}, ()
         except MemoryError:
             return {"error": "it needs too much memory", "fatal": True}, ()
+        # The edge of one request: WeasyPrint can raise anything on hostile HTML, and the worker is thrown away after.
         except Exception as error:
             return {"error": f"WeasyPrint cannot lay it out ({type(error).__name__})", "fatal": True}, ()
         finally:

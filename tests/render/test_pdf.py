@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import os
 import signal
@@ -144,6 +145,28 @@ async def test_a_limit_is_told_and_the_next_render_works(html: str, words: str) 
     renderer = PdfRenderer(limits=PdfLimits(wall_s=1, pages=5, html_bytes=1_000_000))
     with pytest.raises(RenderError, match=words):
         await renderer.render(html)
+    assert (await renderer.render("<p>next</p>")).pages == 1
+    await renderer.aclose()
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<div style='width: 10000000px; height: 10000000px; background: red'>x</div>",
+        "<p style='font-size: 10000000px; letter-spacing: 10000000px'>x y z</p>",
+        "<svg width='9' height='9'><filter id='a'>" + "<feGaussianBlur stdDeviation='999999'/>" * 999 + "</filter>"
+        "<rect width='9999999' height='9999999' filter='url(#a)'/></svg>",
+        "<svg width='9' height='9'><g id='a'><use href='#a'/><use href='#a'/></g></svg>",
+        "<table>" + "<td colspan=99999 rowspan=99999>x" * 99 + "</table>",
+        "<style>:root { --a: x x; "
+        + "".join(f"--b{n}: var(--b{n - 1}) var(--b{n - 1}); " for n in range(1, 60))
+        + "}</style>",
+    ],
+)
+async def test_huge_values_end_in_a_pdf_or_an_error(html: str) -> None:
+    renderer = PdfRenderer(limits=PdfLimits(wall_s=1))
+    with contextlib.suppress(RenderError):
+        assert (await renderer.render(html)).pages
     assert (await renderer.render("<p>next</p>")).pages == 1
     await renderer.aclose()
 
