@@ -83,6 +83,12 @@ async def lock(database: Database) -> None:
         await database.fetch("SELECT pg_advisory_xact_lock($1)", [_LOCK])
 
 
+async def forget(database: Database, addon: str) -> None:
+    """Forget an addon's migrations, so that it can be installed anew, and that the database fitted these models."""
+    model = database.registry.get("SchemaMigration")
+    await model.filter(addon__in=[addon, _STAMP[0]]).delete()
+
+
 async def drops_of(database: Database, addon: str) -> Plan:
     """Return what goes with an addon: the columns that it added to others' models, and its models' tables."""
     catalog = await read_catalog(database)
