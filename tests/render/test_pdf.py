@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import cast
 
 import PIL.Image
 import pypdf
@@ -41,7 +42,7 @@ def text_of(pdf: Pdf) -> str:
 
 
 def streams_of(document: pypdf.PdfReader) -> Iterator[bytes]:
-    for number in range(1, int(document.trailer["/Size"])):
+    for number in range(1, cast("int", document.trailer["/Size"])):
         thing = document.get_object(number)
         if isinstance(thing, StreamObject):
             yield thing.get_data()
