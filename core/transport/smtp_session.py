@@ -20,7 +20,7 @@ from core.transport.smtp_wire import SmtpWire
 
 BLOCK_BYTES = 65536
 _DOT_AT_LINE_START = re.compile(rb"\n\.")
-_NOT_IN_AN_ADDRESS = re.compile(r"[\x00-\x20\x7f-\xa0<>\u2028\u2029]")
+_NOT_IN_AN_ADDRESS = re.compile(r"[\s\x00-\x1f\x7f-\x9f<>\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,8 @@ class FakeMta:
         """Every command line of every scripted conversation; content is left out."""
         self.messages = 0
         self.connections = 0
+        self.turns = 0
+        """How often the sink answered, whatever number of replies at once: the round trips that clients waited for."""
         self._keeps_ledger = keeps_ledger
         self._ledger_file = ledger_file
         self._keeps_raw = keeps_raw
@@ -291,6 +293,7 @@ class _Sink(asyncio.Protocol):
         self._mta.accept(self._sender, self._recipients, content)
 
     def _say(self, data: bytes) -> None:
+        self._mta.turns += 1
         if self._mta.latency_s:
             asyncio.get_running_loop().call_later(self._mta.latency_s, self._transport.write, data)
         else:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 CONTENT = b"Message-ID: <1@x.test>\r\nSubject: hello\r\n\r\nbody\r\n"
 SERIAL = tuple(word for word in EXTENSIONS if word != "PIPELINING")
-HASTY = Timeouts(command_s=0.2, content_s=0.2, answer_s=0.2, quit_s=0.1)
+HASTY = Timeouts(command_s=0.3, content_s=0.3, answer_s=0.3, quit_s=0.1)
 both_ways = pytest.mark.parametrize("extensions", [EXTENSIONS, SERIAL], ids=["pipelined", "serial"])
 
 
@@ -60,18 +60,14 @@ async def test_mails_follow_each_other(extensions: tuple[str, ...]) -> None:
 
 
 async def test_one_round_trip_per_mail() -> None:
-    """With replies that take 50 ms, n mails take n + 1 of them after the login."""
-    async with FakeMta(latency_s=0.05) as mta:
-        session = await open_session(mta.account())
-        started = asyncio.get_running_loop().time()
+    async with session_with(None) as (mta, session):
         await session.begin(envelope())
-        for _ in range(4):
+        turns = mta.turns
+        for _ in range(20):
             await session.content(CONTENT, envelope())
             await session.begun()
-        took = asyncio.get_running_loop().time() - started
-        session.close()
-    assert mta.messages == 4
-    assert 0.24 < took < 0.4
+        session.abandon()
+        assert (mta.messages, mta.turns - turns) == (20, 20)
 
 
 @both_ways
@@ -214,7 +210,17 @@ async def test_a_local_refusal_of_the_following_does_not_touch_this_mail() -> No
 
 @pytest.mark.parametrize(
     "address",
-    ["a@x.test>\r\nRCPT TO:<b@x.test", "a\nb@x.test", "a b@x.test", "<a@x.test>", "a\0@x.test", "a@x.test> SIZE=1", ""],
+    [
+        "a@x.test>\r\nRCPT TO:<b@x.test",
+        "a\nb@x.test",
+        "a b@x.test",
+        "<a@x.test>",
+        "a\0@x.test",
+        "a@x.test> SIZE=1",
+        "a\u2028b@x.test",
+        "a\udcff@x.test",
+        "",
+    ],
 )
 def test_an_address_that_is_more_than_an_address_is_refused(address: str) -> None:
     with pytest.raises(AddressError):
@@ -240,7 +246,7 @@ async def test_the_null_sender() -> None:
     [
         (Act(drop=True), "lost"),
         (Act(reset=True), "lost"),
-        (Act(silent=True), "no complete reply within 0.2 s"),
+        (Act(silent=True), "no complete reply within 0.3 s"),
         (Act(raw=b"what?\r\n"), "broke the protocol"),
         (Act(raw=b"999 what?\r\n"), "broke the protocol"),
         (Act(raw=b"250 a\0b\r\n"), "broke the protocol"),
@@ -248,7 +254,7 @@ async def test_the_null_sender() -> None:
         (Act(raw=b"250-one\r\n550 two\r\n"), "broke the protocol"),
         (Act(raw=b"250 " + b"x" * 1_000_000 + b"\r\n"), "broke the protocol"),
         (Act(raw=b"250-more\r\n" * 10_000), "broke the protocol"),
-        (Act(raw=b"250-more\r\n", drip_s=0.02), "no complete reply within 0.2 s"),
+        (Act(raw=b"250-more\r\n", drip_s=0.05), "no complete reply within 0.3 s"),
         (Act(reply="334 go"), "broke the protocol"),
         (Act(raw=b"250 a\rb\r\n"), "broke the protocol"),
         (Act(raw=b"what?\r\n250 2.1.0 ok\r\n354 go on\r\n"), "broke the protocol"),
