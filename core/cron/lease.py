@@ -7,6 +7,7 @@ clocks differ agree. Only this file writes a job's `status`, `next_run`, `last_r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,8 @@ class Claim:
     job: Any
     run: Any
     token: str
+    held_until: float
+    """Until when the lease holds at least, by the event loop's monotonic clock."""
 
 
 async def claim_due(worker: str) -> Claim | None:
@@ -107,11 +110,12 @@ async def settle(claim: Claim, ended: Ended) -> bool:
 
 
 async def seconds_until_due(most_s: float) -> float:
-    """Return how long no job will come due, at most `most_s`."""
+    """Return how long no job will come due and no lease run out, at most `most_s`."""
     database = runtime().database
     dialect = database.dialect
     [row] = await database.fetch(
-        f"SELECT min(next_run) AS due, {dialect.now()} AS now FROM cron_job WHERE active AND lease_token IS NULL"
+        f"SELECT min(coalesce(lease_until, next_run)) AS due, {dialect.now()} AS now FROM cron_job "
+        "WHERE active OR lease_token IS NOT NULL"
     )
     due, now = dialect.read_time(row["due"]), dialect.read_time(row["now"])
     if due is None or now is None:
@@ -139,14 +143,15 @@ async def _take(worker: str, which: str, params: Sequence[Any] = (), *, is_due: 
     """Claim the job that the expression `which` names; one that was switched off forgets its failures."""
     database = runtime().database
     dialect = database.dialect
-    token = uuid4().hex
+    token, lease_s = uuid4().hex, float(settings().LEASE_SECONDS)
+    held_until = asyncio.get_running_loop().time() + lease_s
     rows = await database.fetch(
         f"UPDATE cron_job SET status = 'running', last_run = {dialect.now()}, lease_token = {dialect.param(1)}, "
         f"lease_until = {dialect.after(dialect.param(2))}, "
         "failure_count = CASE WHEN status = 'off' THEN 0 ELSE failure_count END, "
         "failing_since = CASE WHEN status = 'off' THEN NULL ELSE failing_since END "
         f"WHERE lease_token IS NULL AND id = ({which}) RETURNING id",
-        [token, float(settings().LEASE_SECONDS), *params],
+        [token, lease_s, *params],
     )
     if not rows:
         return None
@@ -154,19 +159,23 @@ async def _take(worker: str, which: str, params: Sequence[Any] = (), *, is_due: 
     run = await get_model("CronRun").create(
         job=job, due_at=job.next_run if is_due else None, started_at=job.last_run, worker=worker
     )
-    return Claim(job, run, token)
+    return Claim(job, run, token, held_until)
 
 
 async def _bury_lost() -> None:
     """Close the runs whose worker let the lease run out; their jobs can be claimed again at once."""
     database = runtime().database
-    lost = await database.fetch(f"SELECT id FROM cron_job WHERE lease_until < {database.dialect.now()} ORDER BY id")
+    dialect = database.dialect
+    # Locked, so that a job which another worker is burying, and may claim anew, is not taken for the lost one.
+    lost = await database.fetch(
+        f"SELECT id FROM cron_job WHERE lease_until < {dialect.now()} ORDER BY id {dialect.skip_locked}"
+    )
     for row in lost:
         job = await get_model("CronJob").get(id=row["id"])
         run, _ = await get_model("CronRun").get_or_create(
             job=job, outcome="running", defaults={"started_at": job.last_run, "worker": "unknown"}
         )
-        await settle(Claim(job, run, job.lease_token), Ended(Outcome.LOST, error=_NO_ANSWER))
+        await settle(Claim(job, run, job.lease_token, held_until=0), Ended(Outcome.LOST, error=_NO_ANSWER))
 
 
 async def _schedule_new() -> None:

@@ -36,6 +36,7 @@ class Progress:
     """What a cron method may return: how many items it worked on, and whether more are waiting.
 
     With `more` it is called again as soon as every other due job has had its turn; each call is a CronRun of its own.
+    A call that worked on nothing is not repeated, since it would only spin.
     """
 
     items: int = 0
@@ -122,7 +123,7 @@ async def _call(job: Any) -> Ended:
     except Exception as error:  # The edge of one cron job: whatever its method raises is that job's failure.
         log.exception("cron job failed", job=job.identifier)
         return Ended(Outcome.FAILED, error=_in_short(error))
-    return Ended(Outcome.DONE, items=progress.items, more=progress.more)
+    return Ended(Outcome.DONE, items=progress.items, more=progress.more and progress.items > 0)
 
 
 def _progress(returned: object) -> Progress:
@@ -141,7 +142,7 @@ async def _keep_lease(claim: Claim) -> None:
     """Extend the lease from time to time; return once it is lost, or no beat got through for as long as it lasts."""
     loop = asyncio.get_running_loop()
     lease_s = settings().LEASE_SECONDS
-    held_until = loop.time() + lease_s
+    held_until = claim.held_until
     while loop.time() < held_until:
         await asyncio.sleep(lease_s / _BEATS_PER_LEASE)
         asked_at = loop.time()
@@ -162,7 +163,7 @@ async def _record(claim: Claim, ended: Ended) -> None:
         try:
             if not await settle(claim, ended):
                 log.warning("cron result ignored: the lease was lost", job=claim.job.identifier, outcome=ended.outcome)
-                await claim.run.refresh_from_db()
+                claim.run.outcome = Outcome.LOST.value
             return
         except outage_errors() as error:
             log.warning("cron result not written yet", job=claim.job.identifier, error=_in_short(error))

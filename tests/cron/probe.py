@@ -36,7 +36,6 @@ from core.cron.method import cron_method
 from core.cron.runner import Progress
 from core.orm import fields
 from core.orm.record import Record
-from core.orm.transaction import transaction
 from core.runtime import acting_user
 
 
@@ -66,6 +65,11 @@ class Probe(Record):
         cls.batches -= 1
         await cls.create(name="batch")
         return Progress(items=10, more=cls.batches > 0)
+
+    @classmethod
+    @cron_method
+    async def spin(cls):
+        return Progress(items=0, more=True)
 
     @classmethod
     @cron_method

@@ -81,6 +81,12 @@ async def test_more_work_takes_turns() -> None:
     assert (await stored(long)).next_run > ago(seconds=0)
 
 
+async def test_more_work_without_any_done_is_not_repeated() -> None:
+    job = await make_job("spins", "spin")
+    assert await run_due("here") == 1
+    assert (await stored(job)).next_run > ago(seconds=0)
+
+
 async def test_priority_comes_before_due_time() -> None:
     await make_job("late", "count", next_run=ago(hours=1))
     urgent = await make_job("urgent", priority=1, next_run=ago(seconds=1))
@@ -278,6 +284,26 @@ async def test_a_killed_worker_is_found_out_and_the_job_runs_again(addons: Path)
     await until(rerun)
     assert [(run.outcome, run.worker) for run in await runs_of(job)] == [("lost", "victim"), ("done", "heir")]
     assert await calls() == ["first", "again"]
+
+
+async def test_many_workers_find_one_lost_job_once() -> None:
+    job = await make_job("lost")
+    assert await claim_due("killed") is not None
+    for round_number in range(1, 6):
+        await edit(job, lease_until=ago(seconds=1))
+        claims = await asyncio.gather(*(claim_due(f"worker{number}") for number in range(32)))
+        assert sum(claim is not None for claim in claims) == 1
+        assert [run.outcome for run in await runs_of(job)] == ["lost"] * round_number + ["running"]
+
+
+async def test_a_job_that_is_deleted_while_it_runs() -> None:
+    job = await make_job("deleted", "wait")
+    get_model("Probe").gate = gate = asyncio.Event()
+    running = asyncio.create_task(job.run_now())
+    await until(lambda: _called("begun"))
+    await (await stored(job)).delete()
+    gate.set()
+    assert (await running).outcome == "lost"
 
 
 async def test_an_inactive_job_that_was_killed_is_freed_as_well() -> None:
