@@ -16,6 +16,7 @@ from core.delivery.engine import TOPIC
 from core.errors import UserError
 from core.events import ring
 from core.mail.address import domain_of, header_text, parse_address
+from core.mail.guard import LOOP_HEADER, loop_tag
 from core.mail.thread import message_id, reply_address
 from core.mail.values import Mailbox
 from core.orm.transaction import transaction
@@ -131,7 +132,7 @@ async def _fill(message: Any, request: QueueRequest, sender: Mailbox, recipients
     message.subject = header_text(" ".join(request.subject.splitlines()))[:_SUBJECT_CHARS]
     message.body = request.body
     message.text = request.text
-    message.headers = {name: header_text(value) for name, value in request.headers.items()}
+    message.headers = {LOOP_HEADER: _own_tag(), **{name: header_text(text) for name, text in request.headers.items()}}
     message.message_id = message_id(f"{secrets.token_hex(12)}.{token[:8]}", _id_domain(sender))
     message.date_at = clock.now().replace(microsecond=0)
     message.send_state = "Queued"
@@ -142,6 +143,11 @@ async def _fill(message: Any, request: QueueRequest, sender: Mailbox, recipients
     message.use_company_branding = request.use_company_branding
     message.include_signature = request.include_signature
     message.presentation = _presentation(request, company)
+
+
+def _own_tag() -> str:
+    """Return what this instance knows its own mail by, should it come back."""
+    return loop_tag(settings().SECRET_KEY.get_secret_value().partition(",")[0].strip())
 
 
 async def _company_of(author: Any) -> Any:

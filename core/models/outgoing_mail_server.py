@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from core.delivery.servers import configured_server, server_of
 from core.orm import fields
 from core.orm.record import Record
+from core.runtime import settings
+from core.transport.smtp import SmtpAccount, Step
+from core.transport.smtp import test_connection as check_connection
 
 
 class OutgoingMailServer(Record):
@@ -28,3 +32,18 @@ class OutgoingMailServer(Record):
     company = fields.ForeignKeyField("models.Company", null=True, related_name="mail_servers", on_delete=fields.CASCADE)
     priority = fields.IntField(default=10)
     active = fields.BooleanField(default=True)
+
+    async def test_connection(self) -> tuple[Step, ...]:
+        """Connect and log in step by step, each step timed; no mail is sent and nothing is raised."""
+        return await _check(server_of(self).account)
+
+    @classmethod
+    async def test_configured(cls) -> tuple[Step, ...]:
+        """Do the same for the server of the SMTP_* keys; UserError where none is set."""
+        return await _check(configured_server().account)
+
+
+async def _check(account: SmtpAccount) -> tuple[Step, ...]:
+    if settings().MAIL_MODE == "catch":
+        return (Step("mail mode", ok=False, detail="MAIL_MODE is catch: no connection is opened.", duration_ms=0),)
+    return await check_connection(account)

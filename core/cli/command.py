@@ -1,0 +1,96 @@
+"""How a command runs: inside an open host, awaited, with errors told as "what, why, do this" and an exit code.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 temporary (the same call may work later). Typer would take an `async def` and
+never await it; `command` below awaits it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+from tortoise.exceptions import BaseORMException
+
+from core.config import Configuration, load_configuration
+from core.errors import PostroomError
+from core.host.host import open_host
+from core.orm.schema import require_current_schema
+from core.runtime import Runtime
+
+EXIT_FAILED, EXIT_USAGE, EXIT_TEMPORARY = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the words before the command said."""
+
+    config: Path | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+options: ContextVar[Options] = ContextVar("postroom_cli_options")
+
+
+def configuration(**overrides: Any) -> Configuration:
+    """Read the configuration that the command line asks for; `overrides` are this command's own."""
+    asked = options.get(Options())
+    return load_configuration(asked.config, overrides={**asked.overrides, **overrides})
+
+
+@asynccontextmanager
+async def host(*, current: bool = True, **overrides: Any) -> AsyncIterator[Runtime]:
+    """Open the host; with `current`, only where the database is up to date with the addons."""
+    async with open_host(configuration(**overrides)) as runtime:
+        if current:
+            await require_current_schema(runtime.database, runtime.addons)
+        yield runtime
+
+
+def command(
+    app: typer.Typer, name: str | None = None, **settings: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add a function, async or not, as a command; its errors become messages and exit codes."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def run(*arguments: Any, **keywords: Any) -> None:
+            finish(lambda: function(*arguments, **keywords))
+
+        app.command(name, **settings)(run)
+        return function
+
+    return add
+
+
+def finish(call: Callable[[], Any]) -> None:
+    """Call, await what comes back if it is a coroutine, and turn what it raises into an exit code."""
+    try:
+        result = call()
+        if inspect.iscoroutine(result):
+            result = _run(result)
+    except PostroomError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except BaseORMException as error:
+        typer.echo(f"error: the database refused: {error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(EXIT_FAILED) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if isinstance(result, int) and not isinstance(result, bool):
+        raise typer.Exit(result)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)

@@ -1,0 +1,146 @@
+"""`postroom doctor`: is everything as it should be, and if not, what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import typer
+
+from core import clock
+from core.cli.command import EXIT_FAILED, command, configuration, host
+from core.cli.output import Json, print_json
+from core.config import Settings
+from core.delivery.state import queue_stats
+from core.errors import PostroomError
+from core.orm.schema import schema_differs
+from core.runtime import Runtime, get_model
+
+_LEAST_FREE_BYTES = 500_000_000
+_LATE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `fix` says what to do where it is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "doctor")(doctor)
+
+
+async def doctor(as_json: Json = False) -> int:
+    """Check configuration, database, disk, mail set-up and workers; say how to mend what is wrong.
+
+    Example: postroom doctor
+    """
+    findings = [finding async for finding in _examine()]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.ok else 'WARN'} {finding.name:12} {finding.detail}")
+            if not finding.ok:
+                typer.echo(f"     {'':12} -> {finding.fix}")
+    return 0 if all(finding.ok for finding in findings) else EXIT_FAILED
+
+
+async def _examine() -> AsyncIterator[Finding]:
+    settings = configuration().settings
+    yield Finding("config", True, f"{settings.ENVIRONMENT}, mail mode {settings.MAIL_MODE}")
+    yield _disk(settings)
+    for finding in _mail(settings):
+        yield finding
+    try:
+        async with host(current=False) as runtime:
+            yield Finding("addons", True, ", ".join(one.name for one in runtime.addons))
+            yield Finding("database", True, runtime.database.shown_url)
+            differences = await schema_differs(runtime.database, runtime.addons)
+            yield Finding("schema", not differences, f"{len(differences)} differences", "run `postroom update`")
+            if not differences:
+                yield await _servers(runtime)
+                yield await _queue()
+                yield await _inbound()
+                yield await _cron()
+    except PostroomError as error:
+        yield Finding("host", False, str(error), "mend what it names, then run `postroom doctor` again")
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = Path(settings.VAR_DIR)
+    place = folder if folder.is_dir() else Path.cwd()
+    free = shutil.disk_usage(place).free
+    writable = os.access(place, os.W_OK)
+    detail = f"{free // 1_000_000} MB free in {place}" + ("" if writable else ", and it cannot be written")
+    return Finding("disk", writable and free > _LEAST_FREE_BYTES, detail, "free some space, or set VAR_DIR elsewhere")
+
+
+def _mail(settings: Settings) -> list[Finding]:
+    in_production = settings.ENVIRONMENT == "production"
+    return [
+        Finding(
+            "mail mode",
+            not (in_production and settings.MAIL_MODE != "live"),
+            settings.MAIL_MODE,
+            "set MAIL_MODE: live, or nothing leaves this machine",
+        ),
+        Finding(
+            "mail domain",
+            not (in_production and settings.MAIL_DOMAIN == "localhost"),
+            settings.MAIL_DOMAIN,
+            "set MAIL_DOMAIN to the domain of your aliases, or replies do not come back",
+        ),
+        Finding(
+            "base url",
+            bool(settings.BASE_URL) or not in_production,
+            settings.BASE_URL or "not set",
+            "set BASE_URL to this host's public address",
+        ),
+    ]
+
+
+async def _servers(runtime: Runtime) -> Finding:
+    settings = runtime.settings
+    count = await get_model("OutgoingMailServer").filter(active=True).count() + bool(settings.SMTP_SERVER)
+    paused = await get_model("ServerPause").filter(until_at__gt=clock.now()).order_by("until_at")
+    if paused:
+        reasons = "; ".join(f"{one.server}: {one.reason}" for one in paused)
+        return Finding("smtp", False, f"{len(paused)} paused: {reasons}", "run `postroom server test NAME`")
+    enough = count > 0 or settings.MAIL_MODE != "live"
+    return Finding("smtp", enough, f"{count} outgoing servers", "set SMTP_SERVER, or make an OutgoingMailServer")
+
+
+async def _queue() -> Finding:
+    counts = await queue_stats()
+    late = await get_model("Delivery").filter(state="queued", due_at__lt=clock.now() - _LATE).count()
+    detail = f"{counts['Queued']} queued, {counts['Failed']} failed, {counts['Unknown']} unknown, {late} late"
+    return Finding("queue", not late, detail, "start a worker: `postroom worker`")
+
+
+async def _inbound() -> Finding:
+    mails = get_model("InboundEmail")
+    set_aside = await mails.filter(state="quarantined").count()
+    unmatched = await mails.filter(state="unmatched").count()
+    failing = await get_model("IncomingMailServer").filter(active=True, failure_count__gt=0)
+    detail = f"{unmatched} unmatched, {set_aside} quarantined"
+    for server in failing:
+        detail += f"; {server.name}: {server.last_error}"
+    fix = "see `postroom inbound ls --state quarantined`, and `postroom server test NAME`"
+    return Finding("inbound", not (set_aside or failing), detail, fix)
+
+
+async def _cron() -> Finding:
+    jobs = get_model("CronJob")
+    late = await jobs.filter(active=True, next_run__lt=clock.now() - _LATE).count()
+    failing = await jobs.filter(failure_count__gt=0).count()
+    detail = f"{await jobs.filter(active=True).count()} active jobs, {late} late, {failing} failing"
+    return Finding("cron", not (late or failing), detail, "start a worker, and see `postroom cron ls`")

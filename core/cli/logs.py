@@ -1,0 +1,29 @@
+"""Logs: one line an event on standard error, for people on a terminal and as JSON elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+
+def set_up_logs(*, verbose: bool = False, service: bool = False) -> None:
+    """Set up structlog and the standard library's loggers; a service logs what it does, a command only warnings."""
+    level = logging.DEBUG if verbose else logging.INFO if service else logging.WARNING
+    on_terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer(colors=on_terminal) if on_terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if on_terminal else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=max(level, logging.INFO), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    # Its DEBUG lines hold mail bodies and tokens, its warnings repeat what we report ourselves.
+    logging.getLogger("aioimaplib").setLevel(logging.ERROR)

@@ -1,0 +1,60 @@
+"""What commands print: tables for people, JSON with stable keys for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
+
+
+def print_json(value: Any) -> None:
+    """Print one value as JSON; times in ISO 8601, everything else as text where JSON has no word for it."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def print_json_line(value: Any) -> None:
+    """Print one value as one line of JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], *, as_json: bool, empty: str) -> None:
+    """Print rows as a table of some columns, or whole as JSON; `empty` says what to do where there is none."""
+    if as_json:
+        print_json(list(rows))
+        return
+    if not rows:
+        typer.echo(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = list(columns)
+    for name in names:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        # Text, not markup: values are strangers' words.
+        table.add_row(*(Text(shown(row.get(name))) for name in names))
+    Console(soft_wrap=False).print(table)
+
+
+def shown(value: Any) -> str:
+    """Return a value for a person, without control characters."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(shown, value))
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in str(value))
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
