@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, cast
 from uuid import uuid4
 
+from tortoise.exceptions import ConfigurationError
 from tortoise.models import Model, ModelMeta
 
 from core.errors import AddonError, UnknownName, did_you_mean
@@ -80,9 +81,13 @@ class Registry:
         module = ModuleType(self.module_name)
         for entry in self._entries.values():
             columns = self._columns(entry)
-            if not self._faults:
+            if self._faults:
+                continue
+            try:
                 entry.model = _build(entry, columns, self.module_name)
                 setattr(module, entry.name, entry.model)
+            except ConfigurationError as error:
+                self._faults.append(f"{entry.addon}: {error}")
         if self._faults:
             raise AddonError("The models do not fit together:", self._faults)
         sys.modules[self.module_name] = module

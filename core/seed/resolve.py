@@ -146,7 +146,7 @@ class _Resolving:
                     raise UserError(f"{model.__name__} has no such field.{did_you_mean(name, known)}")
                 values[name] = self._value(known[name], written, record.source.file.parent)
             except (UserError, ValidationError) as error:
-                self.faults.append(record.fault(str(error), name))
+                self.faults.append(record.fault(str(error).removeprefix(f"{name}: "), name))
         if "identifier" in known:
             values.setdefault("identifier", record.identifier)
         for name, column in known.items():
