@@ -1,20 +1,23 @@
 """All that an addon may import from Postroom; an addon imports this module and nothing else of `core`.
 
 Records: `Record`, `Chatter`, `fields` (CharField, SelectionField, ForeignKeyField, ...), `more_choices`, `plain_data`.
-The running host: `get_model`, `settings`, `acting_user`, `acting_as`, `now`.
+The running host: `get_model`, `settings`, `acting_user`, `acting_as`, `my_records` (what that user may see), `now`.
 Work that belongs together: `transaction`, `after_commit`.
 Hooks: `hookimpl` marks an implementation; `core/hookspecs.py` lists the hooks.
 Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what it may return.
 What `register_*` hooks return: `Page`, `Route`, `MenuItem`, `Command`, `TemplateFilter`, `GatewayRule`.
 Mail: `OutgoingEmail` (see `filter_outgoing_email`), `Received` (an inbound mail), and the answers of a gateway rule:
 `Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`.
-The reader of a text: `audience_of` (of a record) and `Audience`, `parsed_address` reads `Name <address>`.
-Errors: `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`, `TemporaryFailure`; all of them are
+Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `normalised_address`.
+Errors and rights: `Right`; `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`, `TemporaryFailure`; all of them are
 a `PostroomError`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from core.access import Right, access_of
 from core.clock import now
 from core.contributions import Command, GatewayRule, MenuItem, Page, Route, TemplateFilter
 from core.cron.method import cron_method
@@ -53,6 +56,7 @@ __all__ = [
     "Received",
     "Record",
     "Reply",
+    "Right",
     "Route",
     "TemplateFilter",
     "TemporaryFailure",
@@ -68,9 +72,21 @@ __all__ = [
     "get_model",
     "hookimpl",
     "more_choices",
+    "my_records",
     "normalised_address",
     "now",
     "plain_data",
     "settings",
     "transaction",
 ]
+
+
+async def my_records(model: str, right: Right = Right.READ) -> Any:
+    """Return a query over the records that the acting user has a right on; AccessDenied where there is none.
+
+    Pages and routes ask here; nobody who is not logged in sees anything.
+    """
+    user = acting_user()
+    if user is None:
+        raise AccessDenied(f"Log in to {right} {model}.")
+    return (await access_of(user)).records(model, right)

@@ -23,13 +23,15 @@ from core.runtime import acting_user, get_model
 class Chatter(Record):
     """Messages, notes, followers, activities and tracked changes on a record.
 
-    A model that mixes it in may set `_track` (names of fields whose changes are shown) and override
-    `_collaborate_contact` (whom the record is about). Mail to an alias may create its records.
+    A model that mixes it in may set `_track` (names of fields whose changes are shown), `_on_unknown` ("hold" where a
+    mail of doubtful fate must not be repeated by itself) and override `_collaborate_contact` (whom the record is
+    about). Mail to an alias may create its records.
     """
 
     abstract = True
     _track: ClassVar[tuple[str, ...]] = ()
     _accepts_email: ClassVar[bool] = True
+    _on_unknown: ClassVar[str | None] = None
 
     async def _collaborate_contact(self) -> Any:
         """Return the Contact that this record is discussed with, or None: by default that of a `contact` field."""
@@ -53,7 +55,7 @@ class Chatter(Record):
         `to` are addresses; None means the record's correspondent and its followers. `options` are further keywords of
         `Message.queue_email`. Without any recipient the message stays on the timeline and nothing is sent.
         """
-        recipients = list(to) if to is not None else await self._recipients(author)
+        recipients = list(to) if to is not None else await self.message_recipients(author)
         async with transaction():
             message = self._entry("message", author, subject=subject or self.display_name, body=body)
             if recipients or options.get("cc") or options.get("bcc"):
@@ -83,6 +85,18 @@ class Chatter(Record):
             await self._notify(message, author, mentions)
             await tell("message_posted", message=message)
         return message
+
+    async def message_recipients(self, author: Any = None) -> list[str]:
+        """Return whom a message goes to by default: correspondent and followers, each once, without the author."""
+        correspondent = await self._collaborate_contact()
+        contacts = [correspondent] if correspondent is not None else []
+        contacts += await self.followers()
+        own = getattr(author, "contact_id", None)
+        addresses: dict[str, str] = {}
+        for contact in contacts:
+            if contact.email and contact.pk != own:
+                addresses.setdefault(normalised(contact.email), contact.email)
+        return list(addresses.values())
 
     async def send_template(self, identifier: str, *, author: Any = None, **options: Any) -> Any:
         """Render an EmailTemplate for this record and post it as a message, its report attached as PDF.
@@ -198,6 +212,7 @@ class Chatter(Record):
             res_id=self.pk,
             kind=kind,
             direction="Internal",
+            on_unknown=self._on_unknown,
             author=author,
             company_id=getattr(self, "company_id", None),
             **values,
@@ -209,18 +224,6 @@ class Chatter(Record):
             res_model=type(self).__name__, res_id=self.pk, kind="message", message_id__isnull=False
         )
         return await mails.order_by("-id").first()
-
-    async def _recipients(self, author: Any) -> list[str]:
-        """Return the correspondent and the followers, each address once, without the author's own."""
-        correspondent = await self._collaborate_contact()
-        contacts = [correspondent] if correspondent is not None else []
-        contacts += await self.followers()
-        own = getattr(author, "contact_id", None)
-        addresses: dict[str, str] = {}
-        for contact in contacts:
-            if contact.email and contact.pk != own:
-                addresses.setdefault(normalised(contact.email), contact.email)
-        return list(addresses.values())
 
     async def _notify(self, message: Any, author: Any, mentions: Iterable[Any] = ()) -> None:
         """Tell users who follow the record, or are mentioned, inside the application."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -40,8 +41,8 @@ def changes_between(old: Mapping[str, TrackedValue], new: Mapping[str, TrackedVa
         {
             "field": name,
             "kind": new[name].kind,
-            "old": old[name].value,
-            "new": new[name].value,
+            "old": json.dumps(old[name].value),
+            "new": json.dumps(new[name].value),
             "old_text": old[name].text,
             "new_text": new[name].text,
         }

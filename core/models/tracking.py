@@ -13,8 +13,9 @@ class Tracking(Record):
     field = fields.CharField(max_length=100)
     kind = fields.CharField(max_length=32)
     """The field's type in lower case: char, decimal, date, selection, reference, ..."""
-    old = fields.JSONField(null=True)
-    new = fields.JSONField(null=True)
+    old = fields.TextField(null=True)
+    new = fields.TextField(null=True)
+    """The value as JSON text; a JSONField would take a plain text for JSON itself."""
     old_text = fields.TextField(default="")
     new_text = fields.TextField(default="")
     """What a person reads: a selection's label, a reference's name."""

@@ -36,8 +36,8 @@ def _shown(record: Any, name: str) -> bool:
 
 
 def _relations(record: Any) -> list[str]:
-    """To-one and many-to-many relations, and the lists that a model names in `_lines`."""
-    wanted = cast("tuple[str, ...]", getattr(record, "_lines", ()))
+    """To-one and many-to-many relations, and the lists that a model names in `_rendered_lists`."""
+    wanted = cast("tuple[str, ...]", getattr(record, "_rendered_lists", ()))
     return [
         name
         for name, field in record._meta.fields_map.items()
