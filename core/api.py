@@ -8,7 +8,7 @@ Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what i
 What `register_*` hooks return: `Page`, `Route`, `MenuItem`, `Command`, `TemplateFilter`, `GatewayRule`.
 Mail: `OutgoingEmail` (see `filter_outgoing_email`), `Received` (an inbound mail), and the answers of a gateway rule:
 `Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`.
-Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `normalised_address`.
+Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `address_of` (`Ann <a@b.example>`).
 Errors and rights: `Right`; `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`, `TemporaryFailure`; all of them are
 a `PostroomError`.
 """
@@ -25,7 +25,7 @@ from core.cron.runner import Progress
 from core.errors import AccessDenied, PostroomError, TemporaryFailure, UnknownName, UserError
 from core.gateway.values import Ignore, NewRecord, Outcome, Pass, Quarantine, Received, Reply, Unmatched
 from core.hookspecs import hookimpl
-from core.mail.address import normalised as normalised_address
+from core.mail.address import normalised, tolerant_addresses
 from core.mail.values import OutgoingEmail
 from core.models.chatter import Chatter
 from core.models.rendering import audience_of
@@ -65,6 +65,7 @@ __all__ = [
     "UserError",
     "acting_as",
     "acting_user",
+    "address_of",
     "after_commit",
     "audience_of",
     "cron_method",
@@ -73,7 +74,6 @@ __all__ = [
     "hookimpl",
     "more_choices",
     "my_records",
-    "normalised_address",
     "now",
     "plain_data",
     "settings",
@@ -90,3 +90,9 @@ async def my_records(model: str, right: Right = Right.READ) -> Any:
     if user is None:
         raise AccessDenied(f"Log in to {right} {model}.")
     return (await access_of(user)).records(model, right)
+
+
+def address_of(text: str) -> str:
+    """Return the first address in `Name <address>`, in the form in which equal mailboxes are equal; or empty."""
+    found = tolerant_addresses(text)
+    return normalised(found[0].address) if found else ""

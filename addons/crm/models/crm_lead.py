@@ -1,0 +1,91 @@
+"""`CrmLead`: somebody who may become a customer."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from core.api import Chatter, UserError, address_of, fields, get_model, now, transaction
+
+STAGES = {"new": "New", "qualified": "Qualified", "won": "Won", "lost": "Lost"}
+OPEN_STAGES = ("new", "qualified")
+
+
+class CrmLead(Chatter):
+    """An opportunity. Mail to `leads@` creates one, and its sender is who it is discussed with."""
+
+    _track = ("stage", "user")
+
+    name = fields.CharField(max_length=300)
+    contact: Any = fields.ForeignKeyField("models.Contact", null=True, related_name="leads", on_delete=fields.SET_NULL)
+    contact_name = fields.CharField(max_length=200, default="")
+    email_from = fields.CharField(max_length=512, default="")
+    """Header form: `Name <address>`, or the address alone."""
+    phone = fields.CharField(max_length=64, default="")
+    description = fields.TextField(default="")
+    stage = fields.SelectionField(STAGES, default="new")
+    expected_revenue = fields.DecimalField(max_digits=16, decimal_places=2, default=Decimal(0))
+    user: Any = fields.ForeignKeyField("models.User", null=True, related_name="leads", on_delete=fields.SET_NULL)
+    """The salesperson."""
+    company: Any = fields.ForeignKeyField("models.Company", null=True, related_name="leads", on_delete=fields.SET_NULL)
+    source = fields.CharField(max_length=100, default="")
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = (("stage", "id"),)
+
+    async def _collaborate_contact(self) -> Any:
+        """Return the lead's contact, or the known contact with the address that it came from."""
+        return await super()._collaborate_contact() or await self._contact_by_address()
+
+    async def convert_to_contact(self) -> Any:
+        """Link the lead to its contact, made of what the lead says where nobody has the address, and return it.
+
+        Raises UserError where the lead names nobody.
+        """
+        async with transaction():
+            contact = await self._collaborate_contact() or await self._new_contact()
+            if self.contact_id != contact.pk:
+                self.contact = contact
+                await self.save(update_fields=["contact_id"])
+        return contact
+
+    async def take_up(self, user: Any) -> None:
+        """Make `user` the salesperson of a lead that has none, who follows it from then on."""
+        self.user = user
+        await self.save(update_fields=["user_id"])
+        await self.let_salesperson_follow()
+
+    async def let_salesperson_follow(self) -> None:
+        """Let the salesperson follow the lead, where there is one with a contact."""
+        user = await self.user
+        contact = await user.contact if user else None
+        if contact is not None:
+            await self.follow(contact, "salesperson")
+
+    async def hear_from_contact(self) -> None:
+        """Take a lost lead up again, since the other side wrote, and ask the salesperson to answer."""
+        if self.stage == "lost":
+            self.stage = "qualified"
+            await self.save(update_fields=["stage"])
+        waiting = {"res_model": "CrmLead", "res_id": self.pk, "kind": "Answer", "done_at": None}
+        if not await get_model("Activity").exists(**waiting):
+            await self.schedule_activity(
+                "Answer", now().date(), summary=f"Answer: {self.name}"[:255], assignee=await self.user
+            )
+
+    async def _contact_by_address(self) -> Any:
+        address = address_of(self.email_from)
+        return await get_model("Contact").filter(email__iexact=address).first() if address else None
+
+    async def _new_contact(self) -> Any:
+        address = address_of(self.email_from)
+        if not self.contact_name and not address:
+            raise UserError(f'The lead "{self.name}" names nobody; give it a contact name or an e-mail address.')
+        return await get_model("Contact").create(
+            name=self.contact_name or address,
+            email=address,
+            phone=self.phone,
+            company_id=self.company_id,
+            lead_source=self.source,
+        )
