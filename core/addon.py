@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from core.contributions import GatewayRule
+from core.gateway.rules.core import CORE_RULES
 from core.hookspecs import hookimpl
 from core.models.activity import Activity
 from core.models.addon import Addon
@@ -65,3 +67,8 @@ def register_models() -> list[type]:
         Tracking,
         User,
     ]
+
+
+@hookimpl
+def register_gateway_rules() -> tuple[GatewayRule, ...]:
+    return CORE_RULES

@@ -16,6 +16,7 @@ body     html_to_text(html) -> str                   text_to_html(text) -> str
 quotation  split_reply(text) -> Reply                split_reply_html(html) -> Reply
 words    decode_text(data, charset) -> str           decoded_words(text) -> str
 guard    automatic_reason(email) -> str | None       loop_reason(email, instance, max_hops) -> str | None
+         loop_tag(secret) -> str
 bounce   read_bounce(email) -> Bounce | None
 retry    classify(phase, code, enhanced) -> Outcome  next_try_after(retry_count, schedule) -> timedelta | None
 """

@@ -5,6 +5,8 @@ Reads headers only; decides nothing. RFC 3834 section 2 and 5, and what Exchange
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from core.mail.thread import alias_of
 from core.mail.values import IncomingEmail
 
@@ -50,6 +52,11 @@ def loop_reason(email: IncomingEmail, instance: str, max_hops: int = MAX_HOPS) -
         return f"it carries our own {LOOP_HEADER}"
     hops = len(email.headers_named("Received"))
     return f"it has passed {hops} servers, more than {max_hops}" if hops > max_hops else None
+
+
+def loop_tag(secret: str) -> str:
+    """Return the tag of the instance with this secret, of which the tag tells nothing."""
+    return sha256(b"postroom loop tag:" + secret.encode()).hexdigest()[:16]
 
 
 def _declared(email: IncomingEmail) -> str | None:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from core.errors import UserError
+from core.gateway import route
+from core.gateway.target import check_route
 from core.orm import fields
 from core.orm.record import Record
+from core.runtime import settings
+
+_ALIAS = re.compile(r"\*|[a-z0-9!#$%&'=?^_`{|}~/-]+(?:\.[a-z0-9!#$%&'=?^_`{|}~/-]+)*")
 
 
 class EmailRoute(Record):
@@ -13,7 +23,7 @@ class EmailRoute(Record):
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)
     address = fields.CharField(max_length=64, db_index=True)
-    """The local part, e.g. `leads`."""
+    """The local part, e.g. `leads`, in any case; `*` takes what no other alias of the domain does."""
     domain = fields.CharField(max_length=255, default="")
     """Empty means MAIL_DOMAIN."""
     target_model = fields.CharField(max_length=100)
@@ -26,3 +36,28 @@ class EmailRoute(Record):
     )
     company = fields.ForeignKeyField("models.Company", null=True, related_name="routes", on_delete=fields.SET_NULL)
     active = fields.BooleanField(default=True)
+
+    async def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the route; raises UserError for an active one that could never create a record."""
+        self.address = self.address.strip().lower()
+        self.domain = self.domain.strip().lower()
+        if self.active:
+            self._check_settings()
+        await super().save(*args, **kwargs)
+
+    def _check_settings(self) -> None:
+        if not _ALIAS.fullmatch(self.address):
+            raise UserError(f'address: "{self.address}" is no alias; write the part before the @, without a +.')
+        if self.address in (settings().CATCHALL_ALIAS.lower(), settings().BOUNCE_ALIAS.lower()) and not self.domain:
+            raise UserError(f'address: "{self.address}" is where replies and bounces come in; choose another.')
+        if not isinstance(self.defaults, dict):
+            raise UserError("defaults: write a mapping of field names to values.")
+        check_route(self.target_model, self.target_name_field, self.defaults)
+
+    @classmethod
+    async def route_inbound(cls, recipients: Sequence[str], sender_email: str, subject: str, body: str) -> Any:
+        """Create the record of the first route that an address leads to, with the mail as its first timeline entry.
+
+        `body` is HTML. Returns the record, or None where no active route takes a mail of that sender.
+        """
+        return await route.route_inbound(recipients, sender_email, subject, body)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from core.cron.method import cron_method
+from core.cron.runner import Progress
+from core.gateway.fetch import Fetched, check_server, fetch_all, fetch_server
+from core.gateway.receive import process_pending
 from core.orm import fields
 from core.orm.record import Record
+from core.transport.step import Step
 
 
 class IncomingMailServer(Record):
@@ -28,3 +33,25 @@ class IncomingMailServer(Record):
     """Not before this time, while the server is failing."""
     failure_count = fields.IntField(default=0)
     last_error = fields.TextField(default="")
+    """Why the last visit failed, or which mails had to stay on the server."""
+    lease_token = fields.CharField(max_length=32, null=True)
+    lease_until = fields.DatetimeField(null=True)
+
+    @classmethod
+    @cron_method
+    async def fetch_emails_from_all_servers(cls) -> Progress:
+        """Fetch what is unread from every active server, and deal with all mail that waits."""
+        visits: list[Fetched] = []
+        try:
+            visits = await fetch_all()
+        finally:
+            report = await process_pending()
+        return Progress(report.count, more=any(visit.more for visit in visits))
+
+    async def fetch(self) -> Fetched:
+        """Fetch what is unread from this server into the spool now, even while it is paused after a failure."""
+        return await fetch_server(self)
+
+    async def test_connection(self) -> tuple[Step, ...]:
+        """Try each step that fetching takes, short of fetching; the last one tells of a failure."""
+        return await check_server(self)

@@ -1,0 +1,193 @@
+"""Carrying out a verdict: record, timeline entry and files, within the caller's transaction.
+
+Decides nothing. What it raises undoes the whole mail; RecordRefused says that the new record was at fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from core import clock
+from core.errors import PostroomError, TemporaryFailure
+from core.events import tell
+from core.gateway.account import account_of
+from core.gateway.files import attach
+from core.gateway.lookup import Lookup
+from core.gateway.target import create_record, header_form
+from core.gateway.values import (
+    Account,
+    Bounced,
+    KnownMessage,
+    NewRecord,
+    Received,
+    Reply,
+    Route,
+    TraceStep,
+    Unmatched,
+    Verdict,
+)
+from core.mail.address import normalised
+from core.mail.body import text_to_html
+from core.mail.values import BouncedRecipient, Mailbox
+from core.orm.outage import outage_errors
+from core.runtime import get_model, runtime
+
+_SUBJECT_CHARS = 998
+
+
+class RecordRefused(PostroomError):
+    """A route matched, and its record could not be created; the message says why."""
+
+    code = "unrouted"
+
+
+async def carry_out(verdict: Verdict, email: Received, trace: tuple[TraceStep, ...], lookup: Lookup) -> Account:
+    """Write what the verdict means, and return the account of it."""
+    account = account_of(verdict, email, trace)
+    match verdict:
+        case Reply(parent):
+            message = await _post_reply(parent, email, lookup)
+            return replace(account, message=message.id)
+        case NewRecord(routes):
+            (record, message), *_ = [await create_with_entry(route, email, lookup) for route in routes]
+            return replace(account, record=f"{routes[0].target_model}:{record.id}", message=message.id)
+        case Bounced(message):
+            return replace(account, message=await _note_bounce(message, email))
+        case Unmatched():
+            await tell("email_unmatched", email=email)
+    return account
+
+
+async def create_with_entry(route: Route, email: Received, lookup: Lookup) -> tuple[Any, Any]:
+    """Create one route's record with the mail as its first timeline entry; return both, or raise RecordRefused."""
+    contact_id = await _contact(email, lookup)
+    try:
+        record = await create_record(route, email, contact_id)
+    except Exception as error:
+        if isinstance(error, (TemporaryFailure, *outage_errors())):
+            raise  # The database or the network, not the record: the same mail may do better later.
+        raise RecordRefused(f"{route.alias}: no {route.target_model} was created: {error}") from error
+    company_id = getattr(record, "company_id", None) or route.company_id
+    message = await _post(email, lookup, res_model=route.target_model, res_id=record.id, company_id=company_id)
+    await attach(message, email.files, to_new_record=True)
+    await tell("email_routed", email=email, record=record, message=message)
+    return record, message
+
+
+async def _post_reply(parent: KnownMessage, email: Received, lookup: Lookup) -> Any:
+    """Put the mail under the message it answers; what answers an internal note stays as internal."""
+    message = await _post(
+        email,
+        lookup,
+        res_model=parent.res_model,
+        res_id=parent.res_id,
+        parent_id=parent.id,
+        company_id=parent.company_id,
+        kind="note" if parent.kind == "note" else "message",
+    )
+    await attach(message, email.files, to_new_record=False)
+    if runtime().hooks.users_of("email_routed"):
+        record = await get_model(parent.res_model).get_or_none(id=parent.res_id) if parent.res_model else None
+        await tell("email_routed", email=email, record=record, message=message)
+    return message
+
+
+async def _post(email: Received, lookup: Lookup, **where: Any) -> Any:
+    """Write the mail as a timeline entry. Its author is a contact, never a user: a From address is no proof."""
+    parsed = email.parsed
+    message = await get_model("Message").create(
+        direction="Inbound",
+        author_contact_id=await _contact(email, lookup),
+        email_from=_shown(parsed.sender)[:512] if parsed.sender else "",
+        email_to=[_shown(mailbox) for mailbox in parsed.to],
+        email_cc=[_shown(mailbox) for mailbox in parsed.cc],
+        reply_to=", ".join(map(_shown, parsed.reply_to))[:512],
+        subject=parsed.subject[:_SUBJECT_CHARS],
+        body=email.html,
+        text=parsed.text,
+        message_id=parsed.message_id,
+        in_reply_to=next(iter(parsed.in_reply_to), None),
+        thread_references=" ".join(parsed.references),
+        date_at=parsed.date_at,
+        **where,
+    )
+    lookup.learn_message(_known(message))
+    await tell("message_posted", message=message)
+    return message
+
+
+async def _contact(email: Received, lookup: Lookup) -> int | None:
+    """Return the contact that the mail says it is from, created where nobody has the address."""
+    sender = email.parsed.sender
+    if sender is None:
+        return None
+    known = lookup.sender(email.sender)
+    if known is None:
+        name = (sender.name or sender.address)[:200]
+        contact = await get_model("Contact").create(name=name, email=email.sender[:320])
+        known = lookup.learn_sender(email.sender, contact.id)
+    return known.contact_id
+
+
+async def _note_bounce(about: KnownMessage, email: Received) -> int:
+    """Note a delivery report under its message; recipients of ours that failed mark the message as bounced."""
+    message = get_model("Message")
+    recipients = email.bounce.recipients if email.bounce else ()
+    failed = await _failed(about, recipients)
+    if failed:
+        words = "; ".join(map(_fate, failed))
+        await message.filter(id=about.id, bounced_at=None).update(bounced_at=clock.now())
+        await message.filter(id=about.id).update(error=words[:2000])
+    text = "\n".join(map(_fate, recipients))
+    entry = await message.create(
+        kind="system",
+        direction="Internal",
+        res_model=about.res_model,
+        res_id=about.res_id,
+        parent_id=about.id,
+        company_id=about.company_id,
+        subject=email.parsed.subject[:_SUBJECT_CHARS],
+        body=text_to_html(text),
+        text=text,
+        date_at=email.parsed.date_at,
+    )
+    await tell("message_posted", message=entry)
+    return int(entry.id)
+
+
+async def _failed(about: KnownMessage, recipients: tuple[BouncedRecipient, ...]) -> list[BouncedRecipient]:
+    """Return the failed recipients that the message really went to: anybody can write a report about anybody."""
+    rows = await get_model("Delivery").filter(message_id=about.id).values_list("recipient", flat=True)
+    sent_to = {normalised(recipient) for recipient in rows}
+    return [
+        one
+        for one in recipients
+        if one.action == "failed" and sent_to & {normalised(one.address), normalised(one.original_address or "")}
+    ]
+
+
+def _fate(recipient: BouncedRecipient) -> str:
+    what = {"failed": "could not be delivered", "delayed": "is delayed"}.get(
+        recipient.action, f"was {recipient.action}"
+    )
+    how = " for good" if recipient.hard else ""
+    status = f" ({recipient.status})" if recipient.status else ""
+    return f"The mail to {recipient.address} {what}{how}{status}: {recipient.diagnostic or 'no reason given'}"
+
+
+def _known(message: Any) -> KnownMessage:
+    return KnownMessage(
+        id=message.id,
+        message_id=message.message_id,
+        token=message.tracking_identifier,
+        res_model=message.res_model,
+        res_id=message.res_id,
+        kind=message.kind,
+        direction=message.direction,
+        company_id=message.company_id,
+    )
+
+
+def _shown(mailbox: Mailbox) -> str:
+    return header_form(mailbox.name, mailbox.address)

@@ -1,0 +1,224 @@
+"""What the rules may ask about: aliases, messages that a mail may answer, earlier copies, known senders.
+
+Loaded by a few queries for a whole batch. It only reads; what the batch itself adds is told to it by `learn_*`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.errors import UnknownName
+from core.gateway.values import KnownMessage, Received, Route
+from core.mail.address import domain_of, normalised
+from core.mail.thread import alias_of, tokens_in
+from core.runtime import get_model, runtime, settings
+
+CATCH_ALL = "*"
+_MOST_REFERENCES = 50
+_COLUMNS = ("id", "message_id", "tracking_identifier", "res_model", "res_id", "kind", "direction", "company_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A contact that mail came from; `is_user` where somebody logs in as it."""
+
+    contact_id: int
+    active: bool
+    is_user: bool
+
+
+class Lookup:
+    """The database as one batch of mails needs to see it."""
+
+    def __init__(self, routes: Sequence[Route]):
+        self.routes = tuple(routes)
+        values = settings()
+        self.own_domain = domain_of(f"@{values.MAIL_DOMAIN}")
+        self.catchall_alias = values.CATCHALL_ALIAS.lower()
+        self.bounce_alias = values.BOUNCE_ALIAS.lower()
+        self._by_alias: dict[tuple[str, str], Route] = {}
+        for route in self.routes:
+            self._by_alias.setdefault((route.address, route.domain), route)
+        self._by_id: dict[str, KnownMessage] = {}
+        self._by_token: dict[str, KnownMessage] = {}
+        self._copies: dict[str, int] = {}
+        self._senders: dict[str, Sender] = {}
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """The domains that our aliases are at, in IDNA form."""
+        return frozenset({self.own_domain, *(route.domain for route in self.routes)})
+
+    async def prepare(self, mails: Iterable[Received]) -> None:
+        """Load what is to be known for deciding about these mails."""
+        mails = list(mails)
+        await self._load_messages(mails)
+        await self._load_copies(mails)
+        await self._load_senders({mail.sender for mail in mails} - {""})
+
+    def reply_tokens(self, email: Received) -> tuple[str, ...]:
+        """Return the tokens of reply addresses among the recipients."""
+        return tokens_in(email.recipients, self.catchall_alias, self.own_domain)
+
+    def bounce_tokens(self, email: Received) -> tuple[str, ...]:
+        """Return the tokens of envelope senders of ours among the recipients."""
+        return tokens_in(email.recipients, self.bounce_alias, self.own_domain)
+
+    def by_token(self, tokens: Iterable[str]) -> KnownMessage | None:
+        """Return the message of the first token that was given out."""
+        return next((self._by_token[token] for token in tokens if token in self._by_token), None)
+
+    def by_message_id(self, message_ids: Iterable[str]) -> KnownMessage | None:
+        """Return the first of these Message-IDs that is known."""
+        return next((self._by_id[one] for one in message_ids if one in self._by_id), None)
+
+    def earlier_copy(self, email: Received) -> int | None:
+        """Return the spool id of another row with the same mail, dealt with already."""
+        copy = self._copies.get(email.fingerprint)
+        return None if copy == email.spool_id else copy
+
+    def sender(self, address: str) -> Sender | None:
+        """Return the contact with this normalised address."""
+        return self._senders.get(address)
+
+    def route_of(self, address: str) -> Route | None:
+        """Return the route whose alias this address is; its tag after a `+` does not count."""
+        return self._by_alias.get((alias_of(address)[0], domain_of(address)))
+
+    def catch_all_of(self, address: str) -> Route | None:
+        """Return the catch-all route of the address's domain; the system's own aliases have none."""
+        if self.is_own(address) and not self.route_of(address):
+            return None
+        return self._by_alias.get((CATCH_ALL, domain_of(address)))
+
+    def is_own(self, address: str) -> bool:
+        """Whether the address is one that this system itself receives at: an alias, a reply or a bounce address."""
+        local = alias_of(address)[0]
+        if domain_of(address) == self.own_domain and local in (self.catchall_alias, self.bounce_alias):
+            return True
+        return self.route_of(address) is not None
+
+    def learn_message(self, message: KnownMessage) -> None:
+        """Take note of a message that this batch just wrote."""
+        if message.message_id:
+            self._by_id.setdefault(message.message_id, message)
+
+    def learn_copy(self, email: Received) -> None:
+        """Take note of a mail that this batch just dealt with."""
+        self._copies.setdefault(email.fingerprint, email.spool_id)
+
+    def learn_sender(self, address: str, contact_id: int) -> Sender:
+        """Take note of a contact that this batch just created."""
+        self._senders[address] = Sender(contact_id, active=True, is_user=False)
+        return self._senders[address]
+
+    async def follows(self, contact_id: int, model: str) -> bool:
+        """Whether the contact follows any record of the model."""
+        follower = get_model("Follower")
+        return bool(await follower.filter(contact_id=contact_id, res_model=model).exists())
+
+    async def _load_messages(self, mails: list[Received]) -> None:
+        ids = {one for mail in mails for one in message_ids_of(mail)}
+        tokens = {token for mail in mails for token in (*self.reply_tokens(mail), *self.bounce_tokens(mail))}
+        message = get_model("Message")
+        rows: list[dict[str, Any]] = []
+        if ids:
+            rows += await message.filter(message_id__in=list(ids)).values(*_COLUMNS)
+        if tokens:
+            rows += await message.filter(tracking_identifier__in=list(tokens)).values(*_COLUMNS)
+        known = await _with_records([_known(row) for row in rows])
+        # Ours before a stranger's who took its Message-ID, then the oldest.
+        for one in sorted(known, key=lambda known: (known.direction != "Outbound", known.id)):
+            if one.message_id:
+                self._by_id.setdefault(one.message_id, one)
+            if one.token:
+                self._by_token.setdefault(one.token, one)
+
+    async def _load_copies(self, mails: list[Received]) -> None:
+        fingerprints = list({mail.fingerprint for mail in mails})
+        rows = get_model("InboundEmail").filter(fingerprint__in=fingerprints)
+        self._copies |= dict(await rows.values_list("fingerprint", "id"))
+
+    async def _load_senders(self, addresses: set[str]) -> None:
+        """Load the oldest contact of each address, an active one first."""
+        if not addresses:
+            return
+        contact = get_model("Contact")
+        rows = await contact.filter(email__in=list(addresses)).values("id", "email", "active")
+        if missing := addresses - {row["email"] for row in rows}:
+            rows += await _differently_written(missing)
+        user = get_model("User").filter(active=True, contact_id__in=[row["id"] for row in rows])
+        users = set(await user.values_list("contact_id", flat=True))
+        for row in sorted(rows, key=lambda row: (not row["active"], row["id"])):
+            sender = Sender(row["id"], bool(row["active"]), row["id"] in users)
+            self._senders.setdefault(normalised(row["email"]), sender)
+
+
+async def open_lookup() -> Lookup:
+    """Return a lookup that knows the routes, and nothing of any mail yet."""
+    own = domain_of(f"@{settings().MAIL_DOMAIN}")
+    rows = await get_model("EmailRoute").filter(active=True).order_by("id")
+    return Lookup(
+        [
+            Route(
+                id=row.id,
+                address=row.address.strip().lower(),
+                domain=domain_of(f"@{row.domain}") if row.domain else own,
+                target_model=row.target_model,
+                target_name_field=row.target_name_field,
+                defaults=row.defaults or {},
+                sender_policy=row.sender_policy,
+                company_id=row.company_id,
+            )
+            for row in rows
+        ]
+    )
+
+
+def message_ids_of(email: Received) -> tuple[str, ...]:
+    """Return the Message-IDs that a mail refers to, the likeliest first."""
+    nearest_first = tuple(reversed(email.parsed.references))[:_MOST_REFERENCES]
+    about = (email.bounce.original_message_id,) if email.bounce and email.bounce.original_message_id else ()
+    return tuple(dict.fromkeys((*about, *email.parsed.in_reply_to[:_MOST_REFERENCES], *nearest_first)))
+
+
+def _known(row: dict[str, Any]) -> KnownMessage:
+    return KnownMessage(
+        id=row["id"],
+        message_id=row["message_id"],
+        token=row["tracking_identifier"],
+        res_model=row["res_model"],
+        res_id=row["res_id"],
+        kind=row["kind"],
+        direction=row["direction"],
+        company_id=row["company_id"],
+    )
+
+
+async def _with_records(messages: list[KnownMessage]) -> list[KnownMessage]:
+    """Find out which of the messages still have their record."""
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for one in messages:
+        if one.res_model and one.res_id:
+            wanted[one.res_model].add(one.res_id)
+    alive: dict[str, set[int]] = {}
+    for name, ids in wanted.items():
+        try:
+            rows = get_model(name).filter(id__in=list(ids))
+        except UnknownName:
+            continue
+        alive[name] = set(await rows.values_list("id", flat=True))
+    return [one if one.res_model is None or one.res_id in alive.get(one.res_model, ())
+            else replace(one, has_record=False) for one in messages]  # fmt: skip
+
+
+async def _differently_written(addresses: set[str]) -> list[dict[str, Any]]:
+    """Return the contacts whose address is one of these but for upper case."""
+    database = runtime().database
+    places = ", ".join(database.dialect.param(at) for at in range(1, len(addresses) + 1))
+    return await database.fetch(
+        f"SELECT id, email, active FROM contact WHERE lower(email) IN ({places})", sorted(addresses)
+    )

@@ -1,0 +1,133 @@
+"""From raw bytes to a `Received`: all the work on a mail that costs time and needs no database.
+
+Never raises, whatever the bytes; runs in a thread, so that a large mail does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from core.gateway.values import KeptFile, Received
+from core.mail.address import domain_of, normalised
+from core.mail.body import html_to_text, text_to_html
+from core.mail.bounce import read_bounce
+from core.mail.parse import DEFAULT_LIMITS, ORIGINAL, Limits, parse
+from core.mail.values import File, IncomingEmail
+from core.mail.words import decode_base64
+
+_DATA_IMAGE = re.compile(
+    r"""(\bsrc\s*+=\s*+["']?+)data:(image/(?:png|gif|jpe?g|webp));base64,([A-Za-z0-9+/=\s]++)""", re.IGNORECASE
+)
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+)
+_OPENED_BY_BROWSERS = ("image/", "text/html", "text/xml", "application/xhtml", "application/xml", "application/pdf")
+_TYPE_CHARS = 127
+_CONTENT_ID_CHARS = 255
+_TEXT_FROM_HTML_CHARS = 100_000
+"""Of a longer HTML body without a text part, only the beginning is made into text; the HTML itself is kept whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How to read: our aliases' `domains` in IDNA form, and how many files of a mail are kept one by one."""
+
+    domains: frozenset[str]
+    max_files: int
+
+
+def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
+    """Read a mail."""
+    # Pictures inside the HTML must not count for its limit, so the limit comes after they are taken out.
+    parsed = _bounded(_without_data_images(parse(raw, Limits(html_bytes=len(raw)))))
+    html, text = parsed.html, parsed.text
+    return Received(
+        parsed=parsed,
+        source=source,
+        fingerprint=_fingerprint(parsed, raw, terms.domains),
+        text=html_to_text((html or "")[:_TEXT_FROM_HTML_CHARS]) if text is None else text,
+        html=text_to_html(text or "") if html is None else html,
+        files=tuple(_kept(file, html or "") for file in _few(parsed.files, raw, terms.max_files)),
+        bounce=read_bounce(parsed),
+        spool_id=spool_id,
+    )
+
+
+def content_type_of(file: File) -> str:
+    """Return the type that the bytes show; what only claims to be something that a browser opens is just bytes."""
+    if file.content[8:12] == b"WEBP" and file.content.startswith(b"RIFF"):
+        return "image/webp"
+    shown = next((kind for signature, kind in _SIGNATURES if file.content.startswith(signature)), None)
+    if shown is None and (file.content_type.startswith(_OPENED_BY_BROWSERS) or len(file.content_type) > _TYPE_CHARS):
+        return "application/octet-stream"
+    return shown or file.content_type
+
+
+def _without_data_images(parsed: IncomingEmail) -> IncomingEmail:
+    """Turn the `data:` pictures of the HTML into inline files."""
+    if parsed.html is None or "data:image/" not in parsed.html.lower():
+        return parsed
+    found: dict[str, File] = {}
+
+    def taken_out(match: re.Match[str]) -> str:
+        content = decode_base64(match[3].encode("ascii"))
+        content_id = f"{sha256(content).hexdigest()[:32]}@inline"
+        kind = match[2].lower()
+        name = f"image-{len(found) + 1}.{kind.partition('/')[2]}"
+        found.setdefault(content_id, File(name, kind, content, content_id))
+        return f"{match[1]}cid:{content_id}"
+
+    html = _DATA_IMAGE.sub(taken_out, parsed.html)
+    return replace(parsed, html=html, files=(*parsed.files, *found.values()))
+
+
+def _bounded(parsed: IncomingEmail) -> IncomingEmail:
+    """Turn a body that is too long into a file."""
+    limit = DEFAULT_LIMITS.html_bytes
+    if parsed.html is not None and len(parsed.html) > limit:
+        file = File("body.html", "text/html", parsed.html.encode())
+        parsed = replace(parsed, html=None, files=(*parsed.files, file))
+    if parsed.text is not None and len(parsed.text) > limit:
+        file = File("body.txt", "text/plain", parsed.text.encode())
+        parsed = replace(parsed, text=None, files=(*parsed.files, file))
+    return parsed
+
+
+def _few(files: tuple[File, ...], raw: bytes, most: int) -> tuple[File, ...]:
+    """Return the files, or, of too many, the first of them and then the whole mail, so that nothing is lost."""
+    return files if len(files) <= most else (*files[: max(0, most - 1)], File(ORIGINAL, "message/rfc822", raw))
+
+
+def _kept(file: File, html: str) -> KeptFile:
+    content_id = (file.content_id or "")[:_CONTENT_ID_CHARS]
+    is_shown = bool(content_id) and f"cid:{content_id}" in html
+    digest = sha256(file.content).hexdigest()
+    return KeptFile(file.name, content_type_of(file), file.content, digest, content_id if is_shown else None)
+
+
+def _fingerprint(parsed: IncomingEmail, raw: bytes, domains: frozenset[str]) -> str:
+    """Hash what does not change on the way: all but the header lines that servers add.
+
+    The Message-ID alone would not do: anybody can send a mail with another's (SECURITY I4). Our own recipients count,
+    as a blind copy to a second alias is a second delivery.
+    """
+    digest = sha256()
+    for piece in _lasting(parsed, domains) if parsed.message_id else (raw,):
+        digest.update(len(piece).to_bytes(8, "big"))
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _lasting(parsed: IncomingEmail, domains: frozenset[str]) -> Iterator[bytes]:
+    ours = {normalised(mailbox.address) for mailbox in parsed.recipients if domain_of(mailbox.address) in domains}
+    sender = parsed.sender.address if parsed.sender else ""
+    texts = (parsed.message_id, sender, parsed.header("Date"), parsed.subject, parsed.text, parsed.html, *sorted(ours))
+    yield from ((text or "").encode() for text in texts)
+    yield from (file.content for file in parsed.files)

@@ -1,0 +1,110 @@
+"""From the spool to the timeline: mails are claimed in small batches, read, decided about and carried out.
+
+Whatever a mail leads to is written in one transaction. Mails that do well share it; as soon as anything fails, each of
+the batch is tried alone, so that one bad mail stops no other. What is in the spool may have come in any way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from core.gateway import spool
+from core.gateway.apply import RecordRefused, carry_out
+from core.gateway.decide import decide
+from core.gateway.lookup import Lookup, open_lookup
+from core.gateway.reading import Terms, read
+from core.gateway.spool import Spooled
+from core.gateway.values import Account, NewRecord, Outcome, Received, Report, Unmatched
+from core.orm.transaction import transaction
+from core.runtime import settings
+
+log = structlog.get_logger(__name__)
+
+
+async def process_pending(limit: int | None = None) -> Report:
+    """Deal with every mail that waits in the spool, or with about `limit` of them; no mail is tried twice in a call."""
+    report = Report()
+    await spool.sweep()
+    after = 0
+    while limit is None or report.count < limit:
+        token, mails = await spool.claim(after)
+        if not mails:
+            break
+        after = mails[-1].id
+        for account in await _deal_with(token, mails):
+            report.add(account)
+    return report
+
+
+async def process(ids: Sequence[int]) -> list[Account]:
+    """Deal with these mails of the spool, as far as they wait, and return what became of each."""
+    accounts: list[Account] = []
+    after = 0
+    while True:
+        token, mails = await spool.claim(after, ids)
+        if not mails:
+            return accounts
+        after = mails[-1].id
+        accounts += await _deal_with(token, mails)
+
+
+async def _deal_with(token: str, mails: Sequence[Spooled]) -> list[Account]:
+    try:
+        return await _settle(token, mails)
+    except Exception as error:  # One mail is an edge: what it leads to, whatever that is, stays its own.
+        if len(mails) > 1:
+            return [account for mail in mails for account in await _deal_with(token, [mail])]
+        if isinstance(error, RecordRefused):
+            return await _settle(token, mails, refusal=str(error))
+        return [await _give_up(token, mails[0], error)]
+
+
+async def _settle(token: str, mails: Sequence[Spooled], refusal: str | None = None) -> list[Account]:
+    """Read, decide and write for a whole batch, or raise with nothing done."""
+    lookup = await open_lookup()
+    received = await read_in_time(mails, lookup)
+    await lookup.prepare(received)
+    done: list[tuple[Received, Account]] = []
+    async with transaction():
+        held = await spool.hold(token, [mail.id for mail in mails])
+        for email in received:
+            if email.spool_id in held:
+                done.append((email, await _settle_one(email, lookup, refusal)))
+        await spool.finish(done)
+    return [account for _, account in done]
+
+
+async def _settle_one(email: Received, lookup: Lookup, refusal: str | None) -> Account:
+    verdict, trace = await decide(email, lookup)
+    if refusal and isinstance(verdict, NewRecord):
+        verdict = Unmatched(refusal, Outcome.UNROUTED)
+    account = await carry_out(verdict, email, trace, lookup)
+    if account.outcome is not Outcome.DUPLICATE:
+        lookup.learn_copy(email)
+    return replace(account, error=refusal) if refusal else account
+
+
+async def read_in_time(mails: Sequence[Spooled], lookup: Lookup) -> list[Received]:
+    """Read mails in a thread, or raise TimeoutError after PARSE_SECONDS, leaving the thread to its bounded work."""
+    terms = Terms(lookup.domains, settings().MAX_ATTACHMENTS)
+    budget_s = settings().PARSE_SECONDS
+
+    def read_all() -> list[Received]:
+        return [read(mail.raw, mail.source, terms, mail.id) for mail in mails]
+
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(read_all), budget_s)
+    except TimeoutError as error:
+        raise TimeoutError(f"reading it took longer than PARSE_SECONDS ({budget_s:g} s)") from error
+
+
+async def _give_up(token: str, mail: Spooled, error: Exception) -> Account:
+    """Note the failure; after the last try the mail is set aside whole."""
+    words = f"{type(error).__name__}: {error}"
+    is_last = await spool.fail(mail, token, words)
+    log.warning("mail failed", spool_id=mail.id, tries=mail.tries, quarantined=is_last, error=words)
+    return Account(source=mail.source, outcome=Outcome.QUARANTINED if is_last else Outcome.FAILED, error=words)

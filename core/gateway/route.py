@@ -1,0 +1,38 @@
+"""Routing a mail that never was one: its parts come from a caller instead of a mailbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core import clock
+from core.gateway.apply import create_with_entry
+from core.gateway.lookup import open_lookup
+from core.gateway.rules import alias, catch_all
+from core.gateway.values import NewRecord, Received
+from core.mail.address import tolerant_addresses
+from core.mail.body import html_to_text
+from core.mail.values import IncomingEmail, Mailbox
+from core.orm.transaction import transaction
+
+
+async def route_inbound(recipients: Sequence[str], sender_email: str, subject: str, body: str) -> Any:
+    """Create and return the record of the first route for these recipients, or return None; `body` is HTML.
+
+    A recipient may be a whole address or an alias of MAIL_DOMAIN alone. Threading is not looked at.
+    """
+    lookup = await open_lookup()
+    whole = [text if "@" in text else f"{text}@{lookup.own_domain}" for text in recipients]
+    to = tuple(Mailbox("", address) for address in whole)
+    sender = next(iter(tolerant_addresses(sender_email)), None)
+    parsed = IncomingEmail(
+        subject=subject, sender=sender, to=to, recipients=to, html=body, text=html_to_text(body), date_at=clock.now()
+    )
+    email = Received(parsed=parsed, source="call", fingerprint="", text=parsed.text or "", html=body)
+    await lookup.prepare([email])
+    verdict = await alias.decide(email, lookup) or await catch_all.decide(email, lookup)
+    if not isinstance(verdict, NewRecord):
+        return None
+    async with transaction():
+        record, _ = await create_with_entry(verdict.routes[0], email, lookup)
+    return record

@@ -1,0 +1,23 @@
+"""A delivery report belongs to the message it speaks of; one that speaks of none of ours is set aside."""
+
+from __future__ import annotations
+
+from core.contributions import GatewayRule
+from core.gateway.lookup import Lookup
+from core.gateway.values import Bounced, Ignore, Outcome, Received
+
+
+async def decide(email: Received, lookup: Lookup) -> Bounced | Ignore | None:
+    report = email.bounce
+    if report is None:
+        return None
+    by_token = lookup.by_token((*lookup.bounce_tokens(email), *lookup.reply_tokens(email)))
+    original = report.original_message_id
+    message = by_token or lookup.by_message_id((original,) if original else ())
+    if message is None or message.direction != "Outbound":
+        return Ignore(Outcome.BOUNCE, "it reports on a mail that is none of ours")
+    how = "its recipient's token" if by_token else f"the original's Message-ID {original}"
+    return Bounced(message, report, f"{how} leads to {message.record}")
+
+
+RULE = GatewayRule("bounce", 400, decide)

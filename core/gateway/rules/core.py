@@ -1,0 +1,28 @@
+"""Core's own rules, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from core.contributions import GatewayRule
+from core.gateway.rules import (
+    alias,
+    automatic,
+    bounce,
+    catch_all,
+    duplicate,
+    loop,
+    reply_reference,
+    reply_token,
+    unmatched,
+)
+
+CORE_RULES: tuple[GatewayRule, ...] = (
+    duplicate.RULE,
+    loop.RULE,
+    automatic.RULE,
+    bounce.RULE,
+    reply_token.RULE,
+    reply_reference.RULE,
+    alias.RULE,
+    catch_all.RULE,
+    unmatched.RULE,
+)

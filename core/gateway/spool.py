@@ -1,0 +1,193 @@
+"""The spool: raw mails are committed here before anybody is told that we have them (DELIVERY C8, C9).
+
+Knows leases and tries, nothing of what is in a mail. A row is claimed by compare-and-set on the database's clock; its
+try is committed with the claim, so that a mail that ends the process counts as well as one that raises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from uuid import uuid4
+
+from core.gateway.values import Account, Outcome, Received
+from core.orm.transaction import transaction
+from core.runtime import get_model, runtime, settings
+
+BATCH_COUNT = 50
+BATCH_BYTES = 8 * 1024 * 1024
+_SOURCE_CHARS = 255
+_CRASHED = "Reading it ended the process each time; nothing of it was done."
+
+STATES = {
+    Outcome.UNMATCHED: "unmatched",
+    Outcome.UNROUTED: "unmatched",
+    Outcome.QUARANTINED: "quarantined",
+}
+"""The spool state of the outcomes; of the others, those that led to an entry are `processed`, the rest `ignored`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A claimed mail; `tries` counts this one. In a dry run `id` is 0."""
+
+    id: int
+    source: str
+    tries: int
+    raw: bytes = field(repr=False)
+
+
+async def store(raw: bytes, source: str) -> int | None:
+    """Commit a mail and return its id, or None where that source was stored before."""
+    stored = await store_many([(source, raw)])
+    return next(iter(stored.values()), None)
+
+
+async def store_many(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
+    """Commit some (source, raw) in one transaction; return the ids of the new ones by source."""
+    if too_long := next((source for source, _ in mails if len(source) > _SOURCE_CHARS), None):
+        raise ValueError(f"the source {too_long[:60]}... is longer than {_SOURCE_CHARS} characters")
+    model = get_model("InboundEmail")
+    async with transaction():
+        sources = [source for source, _ in mails]
+        known = set(await model.filter(source__in=sources).values_list("source", flat=True))
+        new = {source: raw for source, raw in mails if source not in known}
+        rows = [
+            model(source=source, raw_mail=raw, sha256=sha256(raw).hexdigest(), size_bytes=len(raw))
+            for source, raw in new.items()
+        ]
+        # Another process may store the same mail between the question and here.
+        await model.bulk_create(rows, ignore_conflicts=True)
+        return dict(await model.filter(source__in=list(new)).order_by("id").values_list("source", "id"))
+
+
+async def claim(after: int, ids: Sequence[int] | None = None) -> tuple[str, list[Spooled]]:
+    """Lease the next mails that wait, beyond the id `after`; of `ids` only, when they are given.
+
+    A mail that was tried before comes alone, so that it can harm no other.
+    """
+    database = runtime().database
+    dialect = database.dialect
+    only = f"AND {dialect.among('id', dialect.param(2))}" if ids is not None else ""
+    rows = await database.fetch(
+        f"""SELECT id, size_bytes, tries FROM inbound_email
+            WHERE state = 'received' AND id > {dialect.param(1)} {only}
+              AND (lease_until IS NULL OR lease_until < {dialect.now()})
+            ORDER BY id LIMIT {BATCH_COUNT}""",
+        [after] if ids is None else [after, dialect.ids(ids)],
+    )
+    token = uuid4().hex
+    wanted = _first_batch([(row["id"], row["size_bytes"], row["tries"]) for row in rows])
+    claimed = await database.fetch(
+        f"""UPDATE inbound_email
+            SET lease_token = {dialect.param(1)}, lease_until = {dialect.now(settings().LEASE_SECONDS)},
+                tries = tries + 1
+            WHERE id IN (SELECT id FROM inbound_email
+                         WHERE {dialect.among("id", dialect.param(2))} AND state = 'received'
+                           AND (lease_until IS NULL OR lease_until < {dialect.now()})
+                         {dialect.skip_locked})
+            RETURNING id, source, tries, raw_mail""",
+        [token, dialect.ids(wanted)],
+    )
+    mails = [Spooled(row["id"], row["source"], row["tries"], bytes(row["raw_mail"])) for row in claimed]
+    return token, sorted(mails, key=lambda mail: mail.id)
+
+
+def _first_batch(rows: Iterable[tuple[int, int, int]]) -> list[int]:
+    """Return the ids of the first rows (id, bytes, tries) that go together."""
+    batch: list[int] = []
+    batch_bytes = 0
+    for row_id, size_bytes, tries in rows:
+        batch_bytes += size_bytes
+        if batch and (tries or batch_bytes > BATCH_BYTES):
+            break
+        batch.append(row_id)
+        if tries:
+            break
+    return batch
+
+
+async def sweep() -> int:
+    """Set aside the mails whose tries are used up though none came to an end; return how many."""
+    database = runtime().database
+    dialect = database.dialect
+    return await database.execute(
+        f"""UPDATE inbound_email SET state = 'quarantined', outcome = '{Outcome.QUARANTINED}',
+                   error = CASE WHEN error = '' THEN {dialect.param(2)} ELSE error END,
+                   lease_token = NULL, lease_until = NULL
+            WHERE state = 'received' AND tries >= {dialect.param(1)}
+              AND (lease_until IS NULL OR lease_until < {dialect.now()})""",
+        [settings().QUARANTINE_AFTER, _CRASHED],
+    )
+
+
+async def hold(token: str, ids: Sequence[int]) -> set[int]:
+    """Within the running transaction, lock those of the rows that this claim still has, and return their ids."""
+    database = runtime().database
+    dialect = database.dialect
+    lock = "FOR UPDATE" if dialect.skip_locked else ""
+    rows = await database.fetch(
+        f"""SELECT id FROM inbound_email
+            WHERE lease_token = {dialect.param(1)} AND {dialect.among("id", dialect.param(2))} {lock}""",
+        [token, dialect.ids(ids)],
+    )
+    return {row["id"] for row in rows}
+
+
+async def finish(done: Sequence[tuple[Received, Account]]) -> None:
+    """Within the running transaction, write what became of mails.
+
+    An IntegrityError tells that a copy of one of them was dealt with meanwhile.
+    """
+    database = runtime().database
+    assignments = ", ".join(f"{column} = {database.dialect.param(at)}" for at, column in enumerate(_RESULT_COLUMNS, 2))
+    await database.execute_many(
+        f"""UPDATE inbound_email SET {assignments}, lease_token = NULL, lease_until = NULL
+            WHERE id = {database.dialect.param(1)}""",
+        [_result(received, account) for received, account in done],
+    )
+
+
+_RESULT_COLUMNS = (
+    *("state", "outcome", "trace", "error", "fingerprint", "message_id_header", "subject", "sender"),
+    *("res_model", "res_id", "message_id"),
+)
+
+
+def _result(received: Received, account: Account) -> list[object]:
+    model, _, record_id = (account.record or "").partition(":")
+    has_record = bool(record_id) and model != "Message"
+    parsed = received.parsed
+    return [
+        received.spool_id,
+        STATES.get(account.outcome, "processed" if account.message else "ignored"),
+        account.outcome,
+        json.dumps([asdict(step) for step in account.trace]),
+        account.error or "",
+        # A copy has the fingerprint of its original, which must be one row's alone.
+        None if account.outcome is Outcome.DUPLICATE else received.fingerprint,
+        parsed.message_id or "",
+        parsed.subject[:998],
+        received.sender[:320],
+        model if has_record else None,
+        int(record_id) if has_record else None,
+        account.message,
+    ]
+
+
+async def fail(mail: Spooled, token: str, error: str) -> bool:
+    """Note that this try failed and give the mail back, or set it aside after the last try; whether it was."""
+    last = mail.tries >= settings().QUARANTINE_AFTER
+    changes = {"state": "quarantined", "outcome": Outcome.QUARANTINED} if last else {}
+    rows = get_model("InboundEmail").filter(id=mail.id, lease_token=token)
+    await rows.update(error=error[:2000], lease_token=None, lease_until=None, **changes)
+    return last
+
+
+async def reopen(spool_id: int) -> bool:
+    """Put a mail that led to nothing back to the start, with all its tries; whether it was one."""
+    settled = ("unmatched", "ignored", "quarantined")
+    rows = get_model("InboundEmail").filter(id=spool_id, state__in=settled)
+    return bool(await rows.update(state="received", tries=0, fingerprint=None, lease_token=None, lease_until=None))

@@ -1,0 +1,109 @@
+"""Which models mail may create records of, and which of their fields a route or a mail may fill.
+
+A model takes mail when it says so: its `_accepts_email` is true, as `Chatter` makes it. Of its fields only plain ones
+may be filled, never those that decide about rights, ownership or workflow (SECURITY I19).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.errors import UnknownName, UserError, did_you_mean
+from core.gateway.values import Received, Route
+from core.orm.fields import BinaryField, CharField, SecretField, TextField
+from core.runtime import get_model, runtime
+
+NO_SUBJECT = "(no subject)"
+_NEVER = frozenset({"id", "identifier", "company", "is_admin", "state", "active"})
+_CONTACT_FIELDS = ("contact", "partner")
+
+
+def check_route(target_model: str, target_name_field: str, defaults: Mapping[str, Any]) -> type[Any]:
+    """Return the model that a route creates records of, or raise UserError with all that is wrong with the route."""
+    try:
+        model = get_model(target_model)
+    except UnknownName as error:
+        raise UserError(f"target_model: {error}") from error
+    if not getattr(model, "_accepts_email", False):
+        raise UserError(f"target_model: {target_model} takes no mail; only models with a timeline (Chatter) do.")
+    fillable = _fillable(model)
+    faults = []
+    if not isinstance(fillable.get(target_name_field), CharField | TextField):
+        hint = did_you_mean(target_name_field, fillable)
+        faults.append(f'target_name_field: {target_model} has no text field "{target_name_field}".{hint}')
+    for name in defaults:
+        if name not in fillable:
+            hint = did_you_mean(name, fillable)
+            faults.append(f'defaults: "{name}" is no field of {target_model} that a route may set.{hint}')
+    if faults:
+        raise UserError(" ".join(faults))
+    return model
+
+
+async def create_record(route: Route, email: Received, contact_id: int | None) -> Any:
+    """Create the route's record of a mail, through its model, and return it; whatever that raises goes on."""
+    model = check_route(route.target_model, route.target_name_field, route.defaults)
+    values = {**route.defaults, **_values_of(model, route, email, contact_id)}
+    values = await runtime().hooks.filter("filter_route_values", values, route=route, email=email)
+    record = model(**values)
+    await record.save()
+    return record
+
+
+def _values_of(model: type[Any], route: Route, email: Received, contact_id: int | None) -> dict[str, Any]:
+    """Return what the mail itself says about the record, for those common fields that the model has."""
+    parsed = email.parsed
+    sender = parsed.sender
+    said = {
+        "email_from": header_form(sender.name, sender.address) if sender else "",
+        "email": sender.address if sender else "",
+        "contact_name": (sender.name or sender.address) if sender else "",
+        "description": email.text,
+        route.target_name_field: " ".join(parsed.subject.split()) or NO_SUBJECT,
+    }
+    fillable = _fillable(model)
+    values: dict[str, Any] = {
+        name: _cut(fillable[name], text)
+        for name, text in said.items()
+        if text and isinstance(fillable.get(name), CharField | TextField)
+    }
+    if route.company_id is not None and "company" in model._meta.fk_fields:
+        values["company_id"] = route.company_id
+    for name in _CONTACT_FIELDS:
+        relation = model._meta.fields_map.get(name)
+        if contact_id is not None and getattr(relation, "model_name", "") == "models.Contact":
+            values[f"{name}_id"] = contact_id
+    return values
+
+
+def _fillable(model: type[Any]) -> dict[str, Any]:
+    """Return the plain fields that mail may fill, by name."""
+    meta = model._meta
+    relations = {getattr(meta.fields_map[name], "source_field", None) for name in meta.fk_fields | meta.o2o_fields}
+    private = getattr(model, "_private", ())
+    return {
+        name: field
+        for name, field in meta.fields_map.items()
+        if name in meta.db_fields
+        and name not in _NEVER
+        and name not in relations
+        and name not in private
+        and not isinstance(field, SecretField | BinaryField)
+        and not getattr(field, "auto_now", False)
+        and not getattr(field, "auto_now_add", False)
+    }
+
+
+def _cut(field: Any, text: str) -> str:
+    longest = getattr(field, "max_length", None)
+    return text[:longest] if longest else text
+
+
+def header_form(name: str, address: str) -> str:
+    """Return `Name <address>` for people to read, the name in quotes where it has characters of an address list."""
+    if not name:
+        return address
+    if any(char in name for char in '",;:<>@()[]\\'):
+        name = '"' + name.replace("\\", r"\\").replace('"', r"\"") + '"'
+    return f"{name} <{address}>"

@@ -1,0 +1,222 @@
+"""The words of the gateway: a mail as the rules see it, what they may answer, and the account of a decision.
+
+Plain values; nothing here reads or writes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from core.mail.address import normalised
+from core.mail.values import Bounce, BouncedRecipient, IncomingEmail
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file as it will be stored: its type is what the bytes show; `content_id` only where the body shows it."""
+
+    name: str
+    content_type: str
+    content: bytes = field(repr=False)
+    sha256: str
+    content_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A mail from the spool, read: what rules and hooks are given.
+
+    `text` and `html` are the body in both forms, one made from the other where only one came. `bounce` is the delivery
+    report that the mail is, or None. `fingerprint` is the same for every copy of one mail, however it came. In a dry
+    run `spool_id` is 0.
+    """
+
+    parsed: IncomingEmail
+    source: str
+    fingerprint: str
+    text: str = ""
+    html: str = ""
+    files: tuple[KeptFile, ...] = ()
+    bounce: Bounce | None = None
+    spool_id: int = 0
+
+    @property
+    def sender(self) -> str:
+        """The normalised From address, which proves nothing; empty where there is none."""
+        return normalised(self.parsed.sender.address) if self.parsed.sender else ""
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """The addresses that this mail may have been delivered to, most telling first."""
+        return tuple(mailbox.address for mailbox in self.parsed.recipients)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """An active EmailRoute; `domain` is in IDNA form and never empty. The address `*` is that of a catch-all."""
+
+    id: int
+    address: str
+    domain: str
+    target_model: str
+    target_name_field: str
+    defaults: Mapping[str, Any]
+    sender_policy: str
+    company_id: int | None
+
+    @property
+    def alias(self) -> str:
+        return f"{self.address}@{self.domain}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownMessage:
+    """A Message that a mail may answer. `has_record` is false where its record is gone, or its model."""
+
+    id: int
+    message_id: str | None
+    token: str | None
+    res_model: str | None
+    res_id: int | None
+    kind: str
+    direction: str
+    company_id: int | None
+    has_record: bool = True
+
+    @property
+    def record(self) -> str:
+        return f"{self.res_model}:{self.res_id}" if self.res_model else f"Message:{self.id}"
+
+
+class Outcome(StrEnum):
+    """What became of a mail, in one word."""
+
+    RECORD = "record"
+    REPLY = "reply"
+    BOUNCE = "bounce"
+    DUPLICATE = "duplicate"
+    LOOP = "loop"
+    AUTOMATIC = "automatic"
+    IGNORED = "ignored"
+    """An addon's rule set it aside."""
+    UNMATCHED = "unmatched"
+    UNROUTED = "unrouted"
+    """A route matched, and its record could not be created."""
+    QUARANTINED = "quarantined"
+    FAILED = "failed"
+    """This time; it will be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The mail is a copy of the spool row `of`, which was dealt with."""
+
+    of: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """The mail is set aside, and nobody need look at it."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bounced:
+    """The mail reports on the delivery of `message`."""
+
+    message: KnownMessage
+    bounce: Bounce
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The mail answers `parent`, and belongs where that is."""
+
+    parent: KnownMessage
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """The mail creates one record for each of the routes, at least one."""
+
+    routes: tuple[Route, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """The mail waits for a person."""
+
+    reason: str
+    outcome: Outcome = Outcome.UNMATCHED
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """The mail is dangerous to go on with, and is kept whole for a person."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Not for this rule, and a person who asks why may want to know the reason."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Duplicate | Ignore | Bounced | Reply | NewRecord | Unmatched | Quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class TraceStep:
+    """One rule that was asked, and what it said."""
+
+    rule: str
+    hit: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What became of one mail, or would: the line that `inbound load` and `route explain` print.
+
+    `record` is `Model:id`, in a dry run the model alone for one that would be created; `message` is the id of the
+    timeline entry. `automatic` says why the mail counts as automatic.
+    """
+
+    source: str
+    outcome: Outcome
+    record: str | None = None
+    message: int | None = None
+    author: str | None = None
+    trace: tuple[TraceStep, ...] = ()
+    bounces: tuple[BouncedRecipient, ...] = ()
+    automatic: str | None = None
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class Report:
+    """What one run of the gateway did: how many mails came to which outcome."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return sum(self.outcomes.values())
+
+    def add(self, account: Account) -> None:
+        self.outcomes[account.outcome] = self.outcomes.get(account.outcome, 0) + 1
