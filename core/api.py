@@ -8,9 +8,9 @@ Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what i
 What `register_*` hooks return: `Page`, `Route`, `MenuItem`, `Command`, `TemplateFilter`, `GatewayRule`.
 Mail: `OutgoingEmail` (see `filter_outgoing_email`), `Received` (an inbound mail), and the answers of a gateway rule:
 `Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`.
-Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `address_of` (`Ann <a@b.example>`).
-Errors and rights: `Right`; `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`, `TemporaryFailure`; all of them are
-a `PostroomError`.
+Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `address_of` (a header's text).
+Rights and errors: `Right`; `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`,
+`TemporaryFailure`; all of them are a `PostroomError`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ class CrmLead(Chatter):
 
     name = fields.CharField(max_length=300)
     contact: Any = fields.ForeignKeyField("models.Contact", null=True, related_name="leads", on_delete=fields.SET_NULL)
+    contact_id: int | None
     contact_name = fields.CharField(max_length=200, default="")
     email_from = fields.CharField(max_length=512, default="")
     """Header form: `Name <address>`, or the address alone."""
@@ -28,6 +29,7 @@ class CrmLead(Chatter):
     user: Any = fields.ForeignKeyField("models.User", null=True, related_name="leads", on_delete=fields.SET_NULL)
     """The salesperson."""
     company: Any = fields.ForeignKeyField("models.Company", null=True, related_name="leads", on_delete=fields.SET_NULL)
+    company_id: int | None
     source = fields.CharField(max_length=100, default="")
     created_at = fields.DatetimeField(auto_now_add=True)
 
