@@ -40,15 +40,18 @@ class Hooks:
             self._manager.register(module, name=addon)
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
-            self._manager.unregister(module)
-            reason = " ".join(str(error).splitlines()[-1].split())
-            return f"{addon}: {module.__name__}: {reason}{self._hint(module)}"
+            if self._manager.is_registered(module):
+                self._manager.unregister(module)
+            reason = self._misspelt(module) or " ".join(str(error).splitlines()[-1].split())
+            return f"{addon}: {module.__name__}: {reason}"
         return None
 
-    def contributions(self, name: str) -> list[tuple[str, Any]]:
-        """Call a `register_*` hook and return (addon, contribution) in addon order."""
+    def contributions(self, name: str, addon: str | None = None) -> list[tuple[str, Any]]:
+        """Call a `register_*` hook (of one addon only) and return (addon, contribution) in addon order."""
         joined: list[tuple[str, Any]] = []
         for implementation in self._implementations(name):
+            if addon not in (None, implementation.plugin_name):
+                continue
             try:
                 joined += [(implementation.plugin_name, item) for item in implementation.function()]
             except Exception as error:
@@ -85,11 +88,11 @@ class Hooks:
         argument: str = getattr(self._manager.hook, name).spec.argnames[0]
         return argument
 
-    def _hint(self, module: ModuleType) -> str:
-        known = [name for name in vars(self._manager.hook) if not name.startswith("_")]
+    def _misspelt(self, module: ModuleType) -> str:
+        known = [name for name, caller in vars(self._manager.hook).items() if getattr(caller, "spec", None)]
         for name, value in vars(module).items():
             if hasattr(value, f"{hookspecs.PROJECT}_impl") and name not in known:
-                return f" ({name} is no hook.{did_you_mean(name, known)})"
+                return f"{name} is no hook.{did_you_mean(name, known)}"
         return ""
 
 

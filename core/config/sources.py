@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -22,6 +24,9 @@ from core.errors import ConfigError, did_you_mean
 PREFIX = "POSTROOM_"
 _RESERVED_PREFIXES = ("POSTROOM_MAIL_",)
 """Names that the sending API reads (`POSTROOM_MAIL_HOST`, ...), unless they are a key of ours."""
+
+_MASK = "********"
+_PASSWORD_IN_URL = re.compile(r"(://[^:/@]*:)[^/]*@")
 
 
 class Origin(StrEnum):
@@ -106,7 +111,9 @@ def _file_values(path: Path, faults: list[str]) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        faults += [f"{path}: {key} stands twice; remove one" for key in _doubled(text)]
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         faults.append(f"{path}: {' '.join(str(error).split())}")
         return {}
@@ -116,6 +123,13 @@ def _file_values(path: Path, faults: list[str]) -> dict[str, Any]:
         faults.append(f"{path}: the file must hold KEY: value lines")
         return {}
     return _known({str(key): value for key, value in content.items()}, str(path), faults)
+
+
+def _doubled(text: str) -> list[str]:
+    """Name the keys that stand twice, of which YAML would silently take the last one."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    keys = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    return [key for key, count in Counter(keys).items() if count > 1]
 
 
 def _environment_values(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
@@ -176,5 +190,7 @@ def _typed(values: dict[str, Any], origins: Mapping[str, Origin], faults: list[s
 
 def _mask(value: Any) -> Any:
     if isinstance(value, SecretStr):
-        return "********" if value.get_secret_value() else ""
+        return _MASK if value.get_secret_value() else ""
+    if isinstance(value, str):
+        return _PASSWORD_IN_URL.sub(rf"\1{_MASK}@", value)
     return list(value) if isinstance(value, tuple) else value

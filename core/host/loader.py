@@ -62,7 +62,7 @@ def _load(source: AddonInfo, hooks: Hooks, registry: Registry) -> list[str]:
         return [broken]
     missing = [f"{source.name}: there is no {file}" for file in _missing_files(source)]
     try:
-        declared = [item for addon, item in hooks.contributions("register_models") if addon == source.name]
+        declared = [item for _, item in hooks.contributions("register_models", source.name)]
     except HookError as error:
         return [*missing, str(error)]
     registry.add(source.name, declared)

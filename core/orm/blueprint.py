@@ -6,10 +6,11 @@ The SQL words of a type come from Tortoise; statements are put together here, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any, cast
 
 from tortoise.fields.relational import ForeignKeyFieldInstance, ManyToManyFieldInstance
@@ -74,10 +75,20 @@ class Table:
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
 
-    @property
-    def create(self) -> str:
-        """The statement that makes it, without its indexes."""
-        return f'CREATE TABLE "{self.name}" ({", ".join(column.sql for column in self.columns)})'
+    def create(self, without: Collection[Column] = ()) -> str:
+        """Return the statement that makes it, without its indexes, and without the columns that are to come later."""
+        columns = ", ".join(column.sql for column in self.columns if column not in without)
+        return f'CREATE TABLE "{self.name}" ({columns})'
+
+    def points_at(self) -> set[str]:
+        """Name the tables that its foreign keys point at."""
+        return {column.reference.table for column in self.columns if column.reference}
+
+    def may_point_at(self) -> set[str]:
+        """Name the tables that are pointed at only by columns that may be empty."""
+        return self.points_at() - {
+            column.reference.table for column in self.columns if column.reference and not column.null
+        }
 
 
 def wanted_tables(registry: Registry, dialect: str) -> tuple[list[Table], list[str]]:
@@ -106,17 +117,20 @@ def is_named_by_us(index: str) -> bool:
     return index.startswith(_PREFIXES)
 
 
-def _in_order(tables: dict[str, Table], faults: list[str]) -> list[Table]:
-    needs = {
-        name: sorted({column.reference.table for column in table.columns if column.reference} - {name})
-        for name, table in sorted(tables.items())
-    }
-    try:
-        return [tables[name] for name in TopologicalSorter(needs).static_order()]
-    except CycleError as error:
-        circle = " -> ".join(tables[name].model for name in reversed(error.args[1]))
-        faults.append(f"foreign keys run in a circle: {circle}; make one of them a many-to-many field")
-        return []
+def _in_order(tables: Mapping[str, Table], faults: list[str]) -> list[Table]:
+    """Put each table after those that it points at; a circle is cut where a foreign key may be empty."""
+    needs = {name: sorted(table.points_at() - {name}) for name, table in sorted(tables.items())}
+    while True:
+        try:
+            return [tables[name] for name in TopologicalSorter(needs).static_order()]
+        except CycleError as error:
+            circle = list(reversed(error.args[1]))
+            cut = next(((table, to) for table, to in pairwise(circle) if to in tables[table].may_point_at()), None)
+            if cut is None:
+                way = " -> ".join(tables[name].model for name in circle)
+                faults.append(f"foreign keys run in a circle: {way}; let one of them be empty (null=True)")
+                return []
+            needs[cut[0]].remove(cut[1])
 
 
 def _model_table(model: type[Any], dialect: str, faults: list[str]) -> Table:

@@ -92,14 +92,14 @@ async def forget(database: Database, addon: str) -> None:
 async def drops_of(database: Database, addon: str) -> Plan:
     """Return what goes with an addon: the columns that it added to others' models, and its models' tables."""
     catalog = await read_catalog(database)
+    tables = [table for table in _tables_of(database, addon) if table.name in catalog]
     steps: list[Step] = []
-    for table, column in _columns_of(database, addon):
+    for table, column in (*_columns_of(database, addon), *_late_columns(tables)):
         if table in catalog and column in catalog[table].columns:
             steps += drop_column(table, column, catalog[table])
-    for table in reversed(_tables_of(database, addon)):
-        if table in catalog:
-            count = (await database.fetch(f'SELECT count(*) AS "rows" FROM "{table}"'))[0]["rows"]
-            steps.append(Step(f'DROP TABLE "{table}"', f"drop table {table} with {count} rows"))
+    for name in (table.name for table in reversed(tables)):
+        count = (await database.fetch(f'SELECT count(*) AS "rows" FROM "{name}"'))[0]["rows"]
+        steps.append(Step(f'DROP TABLE "{name}"', f"drop table {name} with {count} rows"))
     return Plan(tuple(steps))
 
 
@@ -171,21 +171,31 @@ async def _remember(
 
 def _fingerprint(tables: Sequence[Table], files: Sequence[MigrationFile]) -> str:
     """Return what stands for exactly these models and migration files."""
-    wanted = [(table.create, [index.sql for index in table.indexes]) for table in tables]
+    wanted = [(table.create(), [index.sql for index in table.indexes]) for table in tables]
     return sha256(repr((wanted, [(file.key, file.checksum) for file in files])).encode()).hexdigest()
 
 
 async def _additions(database: Database, tables: Sequence[Table], faults: list[str]) -> list[Step]:
     catalog = await read_catalog(database)
-    steps: list[Step] = []
-    for table in tables:
-        if table.name not in catalog:
-            steps.append(Step(table.create, f"create table {table.name}"))
-            steps += [Step(index.sql, index.words) for index in table.indexes]
+    steps = list(_new_tables(database.dialect, [table for table in tables if table.name not in catalog], set(catalog)))
     for table in tables:
         if table.name in catalog:
             steps += await _changes(database, table, catalog[table.name], faults)
     return steps
+
+
+def _new_tables(dialect: Dialect, tables: Sequence[Table], there: set[str]) -> Iterator[Step]:
+    """Create tables; a foreign key to one that comes later (they point at each other) is added when that is there."""
+    late: list[tuple[Table, Column]] = []
+    for table in tables:
+        there.add(table.name)
+        waiting = [column for column in table.columns if column.reference and column.reference.table not in there]
+        yield Step(table.create(waiting), f"create table {table.name}")
+        late += [(table, column) for column in waiting]
+    for table, column in late:
+        yield from _added(dialect, table.name, column)
+    for table in tables:
+        yield from (Step(index.sql, index.words) for index in table.indexes)
 
 
 async def _changes(database: Database, table: Table, live: LiveTable, faults: list[str]) -> list[Step]:
@@ -291,8 +301,8 @@ def _made_again(table: str, column: Column, live: LiveTable) -> Iterator[Step]:
         yield Step(live.indexes[index], words)
 
 
-def _tables_of(database: Database, addon: str) -> list[str]:
-    """Name the tables of an addon's models and many-to-many fields, each after those that it points at."""
+def _tables_of(database: Database, addon: str) -> list[Table]:
+    """Return the tables of an addon's models and many-to-many fields, each after those that it points at."""
     owned = set()
     for entry in database.registry:
         model = database.registry.get(entry.name)
@@ -300,7 +310,17 @@ def _tables_of(database: Database, addon: str) -> list[str]:
             owned.add(model._meta.db_table)
         owned |= {field.through for name, field in owned_many_to_many(model) if entry.owner_of(name) == addon}
     tables, _ = wanted_tables(database.registry, database.dialect.name)
-    return [table.name for table in tables if table.name in owned]
+    return [table for table in tables if table.name in owned]
+
+
+def _late_columns(tables: Sequence[Table]) -> Iterator[tuple[str, str]]:
+    """Yield (table, column) of what keeps tables that point at each other from being dropped one by one."""
+    later = {table.name for table in tables}
+    for table in tables:
+        later.discard(table.name)
+        for column in table.columns:
+            if column.reference and column.reference.table in later:
+                yield table.name, column.name
 
 
 def _columns_of(database: Database, addon: str) -> Iterator[tuple[str, str]]:
