@@ -7,9 +7,9 @@ pluggy would hand back unawaited, and since results and errors need their addon'
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pluggy
 import structlog
@@ -53,7 +53,8 @@ class Hooks:
             if addon not in (None, implementation.plugin_name):
                 continue
             try:
-                joined += [(implementation.plugin_name, item) for item in implementation.function()]
+                contributed = cast("Iterable[Any]", implementation.function())
+                joined += [(implementation.plugin_name, item) for item in contributed]
             except Exception as error:
                 raise HookError(f"{implementation.plugin_name}: {name} failed: {error}") from error
         return joined

@@ -157,7 +157,7 @@ async def _message(message_id: int) -> Any:
 
 def _known_state(state: str) -> str:
     choices = get_model("Message")._meta.fields_map["send_state"].choices
-    by_fold = {choice.casefold(): choice for choice in choices}
+    by_fold: dict[str, str] = {choice.casefold(): choice for choice in choices}
     if state.casefold() not in by_fold:
         raise UserError(f"{state} is no state; use one of {', '.join(choices)}.")
     return by_fold[state.casefold()]

@@ -69,7 +69,8 @@ async def serve(port: Annotated[int | None, typer.Option(help="Instead of HTTP_P
     """
     set_up_logs(service=True)
     stop = _stop_event()
-    async with host(**({} if port is None else {"HTTP_PORT": port})) as runtime:
+    overrides: dict[str, Any] = {} if port is None else {"HTTP_PORT": port}
+    async with host(**overrides) as runtime:
         await _all_until_stopped(stop, _web(runtime, stop, lambda address: typer.echo(f"Serving {address}")))
 
 

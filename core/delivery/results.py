@@ -147,7 +147,9 @@ async def _policies(results: Sequence[Result]) -> dict[int, tuple[RetrySchedule,
     first = timedelta(minutes=settings.RETRY_MINUTES)
     default = RetrySchedule(first=first, max_retries=settings.MAX_RETRIES), settings.ON_UNKNOWN
     troubled = {result.delivery.message_id for result in results if result.outcome is not Outcome.SENT}
-    policies = dict.fromkeys((result.delivery.message_id for result in results), default)
+    policies: dict[int, tuple[RetrySchedule, str]] = dict.fromkeys(
+        (result.delivery.message_id for result in results), default
+    )
     if troubled:
         rows = await get_model("Message").filter(id__in=sorted(troubled)).values("id", "max_retries", "on_unknown")
         for row in rows:

@@ -25,10 +25,7 @@ from tortoise.fields import (
     DecimalField,
     Field,
     FloatField,
-    ForeignKeyField,
     IntField,
-    JSONField,
-    ManyToManyField,
     TextField,
 )
 from tortoise.fields import DatetimeField as TortoiseDatetimeField
@@ -66,7 +63,16 @@ secret_cipher: ContextVar[MultiFernet] = ContextVar("postroom_secret_cipher")
 
 if TYPE_CHECKING:
     DatetimeField = TortoiseDatetimeField
+
+    # What these give depends on other models, which meet by name only; no type checker can know it.
+    def ForeignKeyField(model_name: str, **options: Any) -> Any: ...  # noqa: N802
+
+    def ManyToManyField(model_name: str, **options: Any) -> Any: ...  # noqa: N802
+
+    def JSONField(**options: Any) -> Any: ...  # noqa: N802
+
 else:
+    from tortoise.fields import ForeignKeyField, JSONField, ManyToManyField
 
     class DatetimeField(TortoiseDatetimeField):
         """An aware datetime, stored in UTC whatever zone it came in.
