@@ -88,11 +88,20 @@ else:
                 value = clock.now()
                 setattr(instance, self.model_field_name, value)
             if isinstance(value, datetime):
-                if value.tzinfo is None:
-                    raise ValidationError(f"{self.model_field_name}: a time without zone ({value}); pass an aware one")
+                self._refuse_naive(value)
                 value = value.astimezone(UTC)
             self.validate(value)
             return value
+
+        def to_python_value(self, value: Any) -> datetime | None:
+            # Stock Tortoise takes a naive time in a constructor for one of the default zone.
+            if isinstance(value, datetime):
+                self._refuse_naive(value)
+            return super().to_python_value(value)
+
+        def _refuse_naive(self, value: datetime) -> None:
+            if value.tzinfo is None:
+                raise ValidationError(f"{self.model_field_name}: a time without zone ({value}); pass an aware one")
 
 
 class SelectionField(CharField[str]):

@@ -17,8 +17,8 @@ _HIDDEN_TYPES = (SecretField, BinaryField)
 async def plain_data(record: Any, depth: int = 2) -> dict[str, Any]:
     """Return `record` as plain data, with its relations by name down to `depth` levels.
 
-    A to-one relation is a dict (or None), a to-many one a list of dicts; below the last level a relation is only
-    `{"id", "name"}`. Columns whose names a model lists in `_private` are left out.
+    A to-one relation is a dict (or None), a to-many one a list of dicts; the last level has columns only.
+    Columns whose names a model lists in `_private` are left out.
     """
     meta = record._meta
     data = {name: getattr(record, name) for name in meta.db_fields if name in meta.fields_map and _shown(record, name)}
