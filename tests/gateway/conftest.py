@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,12 @@ ORIGINAL = "<original-1@our.test>"
 
 @pytest.fixture
 def settings() -> dict[str, object]:
-    return {"ADDONS": ["core", "desk"], "ADDONS_PATH": [str(HERE / "addons")], "MAIL_DOMAIN": "our.test"}
+    return {
+        "ADDONS": ["core", "desk"],
+        "ADDONS_PATH": [str(HERE / "addons")],
+        "MAIL_DOMAIN": "our.test",
+        "MAIL_MODE": "live",
+    }
 
 
 @pytest.fixture
@@ -60,6 +66,12 @@ async def invoice(host: Runtime) -> Any:
         )
     ticket.sent_message = message
     return ticket
+
+
+def change_settings(host: Runtime, **values: object) -> None:
+    """Give the open host other configuration values."""
+    settings = host.settings.model_copy(update=values)
+    host.configuration = replace(host.configuration, settings=settings)
 
 
 def sample(name: str) -> bytes:
