@@ -1,0 +1,3 @@
+"""The shipped addons are tested on the same private servers as core."""
+
+pytest_plugins = ["tests.servers.fixtures"]
