@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from core.errors import UserError
+from core.gateway import explain, receive, spool
 from core.orm import fields
 from core.orm.record import Record
+from core.runtime import get_model
 
 
 class InboundEmail(Record):
@@ -47,3 +52,20 @@ class InboundEmail(Record):
 
     class Meta:
         indexes = (("state", "id"),)
+
+    @classmethod
+    async def receive(cls, raw: bytes, source: str) -> Any:
+        """Take in a mail, deal with it at once, and return its row with what was decided.
+
+        Raises UserError where that source was taken in before.
+        """
+        spool_id = await spool.store(raw, source)
+        if spool_id is None:
+            raise UserError(f'The mail "{source}" was taken in before.')
+        await receive.process([spool_id])
+        return await get_model("InboundEmail").get(id=spool_id)
+
+    async def replay(self) -> None:
+        """Try a mail again that led to nothing; UserError for one that became something already."""
+        await explain.replay(self.pk)
+        await self.refresh_from_db()

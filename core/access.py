@@ -1,0 +1,120 @@
+"""Who may do what: ModelAccess rows through a user's groups, and each company's records for itself.
+
+Denied unless a row allows it. Every page and every API call asks here; code that acts for the system itself does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from tortoise.expressions import Q
+
+from core.errors import AccessDenied, UnknownName
+from core.runtime import get_model
+
+INTERNAL_GROUP = "user"
+"""The identifier of the group whose members see internal notes."""
+
+
+class Right(StrEnum):
+    """What one may do with the records of a model."""
+
+    READ = "read"
+    CREATE = "create"
+    WRITE = "write"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """All that one user may do, loaded once; `grants` are (model, right)."""
+
+    user_id: int
+    company_id: int | None
+    is_admin: bool
+    is_internal: bool
+    grants: frozenset[tuple[str, Right]]
+
+    def may(self, model: str, right: Right = Right.READ) -> bool:
+        """Tell whether the user has a right on a model, whichever the record."""
+        return self.is_admin or (model, right) in self.grants
+
+    def require(self, model: str, right: Right = Right.READ) -> None:
+        """Raise AccessDenied unless the user has a right on a model."""
+        if not self.may(model, right):
+            raise AccessDenied(f"You may not {right} {model}; an administrator can allow it to one of your groups.")
+
+    def records(self, model: str, right: Right = Right.READ) -> Any:
+        """Return a query over the records that the user has a right on; AccessDenied where the model is none of theirs.
+
+        Raises UnknownName for a model that nobody declared.
+        """
+        declared = get_model(model)
+        self.require(model, right)
+        return declared.filter(self.company_filter(model))
+
+    def company_filter(self, model: str) -> Q:
+        """Return the condition that leaves out the records of other companies."""
+        if self.is_admin or "company" not in get_model(model)._meta.fk_fields:
+            return Q()
+        return Q(company_id__isnull=True) | Q(company_id=self.company_id)
+
+    async def find(self, model: str, record_id: int, right: Right = Right.READ) -> Any:
+        """Return one record; UnknownName where it is not there or belongs to another company."""
+        record = await self.records(model, right).get_or_none(id=record_id)
+        if record is None:
+            raise UnknownName(f"There is no {model} {record_id}.")
+        return record
+
+    async def readable(self, wanted: Iterable[tuple[str | None, int | None]]) -> dict[tuple[str, int], Any]:
+        """Return those of the named records that the user may read, by (model, id)."""
+        ids: dict[str, set[int]] = {}
+        for model, record_id in wanted:
+            if model and record_id:
+                ids.setdefault(model, set()).add(record_id)
+        found: dict[tuple[str, int], Any] = {}
+        for model, among in ids.items():
+            try:
+                rows = await self.records(model).filter(id__in=list(among))
+            except (AccessDenied, UnknownName):
+                continue
+            found |= {(model, row.pk): row for row in rows}
+        return found
+
+
+async def access_of(user: Any) -> Access:
+    """Load what a User may do, by its groups and by all that they imply."""
+    groups = {group.id: group for group in await get_model("Group").all().prefetch_related("implies")}
+    direct = await get_model("Group").filter(users__id=user.pk).values_list("id", flat=True)
+    implied = {group.id: [other.id for other in group.implies] for group in groups.values()}
+    member_of = closure(direct, implied)
+    rows = await get_model("ModelAccess").filter(group_id__in=list(member_of)).values(
+        "model__identifier", "can_read", "can_create", "can_write", "can_delete"
+    )  # fmt: skip
+    return Access(
+        user_id=user.pk,
+        company_id=user.company_id,
+        is_admin=user.is_admin,
+        is_internal=user.is_admin or any(groups[one].identifier == INTERNAL_GROUP for one in member_of),
+        grants=frozenset((row["model__identifier"], right) for row in rows for right in Right if row[f"can_{right}"]),
+    )
+
+
+def closure(start: Iterable[int], leads_to: Mapping[int, Collection[int]]) -> set[int]:
+    """Return all that can be reached from `start`; circles do no harm."""
+    reached: set[int] = set()
+    waiting = list(start)
+    while waiting:
+        one = waiting.pop()
+        if one not in reached:
+            reached.add(one)
+            waiting += leads_to.get(one, ())
+    return reached
+
+
+async def may(user: Any, model: str, right: Right = Right.READ) -> bool:
+    """Tell whether a user has a right on a model; nobody (None) has none."""
+    return user is not None and (await access_of(user)).may(model, right)

@@ -1,0 +1,1 @@
+"""The web room: pages and JSON for people and programs, over FastAPI."""

@@ -1,0 +1,79 @@
+"""The web application of the open host: pages for people, JSON under `/api`, each path guarded.
+
+Made inside an open host, whose parts its requests find by context. It starts nothing and stops nothing.
+"""
+
+from __future__ import annotations
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from core.errors import PostroomError
+from core.runtime import runtime
+from core.web import api_dev_mail, api_queue, api_records, docs, errors
+from core.web.edge import Edge
+from core.web.guard import guard
+from core.web.pages import (
+    addon_pages,
+    attachments,
+    cron,
+    dev_mail,
+    home,
+    inbound,
+    login,
+    mail_body,
+    messages,
+    outbox,
+    records,
+    template_preview,
+)
+from core.web.tries import Tries
+from core.web.view import STATIC, make_environment
+
+_PAGES = (
+    home,
+    login,
+    records,
+    template_preview,
+    outbox,
+    messages,
+    mail_body,
+    attachments,
+    inbound,
+    cron,
+    dev_mail,
+    docs,
+)
+_APIS = (api_queue, api_records, api_dev_mail)
+
+
+def create_app() -> FastAPI:
+    """Return the application of the open host, with all that its addons bring."""
+    app = FastAPI(
+        title="Postroom",
+        # The guard is the application's own dependency, so no path can forget it. `docs` has its own pages, since
+        # the framework's load scripts from elsewhere.
+        dependencies=[Depends(guard)],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.environment = make_environment()
+    app.state.tries = Tries()
+    app.add_middleware(Edge)
+    app.add_exception_handler(PostroomError, errors.on_postroom_error)
+    app.add_exception_handler(HTTPException, errors.on_http_error)
+    app.add_exception_handler(RequestValidationError, errors.on_invalid_request)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    for module in _PAGES:
+        app.include_router(module.router, include_in_schema=False)
+    for module in _APIS:
+        app.include_router(module.router)
+    app.include_router(addon_pages.make_router(app.state.environment), include_in_schema=False)
+    for addon, route in runtime().contributions.routes:
+        app.add_api_route(
+            route.path, route.endpoint, methods=[route.method.upper()], summary=route.summary, tags=[addon]
+        )
+    return app

@@ -1,0 +1,43 @@
+"""One timeline entry by its id: the record's access is the entry's access."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.access import Access, Right
+from core.errors import UnknownName
+from core.runtime import get_model
+from core.web.timeline import sees
+
+_WITH = ("changes", "attachments", "author", "author_contact", "deliveries")
+
+
+async def find_entry(access: Access, message_id: int, right: Right | None = None) -> Any:
+    """Return a Message that the user may see, with what hangs on it.
+
+    `right` is asked of the model Message beside that. Raises UnknownName where it is not there for this user.
+    """
+    if right is not None:
+        access.require("Message", right)
+    message = await get_model("Message").get_or_none(id=message_id).prefetch_related(*_WITH)
+    if message is None or not await _is_visible(access, message):
+        raise UnknownName(f"There is no message {message_id}.")
+    return message
+
+
+async def visible_entries(access: Access, messages: list[Any]) -> list[Any]:
+    """Return those of some messages that the user may see."""
+    readable = await access.readable((one.res_model, one.res_id) for one in messages)
+    return [one for one in messages if sees(access, one) and _belongs(access, one, readable)]
+
+
+async def _is_visible(access: Access, message: Any) -> bool:
+    return bool(await visible_entries(access, [message]))
+
+
+def _belongs(access: Access, message: Any, readable: dict[tuple[str, int], Any]) -> bool:
+    if access.is_admin:
+        return True
+    if message.res_model is not None:
+        return (message.res_model, message.res_id) in readable
+    return access.may("Message") and message.company_id in (None, access.company_id)

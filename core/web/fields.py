@@ -1,0 +1,142 @@
+"""A record as a page shows it: its fields in order, relations with their address, its lines as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core.access import Access
+from core.orm.fields import SelectionField
+from core.orm.serialize import plain_data
+from core.web.words import field_title, plain_text
+
+_LIST_COLUMNS = 3
+_NOT_IN_LISTS = ("identifier", "created_at", "active", "description", "note", "notes")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One value: its text; the record behind it as (model, id), if the user may read that; its time, if it is one."""
+
+    title: str
+    text: str
+    link: tuple[str, int] | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A list that belongs to a record, as a table."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+async def fields_of(record: Any, access: Access) -> list[Shown]:
+    """Return a record's own fields and its to-one and many-to-many relations."""
+    data = await plain_data(record, 1)
+    meta = record._meta
+    shown: list[Shown] = []
+    for name, value in data.items():
+        if name in ("id", "display_name") or name in _keys(record):
+            continue
+        if isinstance(value, dict):
+            shown.append(_relation(meta, name, value, access))
+        elif _is_list_of_records(value):
+            if name in meta.m2m_fields:
+                shown.append(Shown(field_title(name), ", ".join(one["display_name"] for one in value) or "—"))
+        else:
+            shown.append(_value(meta, name, value))
+    return shown
+
+
+async def lines_of(record: Any) -> list[Lines]:
+    """Return the lists that a model names in `_rendered_lists`."""
+    names: Sequence[str] = getattr(record, "_rendered_lists", ())
+    data = await plain_data(record, 1) if names else {}
+    return [_table(record, name, data[name]) for name in names if data.get(name)]
+
+
+def list_columns(model: Any) -> list[str]:
+    """Return the fields that tell a model's records apart in a list: the tracked ones, else the first plain ones."""
+    meta = model._meta
+    tracked = [name for name in getattr(model, "_track", ()) if name in meta.fields_map]
+    kinds = ("CharField", "SelectionField", "DecimalField", "DateField", "IntField")
+    plain = [
+        name
+        for name, field in meta.fields_map.items()
+        if type(field).__name__ in kinds and name != model.label_field and name not in _NOT_IN_LISTS
+        and name in meta.db_fields and name not in getattr(model, "_private", ()) and not name.endswith("_id")
+    ]  # fmt: skip
+    return list(dict.fromkeys([*tracked, *plain]))[:_LIST_COLUMNS]
+
+
+async def row_of(record: Any, columns: Iterable[str]) -> list[str]:
+    """Return a record's values in some columns, as text."""
+    meta = record._meta
+    row = []
+    for name in columns:
+        if name in meta.fk_fields:
+            target = await getattr(record, name)
+            row.append(target.display_name if target else "—")
+        else:
+            row.append(_value(meta, name, getattr(record, name)).text)
+    return row
+
+
+async def as_json(record: Any) -> dict[str, Any]:
+    """Return a record for a program: its own fields; a relation is `{"id", "display_name"}`, lines are whole."""
+    data = await plain_data(record, 1)
+    lines = getattr(record, "_rendered_lists", ())
+    return {
+        name: value if name in lines else _short(value) for name, value in data.items() if name not in _keys(record)
+    }
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict) and "display_name" in value:
+        return {"id": value["id"], "display_name": value["display_name"]}
+    return [_short(one) for one in value] if _is_list_of_records(value) else value
+
+
+def _is_list_of_records(value: Any) -> bool:
+    return isinstance(value, list) and (not value or (isinstance(value[0], dict) and "display_name" in value[0]))
+
+
+def _keys(record: Any) -> set[str]:
+    """The columns behind to-one relations, which are shown as what they point at."""
+    meta = record._meta
+    return {meta.fields_map[name].source_field for name in meta.fk_fields | meta.o2o_fields}
+
+
+def _relation(meta: Any, name: str, value: Mapping[str, Any], access: Access) -> Shown:
+    if "display_name" not in value:  # A JSON field that holds an object.
+        return _value(meta, name, value)
+    model = meta.fields_map[name].related_model.__name__
+    link = (model, value["id"]) if access.may(model) else None
+    return Shown(field_title(name), value["display_name"], link)
+
+
+def _value(meta: Any, name: str, value: Any) -> Shown:
+    field = meta.fields_map.get(name)
+    if isinstance(value, datetime):
+        return Shown(field_title(name), value.isoformat(), at=value)
+    if isinstance(value, dict):
+        return Shown(field_title(name), json.dumps(value, ensure_ascii=False, default=str) if value else "—")
+    choices = field.choices if isinstance(field, SelectionField) else None
+    return Shown(field_title(name), plain_text(value, choices))
+
+
+def _table(record: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> Lines:
+    line_model = record._meta.fields_map[name].related_model
+    keys = {line_model._meta.fields_map[fk].source_field for fk in line_model._meta.fk_fields}
+    columns = [key for key in rows[0] if key not in {"id", "display_name", *keys}]
+    return Lines(
+        title=field_title(name),
+        columns=tuple(map(field_title, columns)),
+        rows=tuple(tuple(_value(line_model._meta, column, row[column]).text for column in columns) for row in rows),
+    )

@@ -1,0 +1,67 @@
+"""What stands before every path: who asks, whether a change comes from our own pages, and as whom the code then acts.
+
+It hangs on the application itself, so a path that an addon brings is guarded without saying so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from core.access import Access, access_of
+from core.runtime import acting_as, settings
+from core.web.errors import LoginNeeded, RequestRefused
+from core.web.session import Session, Visit, new_session, read_session, user_of, visit_of
+
+PUBLIC = frozenset({"/login", "/api/health"})
+"""The paths that answer without a login."""
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+async def guard(request: Request) -> AsyncIterator[None]:
+    """Refuse who may not be here; run the rest of the request on behalf of its user."""
+    session = read_session(request)
+    user = await user_of(session)
+    access = await access_of(user) if user is not None else None
+    request.state.visit = Visit(session or new_session(), user, access)
+    if user is None and request.url.path not in PUBLIC:
+        raise LoginNeeded("Log in first.")
+    if request.method not in _READING:
+        await _check_origin(request)
+    with acting_as(user):
+        yield
+
+
+async def _check_origin(request: Request) -> None:
+    """Let a change pass only from a page of ours (form token), or as JSON, which no foreign page can send unasked."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in _own_origins(request):
+        raise RequestRefused("This request came from another site; open the page here and try again.")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        return
+    token = request.headers.get("x-csrf-token") or str((await request.form()).get("csrf", ""))
+    session: Session = request.state.visit.session
+    if not token or not session.owns(token):
+        raise RequestRefused("This form is too old or not ours; load its page again and send it once more.")
+
+
+def _own_origins(request: Request) -> set[str]:
+    """The address that the browser itself called, which a foreign page cannot choose, and the configured one."""
+    host = request.headers.get("host", "")
+    base = urlsplit(settings().BASE_URL)
+    return {f"{request.url.scheme}://{host}", f"{base.scheme}://{base.netloc}"}
+
+
+def access_to(request: Request) -> Access:
+    """Return what the logged-in user may do."""
+    access = visit_of(request).access
+    if access is None:  # A public path that asks for more than it may.
+        raise LoginNeeded("Log in first.")
+    return access
+
+
+Allowed = Annotated[Access, Depends(access_to)]
+"""A parameter of a path function: what the user may do."""

@@ -1,0 +1,109 @@
+"""One message: how it stands, whom it went to, every try, its bytes, and what can be done about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from core.access import Access, Right
+from core.errors import PostroomError, UserError
+from core.mail.parse import parse
+from core.runtime import get_model
+from core.web.entries import find_entry
+from core.web.files import download
+from core.web.guard import Allowed
+from core.web.timeline import entries_of, frame_height
+from core.web.view import render
+from core.web.words import state_sentence
+
+router = APIRouter(prefix="/messages/{message_id}")
+
+_SOURCE_MAX_CHARS = 60_000
+_REMOTE_IMAGE = re.compile(r"<img\b[^>]{0,500}\bsrc\s{0,5}=\s{0,5}[\"']?https?:", re.IGNORECASE)
+_DONE_FROM = {
+    "retry": ("failed", "unknown", "cancelled", "held"),
+    "hold": ("queued",),
+    "release": ("held",),
+    "cancel": ("queued", "held", "unknown"),
+}
+
+
+@router.get("")
+async def message_page(request: Request, message_id: int, access: Allowed, images: bool = False) -> Response:
+    """Show a message."""
+    message = await find_entry(access, message_id)
+    (entry,) = await entries_of([message], access)
+    raw, fault = await _bytes(message)
+    head, _, _ = raw.partition(b"\r\n\r\n")
+    html = parse(raw).html if raw else message.body
+    record = (await access.readable([(message.res_model, message.res_id)])).get((message.res_model, message.res_id))
+    return render(
+        request,
+        "message.html",
+        message=message,
+        entry=entry,
+        record=record,
+        sentence=lambda show_time: state_sentence(message, message.deliveries, show_time),
+        tries=await _tries(entry.copies),
+        actions=_actions(message, access),
+        headers=head.decode("utf-8", "replace"),
+        source=raw[:_SOURCE_MAX_CHARS].decode("utf-8", "replace"),
+        source_is_cut=len(raw) > _SOURCE_MAX_CHARS,
+        fault=fault,
+        html=html,
+        height_px=frame_height(html or ""),
+        images=images,
+        has_remote_images=bool(_REMOTE_IMAGE.search(html or "")),
+    )
+
+
+@router.get("/message.eml")
+async def message_file(message_id: int, access: Allowed) -> Response:
+    """Save the exact bytes that a server is given."""
+    message = await find_entry(access, message_id)
+    raw, fault = await _bytes(message)
+    if not raw:
+        raise UserError(fault or "This entry is no mail, so there are no bytes to save.")
+    return download(raw, f"{message.subject[:80] or 'message'}.eml", "message/rfc822")
+
+
+@router.post("/{action}")
+async def act(message_id: int, action: Literal["retry", "hold", "release", "cancel"], access: Allowed) -> Response:
+    """Retry, hold, release or cancel what was not delivered."""
+    message = await find_entry(access, message_id, Right.WRITE)
+    steps = {
+        "retry": message.action_retry,
+        "hold": message.hold,
+        "release": message.release,
+        "cancel": message.cancel,
+    }
+    await steps[action]()
+    return RedirectResponse(f"/messages/{message_id}", 303)
+
+
+async def _bytes(message: Any) -> tuple[bytes, str]:
+    """Return an outbound mail's bytes, or why they cannot be made; neither for what is no outbound mail."""
+    if message.direction != "Outbound" or not message.message_id:
+        return b"", ""
+    try:
+        return await message.eml(), ""
+    except PostroomError as error:
+        return b"", f"The mail cannot be composed: {error}"
+
+
+async def _tries(copies: Sequence[Any]) -> list[tuple[Any, str]]:
+    """Return every attempt with its recipient, the first one first."""
+    recipients = {copy.delivery.id: copy.delivery.recipient for copy in copies}
+    rows = await get_model("Attempt").filter(delivery_id__in=list(recipients)).order_by("id").limit(200)
+    return [(row, recipients[row.delivery_id]) for row in rows]
+
+
+def _actions(message: Any, access: Access) -> list[str]:
+    if not access.may("Message", Right.WRITE):
+        return []
+    states = {delivery.state for delivery in message.deliveries}
+    return [action for action, wanted in _DONE_FROM.items() if states.intersection(wanted)]

@@ -1,0 +1,132 @@
+"""The list of a model's records, and one record with its timeline and composer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from core.access import Access, Right
+from core.errors import PostroomError, UnknownName, UserError
+from core.mail.body import text_to_html
+from core.runtime import get_model
+from core.web.composer import check_recipients, composer_for
+from core.web.errors import status_of
+from core.web.fields import fields_of, lines_of, list_columns, row_of
+from core.web.guard import Allowed
+from core.web.records import search
+from core.web.session import visit_of
+from core.web.timeline import timeline_of
+from core.web.view import render
+
+router = APIRouter(prefix="/records")
+
+_Body = Annotated[str, Form(max_length=1_000_000)]
+
+
+@router.get("/{model}")
+async def record_list(
+    request: Request, model: str, access: Allowed, q: str = "", before: int | None = None
+) -> Response:
+    """List records, newest first."""
+    found = await search(access, model, q, before)
+    columns = list_columns(get_model(model))
+    rows = [(record, await row_of(record, columns)) for record in found.records]
+    return render(
+        request, "records.html", model=model, columns=columns, rows=rows, q=q, before=before, next=found.next_before
+    )
+
+
+@router.get("/{model}/{record_id}")
+async def record_page(
+    request: Request, model: str, record_id: int, access: Allowed, before: int | None = None
+) -> Response:
+    """Show one record."""
+    record = await access.find(model, record_id)
+    return await _page(request, access, record, before=before)
+
+
+@router.post("/{model}/{record_id}/message")
+async def post_message(
+    request: Request,
+    model: str,
+    record_id: int,
+    access: Allowed,
+    body: _Body = "",
+    subject: Annotated[str, Form(max_length=998)] = "",
+    to: Annotated[list[str] | None, Form()] = None,
+) -> Response:
+    """Send a message to exactly those whom the page named."""
+    record, user = await _writable(access, model, record_id), visit_of(request).user
+    try:
+        recipients = [address.strip() for line in to or [] for address in line.split(",") if address.strip()]
+        expected = await record.message_recipients(user)
+        if expected:
+            check_recipients(recipients, expected)
+        elif not recipients:
+            raise UserError("Give at least one address to send this to.")
+        message = await record.post_message(_html(body), subject=subject, author=user, to=recipients)
+    except PostroomError as error:
+        return await _page(request, access, record, error=error, mode="message", draft=body, subject=subject)
+    return _to_entry(model, record_id, message)
+
+
+@router.post("/{model}/{record_id}/note")
+async def post_note(request: Request, model: str, record_id: int, access: Allowed, body: _Body = "") -> Response:
+    """Write an internal note, which no mail ever carries."""
+    record = await _writable(access, model, record_id)
+    if not access.is_internal:
+        access.require("internal notes", Right.CREATE)
+    try:
+        message = await record.post_note(_html(body), author=visit_of(request).user)
+    except PostroomError as error:
+        return await _page(request, access, record, error=error, mode="note", draft=body)
+    return _to_entry(model, record_id, message)
+
+
+async def _writable(access: Access, model: str, record_id: int) -> Any:
+    record = await access.find(model, record_id, Right.WRITE)
+    if not hasattr(record, "post_message"):
+        raise UnknownName(f"{model} has no timeline to write on.")
+    return record
+
+
+async def _page(
+    request: Request,
+    access: Access,
+    record: Any,
+    *,
+    before: int | None = None,
+    error: PostroomError | None = None,
+    **typed: str,
+) -> Response:
+    entries, older, composer = None, None, None
+    if hasattr(record, "timeline"):
+        entries, older = await timeline_of(record, access, before)
+        words = str(error) if error else ""
+        composer = await composer_for(record, access, visit_of(request).user, error=words, **typed)
+    return render(
+        request,
+        "record.html",
+        status=status_of(error) if error else 200,
+        model=type(record).__name__,
+        record=record,
+        fields=await fields_of(record, access),
+        lines=await lines_of(record),
+        entries=entries,
+        older=older,
+        before=before,
+        composer=composer,
+    )
+
+
+def _html(body: str) -> str:
+    """Return what was typed, as HTML; UserError where nothing was."""
+    if not body.strip():
+        raise UserError("There is no text yet; write something first.")
+    return f"<p>{text_to_html(body.strip())}</p>"
+
+
+def _to_entry(model: str, record_id: int, message: Any) -> Response:
+    return RedirectResponse(f"/records/{model}/{record_id}#entry-{message.id}", 303)

@@ -1,0 +1,135 @@
+"""A record's timeline as a page and a program read it: entries with what became of each recipient, and why it is here.
+
+Whoever asks has been let to the record before; notes are left out here for those who may not see them, and so are blind
+copies for all but their sender.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.access import Access
+from core.mail.body import html_to_text
+from core.mail.quotation import split_reply, split_reply_html
+from core.runtime import get_model
+from core.web.words import delivery_state
+
+_PAGE = 30
+_PLAIN_TAGS = re.compile(r"<(?!/?(?:p|br|div|span|a|b|i|em|strong)\b)[a-z!/]", re.IGNORECASE)
+_BLOCKS = re.compile(r"<(?:p|br|div|tr|li|h[1-6]|hr)\b", re.IGNORECASE)
+_INBOUND = ("id", "message_id", "outcome", "trace", "source", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body in two halves. Plain ones are text; the others are shown in frames of `height_px`."""
+
+    new: str
+    quoted: str
+    is_html: bool
+    height_px: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One recipient, with what a server last said about it."""
+
+    delivery: Any
+    state: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry; `why` is the spool row of an inbound mail: its id, outcome and trace."""
+
+    message: Any
+    author: str
+    body: Body
+    copies: tuple[Copy, ...]
+    attachments: tuple[Any, ...]
+    changes: tuple[Any, ...]
+    why: dict[str, Any] | None
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.message.text if self.message.text is not None else html_to_text(self.message.body)
+
+    @property
+    def kind(self) -> str:
+        """note, tracking, system, inbound or outbound (a message that never left counts as outbound)."""
+        if self.message.kind != "message":
+            return str(self.message.kind)
+        return "inbound" if self.message.direction == "Inbound" else "outbound"
+
+
+async def timeline_of(record: Any, access: Access, before: int | None = None) -> tuple[list[Entry], int | None]:
+    """Return a page of entries, newest first, and where the next one starts (None at the end)."""
+    messages = await record.timeline(_PAGE + 1, before)
+    more = messages[_PAGE - 1].id if len(messages) > _PAGE else None
+    return await entries_of([one for one in messages[:_PAGE] if sees(access, one)], access), more
+
+
+def sees(access: Access, message: Any) -> bool:
+    """Tell whether a user who may read the record may see this entry of it."""
+    return access.is_internal or message.kind != "note"
+
+
+async def entries_of(messages: Sequence[Any], access: Access) -> list[Entry]:
+    """Return messages, with everything prefetched that `Chatter.timeline` prefetches, as entries."""
+    replies = await last_replies(delivery.id for message in messages for delivery in message.deliveries)
+    rows = await get_model("InboundEmail").filter(message_id__in=[one.id for one in messages]).values(*_INBOUND)
+    why = {row["message_id"]: row for row in rows}
+    return [
+        Entry(
+            message=message,
+            author=author_of(message),
+            body=body_of(message),
+            copies=copies_of(message, access, replies),
+            attachments=tuple(message.attachments),
+            changes=tuple(message.changes),
+            why=why.get(message.id),
+        )
+        for message in messages
+    ]
+
+
+def copies_of(message: Any, access: Access, replies: dict[int, str]) -> tuple[Copy, ...]:
+    """Return the recipients that the user may see; blind copies are for their sender and administrators."""
+    sees_blind = access.is_admin or message.author_id == access.user_id
+    return tuple(
+        Copy(delivery, delivery_state(delivery), replies.get(delivery.id, ""))
+        for delivery in message.deliveries
+        if delivery.kind != "bcc" or sees_blind
+    )
+
+
+async def last_replies(delivery_ids: Iterable[int]) -> dict[int, str]:
+    """Return what a server last said, by delivery."""
+    rows = get_model("Attempt").filter(delivery_id__in=list(delivery_ids)).order_by("id")
+    return {delivery_id: reply[:500] for delivery_id, reply in await rows.values_list("delivery_id", "reply")}
+
+
+def author_of(message: Any) -> str:
+    """Return who wrote an entry: the user, the contact, the address it came from, or the system."""
+    author = message.author or message.author_contact
+    return author.display_name if author else (message.email_from or "System")
+
+
+def body_of(message: Any) -> Body:
+    """Cut a message's body; HTML of simple making becomes text, which needs no frame."""
+    if _PLAIN_TAGS.search(message.body) is None and "style=" not in message.body:
+        cut = split_reply(message.text if message.text is not None else html_to_text(message.body))
+        return Body(cut.new, cut.quoted, is_html=False)
+    cut = split_reply_html(message.body)
+    return Body(cut.new, cut.quoted, is_html=True, height_px=frame_height(cut.new))
+
+
+def frame_height(html: str) -> int:
+    """Guess how high a frame must be, since nothing inside it may tell."""
+    lines = sum(1 for _ in _BLOCKS.finditer(html)) + len(html) // 400
+    return min(max(26 * lines + 60, 120), 720)

@@ -1,0 +1,124 @@
+"""From values to HTML: the templates of the web room and of the addons' pages, always escaping.
+
+What every page has around it (menu, banner, login, form token) is added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from core import clock
+from core.access import Access
+from core.contributions import Page
+from core.mail.body import text_to_html
+from core.runtime import runtime, settings
+from core.web import words
+from core.web.session import visit_of
+
+_TEMPLATES = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
+
+
+def make_environment() -> Environment:
+    """Return the environment of core's own pages."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"mark": words.mark, "people": words.people, "delivery_state": words.delivery_state}
+    environment.filters |= {
+        "model_title": words.model_title,
+        "field_title": words.field_title,
+        "file_size": words.size_text,
+        "shown_name": words.attachment_name,
+        "as_html": lambda text: Markup(text_to_html(text)),  # noqa: S704 - it escapes
+    }
+    return environment
+
+
+def environment_for(addon: str, own: Environment) -> Environment:
+    """Return the environment of an addon's pages: its `templates/`, then ours to extend."""
+    folder = next(info.folder for info in runtime().addons if info.name == addon)
+    return own.overlay(loader=ChoiceLoader([FileSystemLoader(folder / "templates"), FileSystemLoader(_TEMPLATES)]))
+
+
+def render(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    environment: Environment | None = None,
+    values: Mapping[str, Any] | None = None,
+    **named: Any,
+) -> HTMLResponse:
+    """Answer with a page. `values` are those of an addon; a name of ours wins over its namesake there."""
+    chosen: Environment = environment or request.app.state.environment
+    text = chosen.get_template(template).render({**(values or {}), **named, **_around(request)})
+    return HTMLResponse(text, status)
+
+
+def _around(request: Request) -> dict[str, Any]:
+    visit = visit_of(request)
+    values = settings()
+    in_zone = words.zone((visit.user.timezone if visit.user else "") or values.DEFAULT_TIMEZONE)
+    return {
+        "user": visit.user,
+        "access": visit.access,
+        "menu": menu_of(visit.access) if visit.access else [],
+        "here": request.url.path,
+        "csrf": Markup('<input type="hidden" name="csrf" value="{}">').format(visit.session.form_token),
+        "mail_mode": values.MAIL_MODE,
+        "dev_mailbox": has_dev_mailbox(),
+        "show_time": lambda at: words.clock_text(at, in_zone),
+        "time": lambda at: _time(at, in_zone),
+    }
+
+
+def _time(at: datetime | None, in_zone: Any) -> Markup:
+    """Return an instant as text that says how far away it is, the exact time beside it for whoever asks."""
+    if at is None:
+        return Markup("—")
+    exact = words.clock_text(at, in_zone)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(), exact, words.distance(at, clock.now())
+    )
+
+
+def has_dev_mailbox() -> bool:
+    """Tell whether mail is caught here, and this is no place where customers are."""
+    return settings().MAIL_MODE == "catch" and settings().ENVIRONMENT != "production"
+
+
+def timeline_models() -> list[str]:
+    """Return the names of the models whose records have a timeline, in the order of their addons."""
+    return [entry.name for entry in runtime().registry if hasattr(entry.model, "post_message")]
+
+
+def page_url(addon: str, page: Page) -> str:
+    """Return where an addon's page is."""
+    return f"/addons/{addon}/{page.path.strip('/')}"
+
+
+def menu_of(access: Access) -> list[tuple[str, str]]:
+    """Return (title, address) of what the user may open."""
+    items = [("Home", "/")]
+    items += [(words.model_title(name), f"/records/{name}") for name in timeline_models() if access.may(name)]
+    contributions = runtime().contributions
+    items += [(page.title, page_url(addon, page)) for addon, page in contributions.pages if page.menu]
+    items += [(item.title, item.url) for _, item in sorted(contributions.menu, key=lambda pair: pair[1].order)]
+    core_pages = (("Message", "Outbox", "/outbox"), ("InboundEmail", "Inbox", "/inbound"), ("CronJob", "Cron", "/cron"))
+    items += [(title, url) for model, title, url in core_pages if access.may(model)]
+    if has_dev_mailbox() and access.may("CaughtEmail"):
+        items.append(("Dev mailbox", "/dev/mail"))
+    return items
