@@ -34,13 +34,14 @@ async def apply_addon(runtime: Runtime, addon: AddonInfo, *, demo: bool = False)
     """
     files = resolve_addon(addon, runtime.registry)
     seeding = _Seeding(runtime, addon.name, {(row.addon, row.identifier): row for row in await _rows()})
-    await seeding.check(files)
+    # A demo's records may point at those of another addon's demo, which nobody asked for either.
+    wanted = [file for file in files if demo or not file.demo]
+    await seeding.check(wanted)
     reports: list[RecordReport] = []
-    for file in files:
-        if demo or not file.demo:
-            async with transaction():
-                await schema.lock(runtime.database)
-                reports += await seeding.apply(file)
+    for file in wanted:
+        async with transaction():
+            await schema.lock(runtime.database)
+            reports += await seeding.apply(file)
     async with transaction():
         reports += await seeding.archive({record.identifier for file in files for record in file.records})
     return SeedReport(addon.name, tuple(reports))
