@@ -166,8 +166,10 @@ class Chatter(Record):
         # `create` names the connection of before the transaction, for which SQLite would wait for ever.
         kwargs.pop("using_db", None)
         if not self._saved_in_db:
-            async with transaction():
+            async with transaction() as running:
                 await super().save(*args, **kwargs)
+                # What follows in this transaction still makes the record, and changes nothing.
+                running.memo[("tracked", type(self).__name__, self.pk)] = None
                 await tell("record_created", record=self)
             return
         if not self._track:
