@@ -6,22 +6,18 @@ still holds it is overwritten. A record that a person deleted does not come back
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from tortoise.exceptions import IntegrityError, ValidationError
-from tortoise.fields.relational import ForeignKeyFieldInstance, ManyToManyFieldInstance
 
 from core.contributions import AddonInfo
 from core.errors import PostroomError, SeedError, did_you_mean
 from core.orm import schema
-from core.orm.fields import SecretField
 from core.orm.transaction import transaction
 from core.runtime import Runtime, get_model
+from core.seed import compare
 from core.seed.report import Outcome, RecordReport, SeedReport
 from core.seed.resolve import Reference, ResolvedFile, ResolvedRecord, resolve_addon
 
@@ -43,6 +39,7 @@ async def apply_addon(runtime: Runtime, addon: AddonInfo, *, demo: bool = False)
             await schema.lock(runtime.database)
             reports += await seeding.apply(file)
     async with transaction():
+        await schema.lock(runtime.database)
         reports += await seeding.archive({record.identifier for file in files for record in file.records})
     return SeedReport(addon.name, tuple(reports))
 
@@ -118,7 +115,7 @@ class _Seeding:
         elif own and reference.identifier in coming:
             return f'"{reference}" comes later, in {coming[reference.identifier].name}; name that file under depends'
         else:
-            known = [*coming, *(f"{addon}.{identifier}" for addon, identifier in self._rows)]
+            known = [*coming, *(f"{addon}.{identifier}" for addon, identifier in self._rows), *await _names(reference)]
             return f'there is no {reference.model} "{reference}".{did_you_mean(str(reference), known)}'
         return "" if found == reference.model else f'"{reference}" is a {found}; this wants a {reference.model}'
 
@@ -143,49 +140,55 @@ class _Seeding:
         for name, reference in record.references():
             if not await get_model(reference.model).exists(id=await self._target(reference)):
                 return _report(record, Outcome.skipped, reason=f'"{reference}", its {name}, was deleted here')
-        values = {name: await self._target(value) for name, value in record.values.items()}
-        columns, links = _apart(record.model, values)
-        made = record.model(**columns)
-        await made.save()
-        await _link(made, links)
-        shipped = await self._stored_as_shipped(record, made.id, values)
-        self._rows[self._addon, record.identifier] = await get_model("SeedRecord").create(
+        values = await self._values(record)
+        made = record.model()
+        await compare.assign(made, values)
+        row = await get_model("SeedRecord").create(
             addon=self._addon,
             identifier=record.identifier,
             model=record.model.__name__,
             record_id=made.id,
             file=file,
-            shipped=shipped,
+            shipped=self._plain(record, values),
             apply_once=record.source.apply_once,
         )
+        await self._check_stored(record, row, values)
+        self._rows[self._addon, record.identifier] = row
         return _report(record, Outcome.created)
 
     async def _update(self, record: ResolvedRecord, row: Any, stored: Any, file: str) -> RecordReport:
-        values = {name: await self._target(value) for name, value in record.values.items()}
+        values = await self._values(record)
         before = dict(row.shipped)
         if not row.active and "active" in record.model._meta.fields_map:
             values.setdefault("active", True)
             before["active"] = False
-        shipped = {name: self._plain(record.model, row.identifier, name, value) for name, value in values.items()}
+        shipped = self._plain(record, values)
         changed, kept = {}, []
         for name, new in shipped.items():
-            current = await self._current(stored, row.identifier, name)
+            current = await compare.current(stored, name, self._salt(row.identifier))
             if current == new:
                 continue
-            if current == before.get(name, self._default(record.model, row.identifier, name)):
+            if name not in before:
+                before[name] = compare.untouched(record.model._meta.fields_map[name], self._salt(row.identifier))
+            if current == before[name]:
                 changed[name] = values[name]
-            else:
+            elif before[name] != new:
                 kept.append(name)
         if changed:
-            columns, links = _apart(record.model, changed)
-            stored.update_from_dict(columns)
-            if columns:
-                await stored.save(update_fields=list(columns))
-            await _link(stored, links)
-            await self._stored_as_shipped(record, stored.id, changed)
+            await compare.assign(stored, changed)
+            await self._check_stored(record, row, changed)
         await _write_row(row, file=file, apply_once=False, active=True, shipped=shipped)
         outcome = Outcome.updated if changed else Outcome.kept if kept else Outcome.unchanged
         return _report(record, outcome, tuple(changed), tuple(kept))
+
+    async def _check_stored(self, record: ResolvedRecord, row: Any, names: Iterable[str]) -> None:
+        """Raise where a record holds something else than was set, which the next update would take for an edit."""
+        stored = await record.model.get(id=row.record_id)
+        wanted = self._plain(record, await self._values(record))
+        for name in names:
+            found = await compare.current(stored, name, self._salt(row.identifier))
+            if found != wanted.get(name, found):
+                raise _StoredOtherwise(name, found)
 
     async def _drop(self, row: Any) -> list[RecordReport]:
         await _write_row(row, active=False)
@@ -193,65 +196,46 @@ class _Seeding:
         stored = None if model is None or row.apply_once else await model.get_or_none(id=row.record_id)
         if model is None or stored is None:
             return []
-        edited = [name for name, old in row.shipped.items() if await self._current(stored, row.identifier, name) != old]
-        told = {"model": row.model, "identifier": row.identifier}
+        known = model._meta.fields_map
+        salt = self._salt(row.identifier)
+        edited = tuple(
+            [
+                name
+                for name in row.shipped
+                if name in known and await compare.current(stored, name, salt) != row.shipped[name]
+            ]
+        )
         if edited:
             reason = "it is no longer shipped; archive it by hand"
-            return [RecordReport(**told, outcome=Outcome.kept, kept=tuple(edited), reason=reason)]
-        if "active" not in model._meta.fields_map:
-            return [RecordReport(**told, outcome=Outcome.skipped, reason="it is no longer shipped; delete it by hand")]
+            return [RecordReport(row.model, row.identifier, Outcome.kept, kept=edited, reason=reason)]
+        if "active" not in known:
+            reason = "it is no longer shipped; delete it by hand"
+            return [RecordReport(row.model, row.identifier, Outcome.skipped, reason=reason)]
         stored.active = False
         await stored.save(update_fields=["active"])
-        return [RecordReport(**told, outcome=Outcome.archived)]
+        return [RecordReport(row.model, row.identifier, Outcome.archived)]
+
+    async def _values(self, record: ResolvedRecord) -> dict[str, Any]:
+        """Return the record's values with ids in the place of references."""
+        return {name: await self._target(value) for name, value in record.values.items()}
 
     async def _target(self, value: Any) -> Any:
-        """Return a reference's id, a tuple's ids, or the value itself."""
         if isinstance(value, tuple):
-            return sorted([await self._target(item) for item in value])
+            ids = [await self._target(item) for item in value]
+            return sorted(key for key in ids if key is not None)
         if not isinstance(value, Reference):
             return value
         row = self._row(value)
         return row.record_id if row is not None else await _named(value)
 
-    async def _stored_as_shipped(self, record: ResolvedRecord, key: int, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Read a record back and return its plain values; raise where they came out different from the file's.
+    def _plain(self, record: ResolvedRecord, values: Mapping[str, Any]) -> dict[str, Any]:
+        columns = record.model._meta.fields_map
+        return {
+            name: compare.plain(columns[name], value, self._salt(record.identifier)) for name, value in values.items()
+        }
 
-        Otherwise the next update would take the difference for a person's edit.
-        """
-        stored = await record.model.get(id=key)
-        shipped = {}
-        for name, value in values.items():
-            shipped[name] = self._plain(record.model, record.identifier, name, value)
-            found = await self._current(stored, record.identifier, name)
-            if found != shipped[name]:
-                raise _StoredOtherwise(name, found)
-        return shipped
-
-    async def _current(self, stored: Any, identifier: str, name: str) -> Any:
-        column = stored._meta.fields_map.get(name)
-        if isinstance(column, ManyToManyFieldInstance):
-            return sorted(await getattr(stored, name).all().values_list("id", flat=True))
-        value = getattr(stored, _attribute(type(stored), name), None)
-        return self._plain(type(stored), identifier, name, value)
-
-    def _default(self, model: type[Any], identifier: str, name: str) -> Any:
-        """Return what a field that was not shipped before holds while nobody set it."""
-        column = model._meta.fields_map[name]
-        if isinstance(column, ManyToManyFieldInstance):
-            return []
-        value = column.default() if callable(column.default) else column.default
-        return self._plain(model, identifier, name, value)
-
-    def _plain(self, model: type[Any], identifier: str, name: str, value: Any) -> Any:
-        """Return a value in the form that SeedRecord keeps and compares: JSON, and only a hash of a secret."""
-        if value is not None and isinstance(model._meta.fields_map.get(name), SecretField):
-            salt = f"{self._addon}.{identifier}.{name}".encode()
-            return "scrypt:" + hashlib.scrypt(str(value).encode(), salt=salt, n=2**14, r=8, p=1).hex()
-        if isinstance(value, Decimal):
-            return format(value.normalize(), "f")
-        if isinstance(value, datetime):
-            return value.astimezone(UTC).isoformat()
-        return value.isoformat() if isinstance(value, date) else json.loads(json.dumps(value))
+    def _salt(self, identifier: str) -> str:
+        return f"{self._addon}.{identifier}"
 
 
 class _StoredOtherwise(PostroomError):
@@ -286,36 +270,18 @@ async def _faults_of_model(record: ResolvedRecord) -> list[str]:
 
 async def _named(reference: Reference) -> int | None:
     """Return the id of the record that carries a bare reference in its own `identifier` field."""
+    return (await _names(reference)).get(reference.identifier)
+
+
+async def _names(reference: Reference) -> dict[str, int]:
     model = get_model(reference.model)
     if reference.addon or "identifier" not in model._meta.fields_map:
-        return None
-    found = await model.filter(identifier=reference.identifier).values_list("id", flat=True)
-    return int(found[0]) if found else None
+        return {}
+    return dict(await model.exclude(identifier=None).values_list("identifier", "id"))
 
 
 def _model(runtime: Runtime, row: Any) -> type[Any] | None:
     return runtime.registry.get(row.model) if row.model in runtime.registry else None
-
-
-def _attribute(model: type[Any], name: str) -> str:
-    """Return the attribute that a field's column is kept in: `company_id` for `company`."""
-    column = model._meta.fields_map.get(name)
-    return str(column.source_field) if isinstance(column, ForeignKeyFieldInstance) else name
-
-
-def _apart(model: type[Any], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[int]]]:
-    """Part values into columns and the ids of to-many fields."""
-    links = {name: value for name, value in values.items() if name in model._meta.m2m_fields}
-    return {_attribute(model, name): value for name, value in values.items() if name not in links}, links
-
-
-async def _link(record: Any, links: Mapping[str, list[int]]) -> None:
-    for name, ids in links.items():
-        relation = getattr(record, name)
-        await relation.clear()
-        targets = await relation.remote_model.filter(id__in=ids)
-        if targets:
-            await relation.add(*targets)
 
 
 def _report(

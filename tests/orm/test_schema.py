@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tortoise.indexes import PartialIndex
 
 from core.errors import SchemaError
@@ -341,3 +345,39 @@ async def test_an_uninstall_drops_tables_and_added_columns_only(database_url: st
     async with opened(database_url, person()) as database:
         await update(database)
         assert [row.name for row in await database.registry.get("Person").all()] == ["Ada"]
+
+
+CHANGES: dict[str, list[Callable[[], fields.Field[Any]]]] = {
+    "text": [
+        lambda: fields.CharField(max_length=5, default="x", db_index=True),
+        lambda: fields.CharField(max_length=9, null=True),
+        lambda: fields.TextField(default=""),
+    ],
+    "size": [lambda: fields.IntField(default=1), lambda: fields.BigIntField(null=True, db_index=True)],
+    "price": [
+        lambda: fields.DecimalField(max_digits=6, decimal_places=2, default=Decimal(1)),
+        lambda: fields.DecimalField(max_digits=9, decimal_places=4, null=True),
+    ],
+    "boss": [
+        lambda: fields.ForeignKeyField("models.Person", null=True, related_name="staff", on_delete=fields.CASCADE),
+        lambda: fields.ForeignKeyField("models.Person", null=True, related_name="staff", on_delete=fields.SET_NULL),
+    ],
+}
+versions = st.fixed_dictionaries({}, optional={name: st.integers(0, len(kinds) - 1) for name, kinds in CHANGES.items()})
+
+
+@given(st.lists(versions, min_size=2, max_size=4))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_any_way_through_versions_ends_in_an_empty_plan_with_all_rows(
+    database_url: str, path: list[dict[str, int]]
+) -> None:
+    for number, version in enumerate(path):
+        declared = person_with(**{name: CHANGES[name][kind]() for name, kind in version.items()})
+        async with opened(database_url, declared) as database:
+            await update(database)
+            await database.registry.get("Person").create(name=f"p{number}")
+    async with opened(database_url, person_with()) as database:
+        await update(database)
+        assert {row.name for row in await database.registry.get("Person").all()} >= {f"p{n}" for n in range(len(path))}
+        async with transaction():
+            await database.execute('DROP TABLE "person"')

@@ -92,7 +92,8 @@ async def test_an_update_sets_what_nobody_edited_and_keeps_the_rest(host: Runtim
     made = await book()
     assert (made.title, made.pages) == ("Mine", 20)
     assert await made.groups.all().count() == 2
-    assert "left title as edited" in report.words
+    assert report.words == "updated Book first: set pages, groups; left title as edited"
+    assert (await apply(host))["first"].outcome is Outcome.unchanged
 
 
 async def test_a_newly_shipped_field_is_set_only_where_it_holds_its_default(host: Runtime, library: Path) -> None:
@@ -217,6 +218,7 @@ async def test_all_faults_of_references_and_checks_are_told_at_once(host: Runtim
           groups: [usr]
           author: main_company
           sequel: red
+        - {data_type: EmailTemplate, identifier: t, name: T, subject: S, content: C, model: Bok}
         - data_type: Book
           identifier: c
           title: C
@@ -229,7 +231,8 @@ async def test_all_faults_of_references_and_checks_are_told_at_once(host: Runtim
     assert 'data/books.yaml:9: b: groups: there is no Group "usr".' in told
     assert 'data/books.yaml:10: b: author: there is no Contact "main_company".' in told
     assert 'data/books.yaml:11: b: sequel: "red" comes later, in data/tags.yaml; name that file under depends' in told
-    assert 'data/books.yaml:15: c: author: "core.main_company" is a Company; this wants a Contact' in told
+    assert 'data/books.yaml:12: t: model: there is no ModelRegistry "Bok". Did you mean "Book"?' in told
+    assert 'data/books.yaml:16: c: author: "core.main_company" is a Company; this wants a Contact' in told
 
 
 async def test_a_file_that_fails_while_it_is_stored_leaves_nothing(host: Runtime, library: Path) -> None:
