@@ -1,9 +1,12 @@
-"""Core as addon zero: its models come through the same door as anyone's."""
+"""Core as addon zero: its models, rules and hooks come through the same door as anyone's."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.contributions import GatewayRule
 from core.gateway.rules.core import CORE_RULES
+from core.gateway.values import Received
 from core.hookspecs import hookimpl
 from core.models.activity import Activity
 from core.models.addon import Addon
@@ -33,6 +36,7 @@ from core.models.seed_record import SeedRecord
 from core.models.server_pause import ServerPause
 from core.models.tracking import Tracking
 from core.models.user import User
+from core.runtime import get_model
 
 
 @hookimpl
@@ -72,3 +76,31 @@ def register_models() -> list[type]:
 @hookimpl
 def register_gateway_rules() -> tuple[GatewayRule, ...]:
     return CORE_RULES
+
+
+@hookimpl
+async def record_deleted(record: Any) -> None:
+    """Mail in the spool no longer says that it became a record that is gone."""
+    became_it = {"res_model": type(record).__name__, "res_id": record.pk}
+    await get_model("InboundEmail").filter(**became_it).update(res_model=None, res_id=None)
+
+
+@hookimpl
+async def email_unmatched(email: Received) -> None:
+    """Tell the administrators that mail waits for a person; once, until they have looked."""
+    await get_model("Notification").tell_admins(
+        "Mail waits for a person",
+        f"A mail from {email.sender or 'nobody'} matched no reply, no alias and no rule. It is kept in the inbox, "
+        "and so are those that come after it.",
+    )
+
+
+@hookimpl
+async def cron_finished(job: Any, run: Any) -> None:
+    """Tell the administrators that a job was switched off after too many failures."""
+    if job.status == "off":
+        await get_model("Notification").tell_admins(
+            f"The job “{job.name}” was switched off",
+            f"It has failed {job.failure_count} times, the last time because: {run.error or run.outcome}. "
+            "Mend the cause, then switch the job on again.",
+        )

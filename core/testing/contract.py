@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.responses import Response
 
 from core import hookspecs
 from core.contributions import AddonInfo
@@ -271,8 +272,6 @@ async def _browser(user: Any) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 def _cookie(user: Any) -> str:
-    from starlette.responses import Response
-
     response = Response()
     write_session(response, new_session(user))
     name, _, rest = response.headers["set-cookie"].partition("=")
