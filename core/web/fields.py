@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from core.access import Access
-from core.orm.fields import SelectionField
+from core.orm.fields import DecimalField, FloatField, IntField, SelectionField
 from core.orm.serialize import plain_data
 from core.web.words import field_title, plain_text
 
@@ -28,11 +28,19 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """A column's heading, and whether it holds numbers."""
+
+    title: str
+    is_number: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Lines:
     """A list that belongs to a record, as a table."""
 
     title: str
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
@@ -41,8 +49,9 @@ async def fields_of(record: Any, access: Access) -> list[Shown]:
     data = await plain_data(record, 1)
     meta = record._meta
     shown: list[Shown] = []
-    for name, value in data.items():
-        if name in ("id", "display_name") or name in _keys(record):
+    for name in _in_order(meta, data):
+        value = data[name]
+        if name == "id" or name in _keys(record):
             continue
         if isinstance(value, dict):
             shown.append(_relation(meta, name, value, access))
@@ -97,6 +106,12 @@ async def as_json(record: Any) -> dict[str, Any]:
     }
 
 
+def _in_order(meta: Any, names: Iterable[str]) -> list[str]:
+    """Return those of some names that are fields, as the model declares them."""
+    known = set(names)
+    return [name for name in meta.fields_map if name in known]
+
+
 def _short(value: Any) -> Any:
     if isinstance(value, dict) and "display_name" in value:
         return {"id": value["id"], "display_name": value["display_name"]}
@@ -134,9 +149,14 @@ def _value(meta: Any, name: str, value: Any) -> Shown:
 def _table(record: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> Lines:
     line_model = record._meta.fields_map[name].related_model
     keys = {line_model._meta.fields_map[fk].source_field for fk in line_model._meta.fk_fields}
-    columns = [key for key in rows[0] if key not in {"id", "display_name", *keys}]
+    hidden = {"id", *keys}
+    columns = [name for name in _in_order(line_model._meta, rows[0]) if name not in hidden]
     return Lines(
         title=field_title(name),
-        columns=tuple(map(field_title, columns)),
+        columns=tuple(_column(line_model._meta.fields_map[name]) for name in columns),
         rows=tuple(tuple(_value(line_model._meta, column, row[column]).text for column in columns) for row in rows),
     )
+
+
+def _column(field: Any) -> Column:
+    return Column(field_title(field.model_field_name), isinstance(field, DecimalField | FloatField | IntField))

@@ -19,6 +19,7 @@ from core.web.words import delivery_state
 
 _PAGE = 30
 _PLAIN_TAGS = re.compile(r"<(?!/?(?:p|br|div|span|a|b|i|em|strong)\b)[a-z!/]", re.IGNORECASE)
+_BARE_LINK = re.compile(r'<a href="([^"<>]{1,2000})"[^<>]{0,200}>\1</a>')
 _BLOCKS = re.compile(r"<(?:p|br|div|tr|li|h[1-6]|hr)\b", re.IGNORECASE)
 _INBOUND = ("id", "message_id", "outcome", "trace", "source", "state")
 
@@ -57,7 +58,7 @@ class Entry:
     @property
     def text(self) -> str:
         """The body as text."""
-        return self.message.text if self.message.text is not None else html_to_text(self.message.body)
+        return text_of(self.message)
 
     @property
     def kind(self) -> str:
@@ -123,10 +124,17 @@ def author_of(message: Any) -> str:
 def body_of(message: Any) -> Body:
     """Cut a message's body; HTML of simple making becomes text, which needs no frame."""
     if _PLAIN_TAGS.search(message.body) is None and "style=" not in message.body:
-        cut = split_reply(message.text if message.text is not None else html_to_text(message.body))
+        cut = split_reply(text_of(message))
         return Body(cut.new, cut.quoted, is_html=False)
     cut = split_reply_html(message.body)
     return Body(cut.new, cut.quoted, is_html=True, height_px=frame_height(cut.new))
+
+
+def text_of(message: Any) -> str:
+    """Return a body as text; a link that shows its own address is written once."""
+    if message.text is not None:
+        return str(message.text)
+    return html_to_text(_BARE_LINK.sub(r"\1", message.body))
 
 
 def frame_height(html: str) -> int:

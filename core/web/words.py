@@ -86,6 +86,8 @@ def state_sentence(message: Any, deliveries: Sequence[Any], show_time: Any) -> s
     count = len(deliveries)
     sent = sum(1 for delivery in deliveries if delivery.state == "sent")
     due = min((delivery.due_at for delivery in deliveries if delivery.state == "queued"), default=None)
+    if message.bounced_at:
+        return "A server took it, and it came back: what the report says is below."
     waits = f" Next try {show_time(due)}." if due else ""
     match message.send_state:
         case None:
@@ -172,7 +174,7 @@ def plain_text(value: Any, choices: Mapping[str, str] | None = None) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}" if value != value.to_integral() else f"{value:.2f}"
+        return _amount(value)
     if isinstance(value, date) and not isinstance(value, datetime):
         return f"{value.day} {value:%b %Y}"
     if choices:
@@ -180,6 +182,13 @@ def plain_text(value: Any, choices: Mapping[str, str] | None = None) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _amount(value: Decimal) -> str:
+    """Two decimals, or as many more as it has."""
+    exponent = value.normalize().as_tuple().exponent
+    decimals = -exponent if isinstance(exponent, int) else 0
+    return f"{value:.{max(2, decimals)}f}"
 
 
 def attachment_name(name: str) -> str:

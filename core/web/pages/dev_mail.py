@@ -26,10 +26,15 @@ _Address = Annotated[str, Form(max_length=320)]
 
 
 @router.get("")
-async def mailbox(request: Request, access: Allowed, q: str = "") -> Response:
+async def mailbox(request: Request, access: Allowed, q: str = "", to: str = "") -> Response:
     """List the newest caught mails."""
     return render(
-        request, "dev_mailbox.html", mails=await dev_mail.caught(access, q), q=q, aliases=await dev_mail.aliases()
+        request,
+        "dev_mailbox.html",
+        mails=await dev_mail.caught(access, q),
+        q=q,
+        to=to,
+        aliases=await dev_mail.aliases(),
     )
 
 
@@ -64,12 +69,14 @@ async def mail_page(
     raw = bytes(mail.raw_mail)
     parsed = await asyncio.to_thread(parse, raw)
     message = await get_model("Message").get_or_none(id=mail.message_id) if mail.message_id else None
+    place = (message.res_model, message.res_id) if message else (None, None)
     return render(
         request,
         "dev_mail.html",
         mail=mail,
         parsed=parsed,
         message=message,
+        record=(await access.readable([place])).get(place),
         tab="text" if tab == "html" and parsed.html is None else tab,
         text=dev_mail.text_of(parsed),
         source=raw[:_SOURCE_MAX_CHARS].decode("utf-8", "replace"),

@@ -11,11 +11,12 @@ from fastapi.responses import RedirectResponse, Response
 from core import clock
 from core.access import Access
 from core.runtime import get_model, settings
+from core.web.dev_mail import aliases
 from core.web.entries import visible_entries
 from core.web.guard import Allowed
 from core.web.outbox import counts_by_state
 from core.web.session import visit_of
-from core.web.view import render
+from core.web.view import has_dev_mailbox, render
 
 router = APIRouter()
 
@@ -34,6 +35,7 @@ async def home(request: Request, access: Allowed) -> Response:
         inbound=await _inbound(access),
         late=await _late_jobs(access),
         news=await _news(access),
+        aliases=await aliases() if has_dev_mailbox() else [],
     )
 
 
