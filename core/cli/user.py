@@ -39,14 +39,15 @@ async def add(
     name: Annotated[str, typer.Option(help="The user's name.")],
     group: Annotated[list[str] | None, typer.Option(help="A group's identifier; may be repeated.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="Passes every access check.")] = False,
-    password: Annotated[
-        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="POSTROOM_NEW_PASSWORD")
-    ] = "",
+    password_file: Annotated[
+        typer.FileText | None, typer.Option(help="Read the password from this file, or from - for standard input.")
+    ] = None,
 ) -> None:
-    """Make a user; asks for the password, or takes it from POSTROOM_NEW_PASSWORD.
+    """Make a user; asks for the password unless a file holds it.
 
     Example: postroom user add anna@example.org --name Anna --group user
     """
+    password = _password(password_file)
     if len(password) < _SHORTEST_PASSWORD:
         raise UserError(f"The password is too short; use at least {_SHORTEST_PASSWORD} characters.")
     address = parse_address(login).address.casefold()
@@ -63,3 +64,9 @@ async def add(
         await user.save()
         await user.groups.add(*groups)
     typer.echo(f"{address} can log in now.")
+
+
+def _password(file: typer.FileText | None) -> str:
+    if file is not None:
+        return file.read().rstrip("\r\n")
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
