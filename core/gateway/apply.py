@@ -5,14 +5,14 @@ Decides nothing. What it raises undoes the whole mail; RecordRefused says that t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core import clock
 from core.errors import PostroomError, TemporaryFailure
 from core.events import tell
 from core.gateway.account import account_of
-from core.gateway.files import attach
+from core.gateway.entries import Entries
 from core.gateway.lookup import Lookup
 from core.gateway.target import create_record, header_form
 from core.gateway.values import (
@@ -42,24 +42,37 @@ class RecordRefused(PostroomError):
     code = "unrouted"
 
 
-async def carry_out(verdict: Verdict, email: Received, trace: tuple[TraceStep, ...], lookup: Lookup) -> Account:
-    """Write what the verdict means, and return the account of it."""
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """The account of a mail, and the timeline entry it led to, which has its id once the entries are written."""
+
+    account: Account
+    entry: Any = None
+
+    def finished(self) -> Account:
+        """Return the account with the entry's id."""
+        return self.account if self.entry is None else replace(self.account, message=self.entry.id)
+
+
+async def carry_out(
+    verdict: Verdict, email: Received, trace: tuple[TraceStep, ...], lookup: Lookup, entries: Entries
+) -> CarriedOut:
+    """Do what the verdict means; timeline entries wait in `entries`."""
     account = account_of(verdict, email, trace)
     match verdict:
         case Reply(parent):
-            message = await _post_reply(parent, email, lookup)
-            return replace(account, message=message.id)
+            return CarriedOut(account, await _post_reply(parent, email, lookup, entries))
         case NewRecord(routes):
-            (record, message), *_ = [await create_with_entry(route, email, lookup) for route in routes]
-            return replace(account, record=f"{routes[0].target_model}:{record.id}", message=message.id)
+            (record, entry), *_ = [await create_with_entry(route, email, lookup, entries) for route in routes]
+            return CarriedOut(replace(account, record=f"{routes[0].target_model}:{record.id}"), entry)
         case Bounced(message):
-            return replace(account, message=await _note_bounce(message, email))
+            return CarriedOut(account, await _note_bounce(message, email, entries))
         case Unmatched():
             await tell("email_unmatched", email=email)
-    return account
+    return CarriedOut(account)
 
 
-async def create_with_entry(route: Route, email: Received, lookup: Lookup) -> tuple[Any, Any]:
+async def create_with_entry(route: Route, email: Received, lookup: Lookup, entries: Entries) -> tuple[Any, Any]:
     """Create one route's record with the mail as its first timeline entry; return both, or raise RecordRefused."""
     contact_id = await _contact(email, lookup)
     try:
@@ -69,34 +82,34 @@ async def create_with_entry(route: Route, email: Received, lookup: Lookup) -> tu
             raise  # The database or the network, not the record: the same mail may do better later.
         raise RecordRefused(f"{route.alias}: no {route.target_model} was created: {error}") from error
     company_id = getattr(record, "company_id", None) or route.company_id
-    message = await _post(email, lookup, res_model=route.target_model, res_id=record.id, company_id=company_id)
-    await attach(message, email.files, to_new_record=True)
+    where = {"res_model": route.target_model, "res_id": record.id, "company_id": company_id}
+    message = await _post(email, lookup, entries, **where)
     await tell("email_routed", email=email, record=record, message=message)
     return record, message
 
 
-async def _post_reply(parent: KnownMessage, email: Received, lookup: Lookup) -> Any:
+async def _post_reply(parent: KnownMessage, email: Received, lookup: Lookup, entries: Entries) -> Any:
     """Put the mail under the message it answers; what answers an internal note stays as internal."""
     message = await _post(
         email,
         lookup,
+        entries,
         res_model=parent.res_model,
         res_id=parent.res_id,
         parent_id=parent.id,
         company_id=parent.company_id,
         kind="note" if parent.kind == "note" else "message",
     )
-    await attach(message, email.files, to_new_record=False)
     if runtime().hooks.users_of("email_routed"):
         record = await get_model(parent.res_model).get_or_none(id=parent.res_id) if parent.res_model else None
         await tell("email_routed", email=email, record=record, message=message)
     return message
 
 
-async def _post(email: Received, lookup: Lookup, **where: Any) -> Any:
-    """Write the mail as a timeline entry. Its author is a contact, never a user: a From address is no proof."""
+async def _post(email: Received, lookup: Lookup, entries: Entries, **where: Any) -> Any:
+    """Make the mail a timeline entry. Its author is a contact, never a user: a From address is no proof."""
     parsed = email.parsed
-    message = await get_model("Message").create(
+    message = get_model("Message")(
         direction="Inbound",
         author_contact_id=await _contact(email, lookup),
         email_from=_shown(parsed.sender)[:512] if parsed.sender else "",
@@ -112,7 +125,7 @@ async def _post(email: Received, lookup: Lookup, **where: Any) -> Any:
         date_at=parsed.date_at,
         **where,
     )
-    lookup.learn_message(_known(message))
+    entries.add(message, email.files)
     await tell("message_posted", message=message)
     return message
 
@@ -130,7 +143,7 @@ async def _contact(email: Received, lookup: Lookup) -> int | None:
     return known.contact_id
 
 
-async def _note_bounce(about: KnownMessage, email: Received) -> int:
+async def _note_bounce(about: KnownMessage, email: Received, entries: Entries) -> Any:
     """Note a delivery report under its message; recipients of ours that failed mark the message as bounced."""
     message = get_model("Message")
     recipients = email.bounce.recipients if email.bounce else ()
@@ -140,7 +153,7 @@ async def _note_bounce(about: KnownMessage, email: Received) -> int:
         await message.filter(id=about.id, bounced_at=None).update(bounced_at=clock.now())
         await message.filter(id=about.id).update(error=words[:2000])
     text = "\n".join(map(_fate, recipients))
-    entry = await message.create(
+    entry = message(
         kind="system",
         direction="Internal",
         res_model=about.res_model,
@@ -152,8 +165,9 @@ async def _note_bounce(about: KnownMessage, email: Received) -> int:
         text=text,
         date_at=email.parsed.date_at,
     )
+    entries.add(entry)
     await tell("message_posted", message=entry)
-    return int(entry.id)
+    return entry
 
 
 async def _failed(about: KnownMessage, recipients: tuple[BouncedRecipient, ...]) -> list[BouncedRecipient]:
@@ -174,19 +188,6 @@ def _fate(recipient: BouncedRecipient) -> str:
     how = " for good" if recipient.hard else ""
     status = f" ({recipient.status})" if recipient.status else ""
     return f"The mail to {recipient.address} {what}{how}{status}: {recipient.diagnostic or 'no reason given'}"
-
-
-def _known(message: Any) -> KnownMessage:
-    return KnownMessage(
-        id=message.id,
-        message_id=message.message_id,
-        token=message.tracking_identifier,
-        res_model=message.res_model,
-        res_id=message.res_id,
-        kind=message.kind,
-        direction=message.direction,
-        company_id=message.company_id,
-    )
 
 
 def _shown(mailbox: Mailbox) -> str:

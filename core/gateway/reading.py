@@ -29,6 +29,7 @@ _SIGNATURES = (
     (b"%PDF-", "application/pdf"),
 )
 _OPENED_BY_BROWSERS = ("image/", "text/html", "text/xml", "application/xhtml", "application/xml", "application/pdf")
+_NAME_CHARS = 255
 _TYPE_CHARS = 127
 _CONTENT_ID_CHARS = 255
 _TEXT_FROM_HTML_CHARS = 100_000
@@ -109,7 +110,9 @@ def _kept(file: File, html: str) -> KeptFile:
     content_id = (file.content_id or "")[:_CONTENT_ID_CHARS]
     is_shown = bool(content_id) and f"cid:{content_id}" in html
     digest = sha256(file.content).hexdigest()
-    return KeptFile(file.name, content_type_of(file), file.content, digest, content_id if is_shown else None)
+    return KeptFile(
+        file.name[:_NAME_CHARS], content_type_of(file), file.content, digest, content_id if is_shown else None
+    )
 
 
 def _fingerprint(parsed: IncomingEmail, raw: bytes, domains: frozenset[str]) -> str:

@@ -13,9 +13,10 @@ from dataclasses import replace
 import structlog
 
 from core.gateway import spool
-from core.gateway.apply import RecordRefused, carry_out
+from core.gateway.apply import CarriedOut, RecordRefused, carry_out
 from core.gateway.decide import decide
-from core.gateway.lookup import Lookup, open_lookup
+from core.gateway.entries import Entries
+from core.gateway.lookup import Lookup, message_ids_of, open_lookup
 from core.gateway.reading import Terms, read
 from core.gateway.spool import Spooled
 from core.gateway.values import Account, NewRecord, Outcome, Received, Report, Unmatched
@@ -68,24 +69,27 @@ async def _settle(token: str, mails: Sequence[Spooled], refusal: str | None = No
     lookup = await open_lookup()
     received = await read_in_time(mails, lookup)
     await lookup.prepare(received)
-    done: list[tuple[Received, Account]] = []
+    entries = Entries(lookup)
     async with transaction():
         held = await spool.hold(token, [mail.id for mail in mails])
-        for email in received:
-            if email.spool_id in held:
-                done.append((email, await _settle_one(email, lookup, refusal)))
-        await spool.finish(done)
-    return [account for _, account in done]
+        ours = [email for email in received if email.spool_id in held]
+        carried_out = [await _settle_one(email, lookup, entries, refusal) for email in ours]
+        await entries.write()
+        accounts = [replace(one.finished(), error=refusal) for one in carried_out]
+        await spool.finish(list(zip(ours, accounts, strict=True)))
+    return accounts
 
 
-async def _settle_one(email: Received, lookup: Lookup, refusal: str | None) -> Account:
+async def _settle_one(email: Received, lookup: Lookup, entries: Entries, refusal: str | None) -> CarriedOut:
+    if entries.holds(message_ids_of(email)):
+        await entries.write()
     verdict, trace = await decide(email, lookup)
     if refusal and isinstance(verdict, NewRecord):
         verdict = Unmatched(refusal, Outcome.UNROUTED)
-    account = await carry_out(verdict, email, trace, lookup)
-    if account.outcome is not Outcome.DUPLICATE:
+    carried_out = await carry_out(verdict, email, trace, lookup, entries)
+    if carried_out.account.outcome is not Outcome.DUPLICATE:
         lookup.learn_copy(email)
-    return replace(account, error=refusal) if refusal else account
+    return carried_out
 
 
 async def read_in_time(mails: Sequence[Spooled], lookup: Lookup) -> list[Received]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from core import clock
 from core.gateway.apply import create_with_entry
+from core.gateway.entries import Entries
 from core.gateway.lookup import open_lookup
 from core.gateway.rules import alias, catch_all
 from core.gateway.values import NewRecord, Received
@@ -33,6 +34,8 @@ async def route_inbound(recipients: Sequence[str], sender_email: str, subject: s
     verdict = await alias.decide(email, lookup) or await catch_all.decide(email, lookup)
     if not isinstance(verdict, NewRecord):
         return None
+    entries = Entries(lookup)
     async with transaction():
-        record, _ = await create_with_entry(verdict.routes[0], email, lookup)
+        record, _ = await create_with_entry(verdict.routes[0], email, lookup, entries)
+        await entries.write()
     return record

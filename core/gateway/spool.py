@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from uuid import uuid4
 
@@ -164,7 +164,7 @@ def _result(received: Received, account: Account) -> list[object]:
         received.spool_id,
         STATES.get(account.outcome, "processed" if account.message else "ignored"),
         account.outcome,
-        json.dumps([asdict(step) for step in account.trace]),
+        json.dumps([{"rule": step.rule, "hit": step.hit, "reason": step.reason} for step in account.trace]),
         account.error or "",
         # A copy has the fingerprint of its original, which must be one row's alone.
         None if account.outcome is Outcome.DUPLICATE else received.fingerprint,
