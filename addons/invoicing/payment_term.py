@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
-from babel.units import format_unit
+from babel.dates import format_timedelta
 
 from core.api import audience_of
 
-# The unit is put in by CLDR, with each language's own plural.
+# The days are put in by CLDR, with each language's own plural.
 _SENTENCES = {
     "ar": "مهلة الدفع: {days}",
     "de": "Zahlungsziel: {days}",
@@ -19,6 +20,7 @@ _SENTENCES = {
     "it": "Termine di pagamento: {days}",
     "nl": "Betalingstermijn: {days}",
 }
+_ALWAYS_DAYS = 1e9
 _AT_ONCE = {
     "ar": "مستحق الدفع فورًا",
     "de": "Sofort zahlbar",
@@ -48,4 +50,6 @@ def in_words(days: int, locale: str) -> str:
         known = Locale("en")
     if days <= 0:
         return _AT_ONCE[known.language]
-    return _SENTENCES[known.language].format(days=format_unit(days, "duration-day", locale=known))
+    # Not `format_unit`: in Babel 2.18 that knows no Arabic day.
+    in_days = format_timedelta(timedelta(days=days), granularity="day", threshold=_ALWAYS_DAYS, locale=known)
+    return _SENTENCES[known.language].format(days=in_days)
