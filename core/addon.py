@@ -23,6 +23,7 @@ from core.models.email_template import EmailTemplate
 from core.models.follower import Follower
 from core.models.group import Group
 from core.models.inbound_email import InboundEmail
+from core.models.inbound_raw import InboundRaw
 from core.models.incoming_mail_server import IncomingMailServer
 from core.models.mail_folder import MailFolder
 from core.models.message import Message
@@ -57,6 +58,7 @@ def register_models() -> list[type]:
         Follower,
         Group,
         InboundEmail,
+        InboundRaw,
         IncomingMailServer,
         MailFolder,
         Message,

@@ -55,12 +55,21 @@ async def store_many(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
         known = set(await model.filter(source__in=sources).values_list("source", flat=True))
         new = {source: raw for source, raw in mails if source not in known}
         rows = [
-            model(source=source, raw_mail=raw, sha256=sha256(raw).hexdigest(), size_bytes=len(raw))
-            for source, raw in new.items()
+            model(source=source, sha256=sha256(raw).hexdigest(), size_bytes=len(raw)) for source, raw in new.items()
         ]
         # Another process may store the same mail between the question and here.
         await model.bulk_create(rows, ignore_conflicts=True)
-        return dict(await model.filter(source__in=list(new)).order_by("id").values_list("source", "id"))
+        ids = dict(await model.filter(source__in=list(new)).order_by("id").values_list("source", "id"))
+        raw_mail = get_model("InboundRaw")
+        contents = [raw_mail(email_id=ids[source], content=raw) for source, raw in new.items()]
+        await raw_mail.bulk_create(contents, ignore_conflicts=True)
+        return ids
+
+
+async def raw_of(spool_id: int) -> bytes:
+    """Return the bytes of one mail as they came."""
+    row = await get_model("InboundRaw").get(email_id=spool_id)
+    return bytes(row.content)
 
 
 async def claim(after: int, ids: Sequence[int] | None = None) -> tuple[str, list[Spooled]]:
@@ -88,10 +97,12 @@ async def claim(after: int, ids: Sequence[int] | None = None) -> tuple[str, list
                          WHERE {dialect.among("id", dialect.param(2))} AND state = 'received'
                            AND (lease_until IS NULL OR lease_until < {dialect.now()})
                          {dialect.skip_locked})
-            RETURNING id, source, tries, raw_mail""",
+            RETURNING id, source, tries""",
         [token, dialect.ids(wanted)],
     )
-    mails = [Spooled(row["id"], row["source"], row["tries"], bytes(row["raw_mail"])) for row in claimed]
+    raw_rows = get_model("InboundRaw").filter(email_id__in=[row["id"] for row in claimed])
+    raws = dict(await raw_rows.values_list("email_id", "content"))
+    mails = [Spooled(row["id"], row["source"], row["tries"], bytes(raws[row["id"]])) for row in claimed]
     return token, sorted(mails, key=lambda mail: mail.id)
 
 

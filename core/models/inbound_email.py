@@ -47,8 +47,6 @@ class InboundEmail(Record):
     message = fields.ForeignKeyField("models.Message", null=True, related_name="inbound", on_delete=fields.SET_NULL)
     lease_token = fields.CharField(max_length=32, null=True)
     lease_until = fields.DatetimeField(null=True)
-    # Last in the row, so that SQLite need not walk over it to reach another column.
-    raw_mail = fields.BinaryField()
 
     class Meta:
         indexes = (("state", "id"),)
@@ -64,6 +62,10 @@ class InboundEmail(Record):
             raise UserError(f'The mail "{source}" was taken in before.')
         await receive.process([spool_id])
         return await get_model("InboundEmail").get(id=spool_id)
+
+    async def content(self) -> bytes:
+        """Return the mail's bytes as they came."""
+        return await spool.raw_of(self.pk)
 
     async def replay(self) -> None:
         """Try a mail again that led to nothing; UserError for one that became something already."""

@@ -57,7 +57,7 @@ async def inbound_list(request: Request, access: Allowed, state: str = "", befor
 async def inbound_page(request: Request, inbound_id: int, access: Allowed) -> Response:
     """Show one received mail, and why it went where it went."""
     mail = await _find(access, inbound_id)
-    parsed = await asyncio.to_thread(parse, bytes(mail.raw_mail))
+    parsed = await asyncio.to_thread(parse, await mail.content())
     text = parsed.text if parsed.text is not None else html_to_text(parsed.html or "")
     (line,) = await _with_records(access, [{"res_model": mail.res_model, "res_id": mail.res_id}])
     return render(
@@ -76,7 +76,7 @@ async def inbound_page(request: Request, inbound_id: int, access: Allowed) -> Re
 async def inbound_file(inbound_id: int, access: Allowed) -> Response:
     """Save the bytes as they came."""
     mail = await _find(access, inbound_id)
-    return download(bytes(mail.raw_mail), f"{mail.subject[:80] or 'message'}.eml", "message/rfc822")
+    return download(await mail.content(), f"{mail.subject[:80] or 'message'}.eml", "message/rfc822")
 
 
 @router.post("/{inbound_id}/replay")
