@@ -11,9 +11,8 @@ from collections.abc import Callable
 from html import escape, unescape
 
 import nh3
-from inscriptis import get_text
-from inscriptis.model.config import ParserConfig
 
+from core.mail.readable import laid_out
 from core.mail.words import clean_text
 
 HTML_MAX_CHARS = 2 * 1024 * 1024
@@ -103,20 +102,7 @@ def safe_html(html: str, resolve_cid: Callable[[str], str | None], *, remote_ima
 
 def html_to_text(html: str) -> str:
     """Return the HTML as readable text, tables and lists laid out, each link's target after its words in brackets."""
-    # Styles are dropped first: the layout would obey a margin of a million lines.
-    plain = _bounded(
-        html,
-        lambda bounded: nh3.clean(
-            bounded,
-            tags=_TAGS,
-            clean_content_tags=_DROPPED_WITH_CONTENT,
-            attributes={"a": {"href"}},
-            url_schemes={"http", "https", "mailto", "tel"},
-            link_rel=None,
-        ),
-    )
-    lines = get_text(plain, ParserConfig(display_links=True)).splitlines()
-    return "\n".join(line.rstrip() for line in lines).strip("\n")
+    return laid_out(clean_text(html[:HTML_MAX_CHARS]))
 
 
 def text_to_html(text: str) -> str:

@@ -1,0 +1,46 @@
+"""Run benchmarks and print a row for each figure."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+
+import structlog
+
+from tests.benchmarks import outbound
+from tests.benchmarks.measure import Row, use_own_core
+
+BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
+    "outbound": outbound.benchmark,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(BENCHMARKS)}; default all")
+    parser.add_argument("--quick", action="store_true", help="fewer items: a look, no measurement")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    use_own_core()
+    for name in options.names or BENCHMARKS:
+        asyncio.run(_run(name, options.quick, options.json))
+
+
+async def _run(name: str, quick: bool, as_json: bool) -> None:
+    async for row in BENCHMARKS[name](quick):
+        if as_json:
+            print(json.dumps({"benchmark": name, **asdict(row)}), flush=True)
+        else:
+            ratio = f"{row.ratio:8.2f} x" if row.ratio is not None else " " * 10
+            print(f"{name:9} {row.name:34} {row.value:12,.2f} {row.unit:17} {ratio}  {row.goal}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

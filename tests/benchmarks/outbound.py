@@ -1,0 +1,102 @@
+"""From the queue to the server's answer, beside clients that have nothing but ready bytes to send."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+import aiosmtplib
+
+from core.delivery.engine import Engine
+from core.orm.transaction import transaction
+from core.runtime import get_model
+from core.transport.smtp import Envelope, SmtpAccount, SmtpSession, Tls, open_session
+from tests.benchmarks.hosts import DATABASES, LANES, hosted, sink
+from tests.benchmarks.mails import SENDER, html_of, recipient
+from tests.benchmarks.measure import Row, Watch, watch
+
+_SIZES = {"2 kB": 2_000, "50 kB": 50_000}
+_GOALS = {"2 kB": ">= 12000/s per core", "50 kB": ">= 2000/s per core"}
+
+
+async def benchmark(quick: bool) -> AsyncIterator[Row]:
+    for size, bytes_wanted in _SIZES.items():
+        count = (500 if quick else 4000) if size == "2 kB" else (100 if quick else 600)
+        with sink() as port:
+            wire: Watch | None = None
+            for database in DATABASES:
+                content, drained = await _drained(database, port, bytes_wanted, count)
+                if wire is None:
+                    wire = await _wire(port, content, count * 4)
+                    library = await _library(port, content, count)
+                    yield Row(f"bare client, {size}", wire.cpu_us(count * 4), "CPU us/mail")
+                    yield Row(f"aiosmtplib sendmail, {size}", library.cpu_us(count), "CPU us/mail")
+                bare_us = wire.cpu_us(count * 4)
+                used = drained.cpu_us(count)
+                yield Row(f"drain {database}, {size}", drained.per_s(count), "mails/s")
+                yield Row(f"drain {database}, {size}", 1e6 / used, "mails/s per core", _GOALS[size])
+                yield Row(f"drain {database}, {size}", used, "CPU us/mail", "<= 8 x bare client", used / bare_us)
+                used_by_library = library.cpu_us(count)
+                yield Row(f"drain {database} / aiosmtplib, {size}", used / used_by_library, "x", "", None)
+
+
+async def _drained(database: str, port: int, bytes_wanted: int, count: int) -> tuple[bytes, Watch]:
+    """Queue mails and drain them; return the last one's bytes and the drain's time."""
+    html = html_of(bytes_wanted)
+    settings = {"SMTP_SERVER": "127.0.0.1", "SMTP_PORT": port, "SMTP_TLS": "none", "SMTP_CONCURRENCY": LANES}
+    async with hosted(database, **settings):
+        message = get_model("Message")
+        async with transaction():
+            for number in range(count):
+                queued = await message.queue_email(None, [recipient(number)], "Café", html, from_email=SENDER)
+        content = await queued.eml()
+        with watch() as drained:
+            async with Engine() as engine:
+                await engine.drain()
+        sent = await message.filter(send_state="Sent").count()
+        assert sent == count, f"{sent} of {count} mails were sent"
+        return content, drained
+
+
+async def _wire(port: int, content: bytes, count: int) -> Watch:
+    """Send ready bytes by our own pipelined protocol alone."""
+    account = SmtpAccount(host="127.0.0.1", port=port, tls=Tls.NONE)
+    envelopes = deque(Envelope("office@acme.test", (recipient(number),), len(content)) for number in range(count))
+    sessions = [await open_session(account) for _ in range(LANES)]
+    with watch() as taken:
+        await asyncio.gather(*(_lane(session, envelopes, content) for session in sessions))
+    for session in sessions:
+        await session.quit()
+    return taken
+
+
+async def _lane(session: SmtpSession, envelopes: deque[Envelope], content: bytes) -> None:
+    current = envelopes.popleft() if envelopes else None
+    if current is None:
+        return
+    await session.begin(current)
+    while True:
+        following = envelopes.popleft() if envelopes else None
+        await session.content(content, following)
+        if following is None:
+            return
+        await session.begun()
+
+
+async def _library(port: int, content: bytes, count: int) -> Watch:
+    """Send the same bytes by aiosmtplib, over as many connections."""
+    numbers = iter(range(count))
+
+    async def lane(client: aiosmtplib.SMTP) -> None:
+        for number in numbers:
+            await client.sendmail("office@acme.test", [recipient(number)], content)
+
+    clients = [aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) for _ in range(LANES)]
+    for client in clients:
+        await client.connect()
+    with watch() as taken:
+        await asyncio.gather(*map(lane, clients))
+    for client in clients:
+        await client.quit()
+    return taken
