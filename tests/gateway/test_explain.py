@@ -18,7 +18,7 @@ from core.gateway.load import load
 from core.gateway.receive import process
 from core.gateway.values import Account, Outcome
 from core.runtime import Runtime, get_model, runtime
-from tests.gateway.conftest import ORIGINAL, SAMPLES, TOKEN, mail, sample
+from tests.gateway.conftest import ORIGINAL, SAMPLES, TOKEN, change_settings, mail, sample
 
 pytestmark = pytest.mark.anyio
 
@@ -146,8 +146,6 @@ async def test_loading_files_folders_and_mboxes(routes: dict[str, Any], tmp_path
 
 
 async def test_loading_a_mail_over_the_limit_stores_nothing(host: Runtime, tmp_path: Path) -> None:
-    from tests.gateway.conftest import change_settings
-
     change_settings(host, MAX_MAIL_BYTES=100)
     (tmp_path / "large.eml").write_bytes(b"x" * 101)
     with pytest.raises(UserError, match="MAX_MAIL_BYTES"):

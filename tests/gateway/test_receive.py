@@ -8,9 +8,10 @@ import pytest
 
 from core.gateway import spool
 from core.gateway.receive import process, process_pending
+from core.gateway.rules.loop import loop_tags
 from core.gateway.values import Account, Outcome
-from core.runtime import get_model
-from tests.gateway.conftest import ORIGINAL, TOKEN, mail, sample
+from core.runtime import Runtime, get_model
+from tests.gateway.conftest import ORIGINAL, TOKEN, change_settings, mail, sample
 
 pytestmark = pytest.mark.anyio
 
@@ -209,8 +210,6 @@ async def test_what_is_no_business_of_a_record_creates_none(
 
 
 async def test_our_own_mail_is_known_by_its_tag(routes: dict[str, Any]) -> None:
-    from core.gateway.rules.loop import loop_tags
-
     ours, others = await receive(
         mail("Ours", X_Postroom_Loop=loop_tags()[0]), mail("Others", X_Postroom_Loop="0123456789abcdef")
     )
@@ -315,6 +314,14 @@ async def test_a_mail_that_fails_is_tried_three_times_and_then_set_aside_whole_w
     assert await row.content() == mail("crash the rule")
 
 
+async def test_reading_that_takes_too_long_counts_as_a_failure(routes: dict[str, Any], host: Runtime) -> None:
+    change_settings(host, PARSE_SECONDS=1e-9)
+    await spool.store(mail("slow"), "test:1")
+    reports = [await process_pending() for _ in range(3)]
+    assert [report.outcomes for report in reports] == [{"failed": 1}, {"failed": 1}, {"quarantined": 1}]
+    assert "PARSE_SECONDS" in (await get_model("InboundEmail").get()).error
+
+
 async def test_a_mail_that_ends_the_process_comes_alone_and_then_not_at_all(routes: dict[str, Any]) -> None:
     inbound = get_model("InboundEmail")
     for number in range(3):
@@ -336,14 +343,20 @@ async def test_a_mail_that_ends_the_process_comes_alone_and_then_not_at_all(rout
     assert "ended the process" in culprit.error
 
 
-async def test_a_worker_that_lost_its_lease_writes_nothing(routes: dict[str, Any]) -> None:
-    from core.gateway.receive import _settle
+async def test_a_worker_that_lost_its_lease_writes_nothing(
+    routes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = spool.claim
 
-    await spool.store(mail("mine"), "test:1")
-    token, claimed = await spool.claim(0)
-    await get_model("InboundEmail").all().update(lease_token="somebody else")
-    assert await _settle(token, claimed) == []
+    async def robbed(*arguments: Any) -> Any:
+        claimed = await claim(*arguments)
+        await get_model("InboundEmail").all().update(lease_token="somebody else's")
+        return claimed
+
+    monkeypatch.setattr(spool, "claim", robbed)
+    assert await receive(mail("mine")) == []
     assert await get_model("Ticket").all().count() == 0
+    assert (await get_model("InboundEmail").get()).state == "received"
 
 
 async def test_sender_policies_refuse_with_a_reason(routes: dict[str, Any]) -> None:
