@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.api import UserError, get_model
+from core.api import AccessDenied, UserError, acting_as, get_model
 
 from .conftest import MakeDocument
 
@@ -92,3 +92,28 @@ async def test_more_than_a_hundred_reminders_are_made_in_turns(host: Any, make_d
     )
     turns = [await model.remind_overdue() for _ in range(2)]
     assert [(turn.items, turn.more) for turn in turns] == [(100, True), (1, False)]
+
+
+async def test_the_overdue_invoices_are_printed_and_answered(
+    host: Any, make_document: MakeDocument, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await get_model("FinancialDocument").all().update(state="draft")
+    late = await make_document(("2", "10", "0"), state="sent", due_date=date(2020, 1, 1), issue_date=date(2019, 12, 1))
+    elsewhere = await get_model("Company").create(name="Elsewhere")
+    await make_document(state="sent", company=elsewhere, due_date=date(2020, 1, 2))
+    contributions = host.contributions
+    (command,) = [one for _, one in contributions.commands if one.name == "overdue"]
+    await command.run([])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"{late.number} ")
+    assert "20.00 EUR  Jonas Weber" in printed[0]
+    assert printed[-1] == "2 overdue"
+
+    (route,) = [one for _, one in contributions.routes if one.path == "/api/invoicing/overdue"]
+    with pytest.raises(AccessDenied):
+        await route.endpoint()
+    user = await get_model("User").create(login="clerk", name="Clerk", company_id=late.company_id)
+    await user.groups.add(await get_model("Group").get(identifier="user"))
+    with acting_as(user):
+        answer = await route.endpoint()
+    assert [(one.number, one.contact) for one in answer] == [(late.number, "Jonas Weber")]
