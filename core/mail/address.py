@@ -79,7 +79,7 @@ def envelope_address(address: str) -> str:
     Raises AddressError for what `parse_address` would refuse. Where `needs_smtputf8` is true, the local part stays
     beyond ASCII and only a server that offers SMTPUTF8 (RFC 6531) can take it.
     """
-    if len(address) <= 254 and "=?" not in address and _PLAIN_ADDRESS.fullmatch(address):
+    if _is_everyday(address):
         return address
     found = _validated(address)
     return f"{found.local_part}@{_without_suffix(found.ascii_domain)}"
@@ -140,8 +140,16 @@ def has_encoded_word(text: str) -> bool:
 
 
 def _checked(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    # Two hyphens may mark the IDNA form, and of some upper-case names (Postmaster) the library makes lower-case ones.
+    if "--" not in domain and local.islower() and _is_everyday(address):
+        return f"{local}@{domain.lower()}"
     found = _validated(address)
     return f"{found.local_part}@{_without_suffix(found.domain)}"
+
+
+def _is_everyday(address: str) -> bool:
+    return len(address) <= 240 and "=?" not in address and _PLAIN_ADDRESS.fullmatch(address) is not None
 
 
 _SUFFIX = ".test"

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from core.errors import AddressError
 from core.mail.address import (
+    _is_everyday,
+    _validated,
     domain_of,
     envelope_address,
     format_mailbox,
@@ -206,3 +208,14 @@ def test_s1_one_place_refuses_line_breaks(char: str) -> None:
     with pytest.raises(AddressError, match=f"U\\+{ord(char):04X}"):
         header_text(f"a{char}b")
     assert header_text("a\tb ü") == "a\tb ü"
+
+
+_PART = st.text(alphabet="abzAZ019-._+'!{|~xn", min_size=1, max_size=12)
+_LOCAL_PART = _PART | st.sampled_from(["POSTMASTER", "Postmaster", "info", "abuse"])
+
+
+@given(st.builds(lambda local, label, top: f"{local}@{label}.{top}", _LOCAL_PART, _PART, _PART))
+def test_everyday_addresses_are_read_as_the_library_reads_them(address: str) -> None:
+    if _is_everyday(address):
+        found = _validated(address)
+        assert parse_address(address).address == f"{found.local_part}@{found.domain.removesuffix('.test')}"
