@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 async def test(
     name: Annotated[str, typer.Argument(help='A server\'s name or identifier, or "config" for the SMTP_* keys.')],
-    as_json: Json = False,
+    as_json: Json = False,  # noqa: PT028 - a command, not a test
 ) -> int:
     """Connect to a mail server step by step, each step timed.
 

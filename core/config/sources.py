@@ -22,8 +22,14 @@ from core.config.settings import Settings
 from core.errors import ConfigError, did_you_mean
 
 PREFIX = "POSTROOM_"
-_RESERVED_PREFIXES = ("POSTROOM_MAIL_",)
-"""Names that the sending API reads (`POSTROOM_MAIL_HOST`, ...), unless they are a key of ours."""
+_OF_THE_SENDING_API = frozenset(
+    f"POSTROOM_MAIL_{name}"
+    for name in (
+        *("TYPE", "HOST", "PORT", "USERNAME", "PASSWORD", "TLS", "SSL"),
+        *("TIMEOUT", "MAX_RETRIES", "RETRY_DELAY", "SENDER"),
+    )
+)
+"""Names in the same environment that are no key of a host; any other is an error, also one that only looks like these."""
 
 _MASK = "********"
 _PASSWORD_IN_URL = re.compile(r"(://[^:/@]*:)[^/]*@")
@@ -136,7 +142,7 @@ def _environment_values(environment: Mapping[str, str], faults: list[str]) -> di
     named = {
         name.removeprefix(PREFIX): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and not _is_file_name(name) and not _is_reserved(name)
+        if name.startswith(PREFIX) and not _is_file_name(name) and name not in _OF_THE_SENDING_API
     }
     return {key: _split(key, value) for key, value in _known(named, "environment", faults, PREFIX).items()}
 
@@ -156,10 +162,6 @@ def _secret_file_values(environment: Mapping[str, str], faults: list[str]) -> di
 
 def _is_file_name(name: str) -> bool:
     return name.endswith("_FILE") and name.removeprefix(PREFIX) not in Settings.model_fields
-
-
-def _is_reserved(name: str) -> bool:
-    return name.startswith(_RESERVED_PREFIXES) and name.removeprefix(PREFIX) not in Settings.model_fields
 
 
 def _known(values: dict[str, Any], source: str, faults: list[str], prefix: str = "") -> dict[str, Any]:

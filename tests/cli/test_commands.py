@@ -1,0 +1,199 @@
+"""The command as an operator meets it: exit codes, JSON, and clear errors with nothing half done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import Postroom
+
+LEAD = b"""From: Ann <ann@buyer.test>
+To: leads@localhost
+Subject: Desks
+Message-ID: <1@buyer.test>
+
+Hello
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Postroom:
+    """A set-up host with the demo's records, which tests only read or add to."""
+    folder = tmp_path_factory.mktemp("site")
+    site = Postroom(folder, DATABASE_URL=f"sqlite://{folder}/postroom.db", MAIL_MODE="catch")
+    site.call("init", "--demo")
+    return site
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Postroom:
+    """A host that was never set up, with a folder for addons."""
+    return Postroom(
+        tmp_path / "host",
+        DATABASE_URL=f"sqlite://{tmp_path}/host/postroom.db",
+        ADDONS_PATH=[str(tmp_path / "addons")],
+        MAIL_MODE="catch",
+    )
+
+
+def _addon(tmp_path: Path, name: str, manifest: str = "", **files: str) -> None:
+    folder = tmp_path / "addons" / name
+    folder.mkdir(parents=True)
+    (folder / "addon.yaml").write_text(f'name: {name}\ntitle: {name.title()}\nversion: "1.0"\n{manifest}')
+    for path, text in {"__init__.py": "", "hooks.py": "", **files}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+
+
+def test_setting_up_twice_changes_nothing(site: Postroom) -> None:
+    assert site.json("update")["changes"] == []
+    assert site.json("seed", "--dry-run")["changes"] == []
+
+
+def test_a_database_that_was_never_set_up_says_what_to_do(fresh: Postroom, tmp_path: Path) -> None:
+    (tmp_path / "addons").mkdir()
+    assert "postroom update" in fresh.call("queue", "ls", code=2)
+
+
+def test_every_fault_of_every_addon_is_told_at_once(fresh: Postroom, tmp_path: Path) -> None:
+    _addon(tmp_path, "alpha", "depends: [crmm]\n")
+    _addon(tmp_path, "beta", "data: [data/missing.yaml]\n")
+    _addon(tmp_path, "gamma", **{"hooks.py": "from nowhere import nothing\n"})
+    _addon(tmp_path, "delta", "dependz: []\n")
+    said = fresh.call("init", code=2)
+    for words in ("crmm", 'Did you mean "crm"?', "data/missing.yaml", "No module named 'nowhere'", "dependz"):
+        assert words in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "host" / "postroom.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("seed", "words"),
+    [
+        ("- data_type: CronJob\n  identifier: a\n   name: broken\n", ("broken.yaml", "3")),
+        ("- data_type: EmailTemplat\n  identifier: a\n", ("EmailTemplat", 'Did you mean "EmailTemplate"?', ":1")),
+        (
+            "- data_type: CronJob\n  identifier: a\n  name: A\n  model: os\n  method: system\n",
+            ("os", "identifier: a", "a:"),
+        ),
+        (
+            "- data_type: EmailTemplate\n  identifier: a\n  name: A\n  model: Contact\n  subject: Hi\n"
+            "  content: |\n    <p>{{ name }}</p>\n    {% if name %}\n",
+            ("content", "line"),
+        ),
+    ],
+    ids=["broken YAML", "unknown model", "cron method", "template"],
+)
+def test_a_broken_seed_names_its_place_and_nothing_is_applied(
+    fresh: Postroom, tmp_path: Path, seed: str, words: tuple[str, ...]
+) -> None:
+    good = "- data_type: Contact\n  identifier: good\n  name: Good\n"
+    _addon(tmp_path, "broken", "data: [data/broken.yaml]\n", **{"data/broken.yaml": good + seed})
+    said = fresh.call("init", code=2)
+    assert "broken.yaml" in said
+    assert any(word in said for word in words), said
+    assert "Traceback" not in said
+
+
+def test_an_unreachable_database_is_temporary(tmp_path: Path) -> None:
+    site = Postroom(tmp_path, DATABASE_URL="postgres://nobody:secret@127.0.0.1:1/none")
+    said = site.call("init", code=3)
+    assert "cannot be opened" in said
+    assert "secret" not in said
+
+
+def test_an_unreachable_mail_server_is_told_step_by_step(site: Postroom) -> None:
+    steps = json.loads(
+        site.call(
+            "--set",
+            "MAIL_MODE=live",
+            "--set",
+            "SMTP_SERVER=127.0.0.1",
+            "--set",
+            "SMTP_PORT=1",
+            "server",
+            "test",
+            "config",
+            "--json",
+            code=3,
+        )
+    )
+    assert [step["ok"] for step in steps][-1] is False
+    assert "refused" in steps[-1]["detail"].lower()
+
+
+def test_names_that_are_not_there_have_a_nearest_match(site: Postroom) -> None:
+    said = site.call("template", "preview", "financial_document_send", "--record", "FinancialDocument:1", code=2)
+    assert 'Did you mean "financial_document_send_template"?' in said
+    assert "FinancialDocument 999" in site.call(
+        "template", "preview", "financial_document_send_template", "--record", "FinancialDocument:999", code=2
+    )
+    assert "cron_email_queue_processor" in site.call("cron", "run", "cron_email_queue", code=2)
+    site.call("queue", "show", "999", code=2)
+    site.call("inbound", "replay", "999", code=2)
+    site.call("nonsense", code=2)
+
+
+def test_unknown_configuration_keys_are_errors(site: Postroom) -> None:
+    said = site.call("config", code=2, POSTROOM_MAIL_DOMIAN="x")
+    assert 'Did you mean "MAIL_DOMAIN"?' in said
+    shown = {row["key"]: row for row in site.json("config", POSTROOM_SMTP_PASSWORD="hunter2")}
+    assert shown["SMTP_PASSWORD"] == {"key": "SMTP_PASSWORD", "value": "********", "origin": "environment"}
+
+
+def test_preview_in_another_locale(site: Postroom) -> None:
+    preview = site.json(
+        "template", "preview", "financial_document_send_template", "--record", "FinancialDocument:1", "--locale", "de"
+    )
+    assert "2.422,80" in preview["content"]
+
+
+def test_explain_writes_nothing_and_load_does_what_it_said(site: Postroom, tmp_path: Path) -> None:
+    mail = tmp_path / "lead.eml"
+    mail.write_bytes(LEAD)
+    before = site.json("inbound", "ls")
+    explained = json.loads(site.call("route", "explain", str(mail), "--json"))
+    assert site.json("inbound", "ls") == before
+    loaded = json.loads(site.call("inbound", "load", str(mail), "--json"))
+    assert explained["outcome"] == loaded["outcome"] == "record"
+    assert [step["rule"] for step in explained["trace"]] == [step["rule"] for step in loaded["trace"]]
+    assert loaded["record"].startswith("CrmLead:")
+    again = json.loads(site.call("inbound", "load", str(mail), "--json"))
+    assert again["message"] == loaded["message"]
+
+
+def test_a_malformed_mail_at_the_head_stops_nobody(site: Postroom, tmp_path: Path) -> None:
+    folder = tmp_path / "mails"
+    folder.mkdir()
+    (folder / "1.eml").write_bytes(b"\x00\xff(((" * 5000)
+    (folder / "2.eml").write_bytes(LEAD.replace(b"<1@", b"<2@").replace(b"Desks", b"Chairs"))
+    lines = [json.loads(line) for line in site.call("inbound", "load", str(folder), "--json").splitlines()]
+    assert len(lines) == 2
+    assert lines[1]["outcome"] == "record"
+
+
+def test_doctor_and_lists_answer(site: Postroom) -> None:
+    assert all(finding["ok"] for finding in site.json("doctor"))
+    assert {row["name"] for row in site.json("addon", "ls")} >= {"core", "crm", "invoicing"}
+    assert site.json("queue", "stats")["Queued"] == 0
+    assert {row["identifier"] for row in site.json("cron", "ls")} >= {"cron_email_queue_processor"}
+    assert site.json("route", "ls")[0]["address"] == "leads@localhost"
+    assert site.json("user", "ls") == []
+    site.call("crm", "pipeline")
+    for word in ("run", "serve", "worker", "init", "addon", "seed", "config", "cron", "queue", "doctor"):
+        assert "Usage" in site.call(word, "--help")
+
+
+def test_uninstall_says_what_it_drops_and_needs_a_yes(fresh: Postroom, tmp_path: Path) -> None:
+    (tmp_path / "addons").mkdir()
+    fresh.call("init")
+    said = fresh.call("addon", "uninstall", "crm", code=1)
+    assert "crm_lead" in said
+    assert "Nothing was done" in said
+    fresh.call("crm", "pipeline")
+
+
+def test_a_worker_does_what_is_due_once(site: Postroom) -> None:
+    assert "cron runs" in site.call("worker", "--once")
