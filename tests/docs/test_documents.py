@@ -18,9 +18,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,27 +25,11 @@ import pytest
 from core.config import load_configuration
 from core.host.host import open_host
 from core.host.install import update
+from tests.docs.blocks import RUN, Block, blocks_of, write_files
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).resolve().parents[2]
-_BLOCK = re.compile(r"^```(?P<language>\w+) (?P<name>\S+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-_TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One fenced block that has a name; `line` is that of its first line of code."""
-
-    name: str
-    code: str
-    line: int
-
-
-def blocks_of(document: Path) -> Iterator[Block]:
-    text = document.read_text()
-    for found in _BLOCK.finditer(text):
-        yield Block(found["name"], found["code"], text.count("\n", 0, found.start("code")) + 1)
 
 
 def documents() -> list[Path]:
@@ -60,12 +41,7 @@ def documents() -> list[Path]:
 async def test_the_code_of_a_document_works(document: Path, tmp_path: Path) -> None:
     blocks = list(blocks_of(document))
     folder = tmp_path / "addons"
-    files = [block for block in blocks if block.name != "run"]
-    for block in files:
-        target = folder / block.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(block.code)
-    addons = sorted({block.name.partition("/")[0] for block in files})
+    addons = write_files(blocks, folder)
     configuration = load_configuration(
         environment={},
         overrides={
@@ -80,14 +56,14 @@ async def test_the_code_of_a_document_works(document: Path, tmp_path: Path) -> N
         await update(runtime, demo=True)
         names: dict[str, object] = {}
         for block in blocks:
-            if block.name == "run":
+            if block.name == RUN:
                 await _execute(block, document, names)
 
 
 async def _execute(block: Block, document: Path, names: dict[str, object]) -> None:
     """Run a block whose lines are numbered as in its document, so that a failure points there."""
     source = "\n" * (block.line - 1) + block.code
-    code = compile(source, str(document), "exec", flags=_TOP_LEVEL_AWAIT)
+    code = compile(source, str(document), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(code, names)
     if inspect.isawaitable(result):
         await result
