@@ -29,7 +29,7 @@ _OF_THE_SENDING_API = frozenset(
         *("TIMEOUT", "MAX_RETRIES", "RETRY_DELAY", "SENDER"),
     )
 )
-"""Names in the same environment that are no key of a host; any other is an error, also one that only looks like these."""
+"""Names in the same environment that are no key of a host; any other unknown one is an error."""
 
 _MASK = "********"
 _PASSWORD_IN_URL = re.compile(r"(://[^:/@]*:)[^/]*@")
