@@ -84,6 +84,10 @@ class Access:
             found |= {(model, row.pk): row for row in rows}
         return found
 
+    async def one_readable(self, model: str | None, record_id: int | None) -> Any:
+        """Return the named record if the user may read it; None where not, or where nothing is named."""
+        return next(iter((await self.readable([(model, record_id)])).values()), None)
+
 
 async def access_of(user: Any) -> Access:
     """Load what a User may do, by its groups and by all that they imply."""

@@ -6,18 +6,27 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from jinja2 import Environment
+from jinja2 import Environment, TemplateError
 
 from core.contributions import Page
+from core.errors import AddonError
 from core.runtime import runtime
 from core.web.view import environment_for, page_url, render
 
 
 def make_router(own: Environment) -> APIRouter:
-    """Return a router with every addon's pages."""
+    """Return a router with every addon's pages; AddonError where a template is missing or does not compile."""
     router = APIRouter()
+    faults: list[str] = []
     for addon, page in runtime().contributions.pages:
-        router.add_api_route(page_url(addon, page), _endpoint(page, environment_for(addon, own)), methods=["GET"])
+        environment = environment_for(addon, own)
+        try:
+            environment.get_template(page.template)
+        except TemplateError as error:
+            faults.append(f"{addon}: templates/{page.template}: {error}")
+        router.add_api_route(page_url(addon, page), _endpoint(page, environment), methods=["GET"])
+    if faults:
+        raise AddonError("Pages cannot be shown:", faults)
     return router
 
 

@@ -33,4 +33,4 @@ async def _may_see(access: Access, file: Any) -> bool:
         return bool(await visible_entries(access, entries))
     if access.is_admin:
         return True
-    return (file.res_model, file.res_id) in await access.readable([(file.res_model, file.res_id)])
+    return await access.one_readable(file.res_model, file.res_id) is not None

@@ -69,14 +69,13 @@ async def mail_page(
     raw = bytes(mail.raw_mail)
     parsed = await asyncio.to_thread(parse, raw)
     message = await get_model("Message").get_or_none(id=mail.message_id) if mail.message_id else None
-    place = (message.res_model, message.res_id) if message else (None, None)
     return render(
         request,
         "dev_mail.html",
         mail=mail,
         parsed=parsed,
         message=message,
-        record=(await access.readable([place])).get(place),
+        record=await access.one_readable(message.res_model, message.res_id) if message else None,
         tab="text" if tab == "html" and parsed.html is None else tab,
         text=dev_mail.text_of(parsed),
         source=raw[:_SOURCE_MAX_CHARS].decode("utf-8", "replace"),

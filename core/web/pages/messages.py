@@ -40,7 +40,7 @@ async def message_page(request: Request, message_id: int, access: Allowed, image
     raw, fault = await _bytes(message)
     head, _, _ = raw.partition(b"\r\n\r\n")
     html = parse(raw).html if raw else message.body
-    record = (await access.readable([(message.res_model, message.res_id)])).get((message.res_model, message.res_id))
+    record = await access.one_readable(message.res_model, message.res_id)
     return render(
         request,
         "message.html",

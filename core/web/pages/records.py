@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
@@ -58,7 +58,7 @@ async def post_message(
     to: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
     """Send a message to exactly those whom the page named."""
-    record, user = await _writable(access, model, record_id), visit_of(request).user
+    record, user = await _with_timeline(access, model, record_id), visit_of(request).user
     try:
         recipients = [address.strip() for line in to or [] for address in line.split(",") if address.strip()]
         expected = await record.message_recipients(user)
@@ -75,7 +75,7 @@ async def post_message(
 @router.post("/{model}/{record_id}/note")
 async def post_note(request: Request, model: str, record_id: int, access: Allowed, body: _Body = "") -> Response:
     """Write an internal note, which no mail ever carries."""
-    record = await _writable(access, model, record_id)
+    record = await _with_timeline(access, model, record_id)
     if not access.is_internal:
         access.require("internal notes", Right.CREATE)
     try:
@@ -85,10 +85,23 @@ async def post_note(request: Request, model: str, record_id: int, access: Allowe
     return _to_entry(model, record_id, message)
 
 
-async def _writable(access: Access, model: str, record_id: int) -> Any:
-    record = await access.find(model, record_id, Right.WRITE)
+@router.post("/{model}/{record_id}/{change}")
+async def follow(
+    request: Request, model: str, record_id: int, change: Literal["follow", "unfollow"], access: Allowed
+) -> Response:
+    """Be told of a record's messages, or no longer."""
+    record = await _with_timeline(access, model, record_id, Right.READ)
+    contact = await get_model("Contact").get_or_none(id=visit_of(request).user.contact_id)
+    if contact is None:
+        raise UserError("Your user has no contact yet; an administrator can give it one.")
+    await (record.follow(contact) if change == "follow" else record.unfollow(contact))
+    return RedirectResponse(f"/records/{model}/{record_id}", 303)
+
+
+async def _with_timeline(access: Access, model: str, record_id: int, right: Right = Right.WRITE) -> Any:
+    record = await access.find(model, record_id, right)
     if not hasattr(record, "post_message"):
-        raise UnknownName(f"{model} has no timeline to write on.")
+        raise UnknownName(f"{model} has no timeline.")
     return record
 
 
@@ -101,9 +114,10 @@ async def _page(
     error: PostroomError | None = None,
     **typed: str,
 ) -> Response:
-    entries, older, composer = None, None, None
+    entries, older, composer, followers = None, None, None, []
     if hasattr(record, "timeline"):
         entries, older = await timeline_of(record, access, before)
+        followers = await record.followers()
         words = str(error) if error else ""
         composer = await composer_for(record, access, visit_of(request).user, error=words, **typed)
     return render(
@@ -118,6 +132,8 @@ async def _page(
         older=older,
         before=before,
         composer=composer,
+        followers=followers,
+        follows=any(one.pk == visit_of(request).user.contact_id for one in followers),
     )
 
 
