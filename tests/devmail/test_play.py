@@ -91,7 +91,7 @@ def test_no_address_carries_more_than_an_address(address: str) -> None:
 
 @given(st.binary(max_size=400), st.text(max_size=200))
 def test_whatever_was_caught_can_be_answered(junk: bytes, text: str) -> None:
-    caught = b"From: ann@desk.example\r\n" + junk
+    caught = b"From: ann@desk.example\r\nX-Junk: " + junk
     for raw in (
         compose_reply(caught, "carla@example.org", text, STAMP),
         compose_auto_reply(caught, "carla@example.org", STAMP),
