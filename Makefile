@@ -1,16 +1,14 @@
 # make run    set up and start Postroom with its demo, at http://127.0.0.1:8080
 # make test   set up and run every check: style, types, tests against real servers
 # make bench  measure against the goals of docs/performance.md
-# make soak   the long runs; SOAK_SECONDS=300 by default
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NO_SKIP ?= 0
 WORKERS ?= 2
-SOAK_SECONDS ?= 300
 
-.PHONY: run test check bench soak clean
+.PHONY: run test check bench clean
 
 run: $(VENV)/run.stamp
 	@.ci/debian run
@@ -29,10 +27,6 @@ check: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	@.ci/debian test
 	$(BIN)/python -m tests.benchmarks
-
-soak: $(VENV)/test.stamp
-	@.ci/debian test
-	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/pytest -m soak -p no:randomly
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Postroom needs Python 3.11 or later" >&2; exit 1; }
