@@ -8,7 +8,7 @@ import structlog
 
 from core.delivery.job import Job
 from core.delivery.mail import Mail, prepare
-from core.delivery.results import Result, mark_sending, write_results
+from core.delivery.results import Result, write_results
 from core.mail.retry import Outcome, Phase
 from core.orm.transaction import transaction
 from core.runtime import get_model
@@ -34,7 +34,7 @@ async def catch(jobs: Sequence[Job], worker: str) -> None:
 async def _keep(mail: Mail, worker: str) -> None:
     job = mail.job
     async with transaction():
-        ours = await mark_sending(job.token, [delivery.id for delivery in job.deliveries])
+        ours = await write_results([], worker=worker, begun=[job])
         if len(ours) < len(job.deliveries):
             return
         await get_model("CaughtEmail").create(

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict
 from collections.abc import Sequence
 
 import structlog
 from tortoise.exceptions import BaseORMException
 
 from core.delivery.job import Job
-from core.delivery.results import Result, mark_sending, write_results
-from core.orm.transaction import transaction
+from core.delivery.results import Result, write_results
+from core.orm.outage import outage_errors
 
 log = structlog.get_logger(__name__)
 
@@ -75,21 +74,11 @@ class Ledger:
     async def _commit(self, results: Sequence[Result], jobs: Sequence[Job]) -> set[int]:
         """Store until it is stored; return the deliveries that are marked."""
         wait_s = 0.1
+        unstored: tuple[type[Exception], ...] = (BaseORMException, *outage_errors())
         while True:
             try:
-                async with transaction():
-                    await write_results(results, worker=self.worker)
-                    return await self._mark(jobs)
-            except (OSError, BaseORMException) as error:
+                return await write_results(results, worker=self.worker, begun=jobs)
+            except unstored as error:
                 log.warning("database away", worker=self.worker, waiting_results=len(results), error=str(error))
                 await asyncio.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 - jitter
                 wait_s = min(wait_s * 2, _LONGEST_RETRY_S)
-
-    async def _mark(self, jobs: Sequence[Job]) -> set[int]:
-        by_token: dict[str, list[int]] = defaultdict(list)
-        for job in jobs:
-            by_token[job.token] += [delivery.id for delivery in job.deliveries]
-        marked: set[int] = set()
-        for token, ids in by_token.items():
-            marked |= await mark_sending(token, ids)
-        return marked

@@ -6,6 +6,7 @@ branding, its attachments' contents.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -40,21 +41,32 @@ COLUMNS = (
     "tracking_identifier",
 )
 
+_JSON_COLUMNS = ("email_to", "email_cc", "headers", "presentation")
+
 
 async def load_messages(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     """Return the rows that composition needs, by id, each with its attachments' ids: two queries."""
-    rows = await get_model("Message").filter(id__in=ids).values(*COLUMNS)
-    messages = {row["id"]: {**row, "attachment_ids": []} for row in rows}
     database = runtime().database
     dialect = database.dialect
+    params = [dialect.ids(ids)]
+    rows = await database.fetch(
+        f"SELECT {', '.join(COLUMNS)} FROM message WHERE {dialect.among('id', dialect.param(1))}", params
+    )
+    messages = {row["id"]: _message(row) for row in rows}
     links = await database.fetch(
         f"""SELECT message_id, attachment_id FROM message_attachment
             WHERE {dialect.among("message_id", dialect.param(1))} ORDER BY attachment_id""",
-        [dialect.ids(list(messages))],
+        params,
     )
     for link in links:
         messages[link["message_id"]]["attachment_ids"].append(link["attachment_id"])
     return messages
+
+
+def _message(row: dict[str, Any]) -> dict[str, Any]:
+    read_time = runtime().database.dialect.read_time
+    values = {name: json.loads(row[name]) for name in _JSON_COLUMNS}
+    return {**row, **values, "date_at": read_time(row["date_at"]), "attachment_ids": []}
 
 
 async def outgoing_email(message: Mapping[str, Any]) -> OutgoingEmail:

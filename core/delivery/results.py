@@ -7,15 +7,16 @@ recorded, and stops the retry if none has begun (C5).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from core import clock
-from core.delivery.job import Claimed
+from core.delivery.job import Claimed, Job
 from core.events import tell
 from core.mail.retry import Outcome, RetrySchedule, next_try_after
-from core.orm.transaction import transaction
+from core.orm.statement import Statement
 from core.runtime import get_model, runtime
 
 _FAULT_WAIT_S = 30.0
@@ -48,50 +49,35 @@ class _Next:
     wait: timedelta | None = None
 
 
-async def mark_sending(token: str, ids: Sequence[int]) -> set[int]:
-    """Mark deliveries as begun, before any of their content leaves; return those still ours (C4)."""
-    database = runtime().database
-    dialect = database.dialect
-    rows = await database.fetch(
-        f"""UPDATE delivery SET state = 'sending', begun_at = {dialect.now()}
-            WHERE {dialect.among("id", dialect.param(2))} AND state = 'claimed' AND lease_token = {dialect.param(1)}
-            RETURNING id, message_id""",
-        [token, dialect.ids(ids)],
-    )
-    if rows:
-        await database.execute(
-            f"UPDATE message SET send_state = 'Sending' WHERE {dialect.among('id', dialect.param(1))}",
-            [dialect.ids(sorted({row["message_id"] for row in rows}))],
-        )
-    return {row["id"] for row in rows}
+async def write_results(results: Sequence[Result], *, worker: str, begun: Sequence[Job] = ()) -> set[int]:
+    """Store the results of some tries, and mark the jobs `begun` before any of their content leaves (C4).
 
-
-async def write_results(results: Sequence[Result], *, worker: str) -> None:
-    """Store the results of some tries, inside the running transaction or in one of their own."""
-    if not results:
-        return
-    async with transaction():
-        policies = await _policies(results)
-        groups: dict[tuple[str, str, int, timedelta | None], list[int]] = defaultdict(list)
-        for result in results:
-            following = _following(result, *policies[result.delivery.message_id])
-            groups[(result.token, following.state, following.attempts, following.wait)].append(result.delivery.id)
-        for (token, state, attempts, wait), ids in groups.items():
-            await _move(token, ids, _Next(state, attempts, wait))
-        await _write_attempts(results, worker)
-        finished = await roll_up({result.delivery.message_id for result in results}, _errors(results))
-        await _tell(finished)
-
-
-async def roll_up(message_ids: Iterable[int], errors: dict[int, str]) -> list[tuple[int, str]]:
-    """Make the messages' sending columns say what their deliveries say; return (id, Sent or Failed) of finished ones.
-
-    `errors` holds the server's last words for those messages that met some.
+    All of it is one batch, in the running transaction or in one of its own. Returns the marked deliveries: those whose
+    lease is still ours.
     """
-    database = runtime().database
-    dialect = database.dialect
-    ids = sorted(message_ids)
-    rows = await database.fetch(
+    policies = await _policies(results)
+    moves = list(_moves(results, policies))
+    attempts = [_attempts(results, worker), *_roll_up(results)] if results else []
+    marks = [mark for token, ids in _by_token(begun).items() for mark in _marks(token, ids)]
+    done = await runtime().database.batch([*moves, *attempts, *marks])
+    if results:
+        await _tell(_ended(done[len(moves) + 1]))
+    return {row["id"] for rows in done[len(moves) + len(attempts) :] for row in rows}
+
+
+async def roll_up(message_ids: Sequence[int], errors: dict[int, str]) -> None:
+    """Make the messages' sending columns say what their deliveries say; `errors` are new words, by message."""
+    await runtime().database.batch(_roll_ups(message_ids, errors))
+
+
+def _roll_up(results: Sequence[Result]) -> list[Statement]:
+    return _roll_ups(sorted({result.delivery.message_id for result in results}), _errors(results))
+
+
+def _roll_ups(message_ids: Sequence[int], errors: dict[int, str]) -> list[Statement]:
+    """The first statement returns what the messages now are."""
+    dialect = runtime().database.dialect
+    totals = Statement(
         f"""UPDATE message SET send_state = totals.state, retry_count = totals.attempts,
                                next_retry_at = totals.next_retry_at,
                                sent_at = CASE WHEN totals.state = 'Sent' THEN {dialect.now()} ELSE sent_at END,
@@ -99,15 +85,45 @@ async def roll_up(message_ids: Iterable[int], errors: dict[int, str]) -> list[tu
             FROM ({_TOTALS.format(among=dialect.among("message_id", dialect.param(1)))}) AS totals
             WHERE message.id = totals.message_id
             RETURNING message.id, message.send_state, message.next_retry_at""",
-        [dialect.ids(ids)],
+        [dialect.ids(message_ids)],
     )
-    await database.execute_many(
-        f"UPDATE message SET error = {dialect.param(2)} WHERE id = {dialect.param(1)}",
-        list(errors.items()),
-    )
+    if not errors:
+        return [totals]
+    words = f"UPDATE message SET error = {dialect.param(2)} WHERE id = {dialect.param(1)}"
+    return [totals, Statement(words, rows=list(errors.items()))]
+
+
+def _ended(rolled_up: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:
+    """Return (id, Sent or Failed) of the messages that are finished."""
     final = ("Sent", "Failed")
-    ended = [row for row in rows if row["send_state"] in final and not row["next_retry_at"]]
+    ended = [row for row in rolled_up if row["send_state"] in final and not row["next_retry_at"]]
     return [(row["id"], row["send_state"]) for row in ended]
+
+
+def _by_token(jobs: Sequence[Job]) -> dict[str, list[int]]:
+    by_token: dict[str, list[int]] = defaultdict(list)
+    for job in jobs:
+        by_token[job.token] += [delivery.id for delivery in job.deliveries]
+    return by_token
+
+
+def _marks(token: str, ids: Sequence[int]) -> list[Statement]:
+    """The first statement returns the deliveries that are marked."""
+    dialect = runtime().database.dialect
+    params = [token, dialect.ids(ids)]
+    ours = f"{dialect.among('id', dialect.param(2))} AND lease_token = {dialect.param(1)}"
+    return [
+        Statement(
+            f"""UPDATE delivery SET state = 'sending', begun_at = {dialect.now()}
+                WHERE {ours} AND state = 'claimed' RETURNING id""",
+            params,
+        ),
+        Statement(
+            f"""UPDATE message SET send_state = 'Sending'
+                WHERE id IN (SELECT message_id FROM delivery WHERE {ours} AND state = 'sending')""",
+            params,
+        ),
+    ]
 
 
 _TOTALS = """
@@ -142,7 +158,7 @@ def _following(result: Result, schedule: RetrySchedule, on_unknown: str) -> _Nex
 
 
 async def _policies(results: Sequence[Result]) -> dict[int, tuple[RetrySchedule, str]]:
-    """Return (retry schedule, what follows an unknown outcome) by message; one query, and none when all were sent."""
+    """Return (retry schedule, what follows an unknown outcome) by message; no query when all were sent."""
     settings = runtime().settings
     first = timedelta(minutes=settings.RETRY_MINUTES)
     default = RetrySchedule(first=first, max_retries=settings.MAX_RETRIES), settings.ON_UNKNOWN
@@ -158,16 +174,24 @@ async def _policies(results: Sequence[Result]) -> dict[int, tuple[RetrySchedule,
     return policies
 
 
-async def _move(token: str, ids: list[int], following: _Next) -> None:
-    database = runtime().database
-    dialect = database.dialect
+def _moves(results: Sequence[Result], policies: Mapping[int, tuple[RetrySchedule, str]]) -> Iterator[Statement]:
+    groups: dict[tuple[str, _Next], list[int]] = defaultdict(list)
+    for result in results:
+        following = _following(result, *policies[result.delivery.message_id])
+        groups[result.token, following].append(result.delivery.id)
+    for (token, following), ids in groups.items():
+        yield _move(token, ids, following)
+
+
+def _move(token: str, ids: list[int], following: _Next) -> Statement:
+    dialect = runtime().database.dialect
     params = [token, dialect.ids(ids), following.state, following.attempts]
     due = ""
     if following.wait is not None:
         params.append(following.wait.total_seconds())
         due = f", due_at = {dialect.after(dialect.param(5))}"
     late = "OR state IN ('queued', 'unknown')" if following.state == "sent" else ""
-    await database.execute(
+    return Statement(
         f"""UPDATE delivery SET state = {dialect.param(3)}, attempts = {dialect.param(4)}, lease_token = NULL,
                                 lease_until = NULL {due}
             WHERE {dialect.among("id", dialect.param(2))}
@@ -176,15 +200,14 @@ async def _move(token: str, ids: list[int], following: _Next) -> None:
     )
 
 
-async def _write_attempts(results: Sequence[Result], worker: str) -> None:
-    database = runtime().database
-    dialect = database.dialect
+def _attempts(results: Sequence[Result], worker: str) -> Statement:
+    dialect = runtime().database.dialect
     now = dialect.time(clock.now())
     columns = "delivery_id, at, outcome, phase, code, enhanced, reply, server, tls, duration_ms, worker"
-    params = ", ".join(dialect.param(index) for index in range(1, 12))
-    await database.execute_many(
+    params = ", ".join(map(dialect.param, range(1, 12)))
+    return Statement(
         f"INSERT INTO attempt ({columns}) VALUES ({params})",
-        [
+        rows=[
             (
                 result.delivery.id,
                 now,

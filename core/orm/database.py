@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.backends.base.client import BaseDBAsyncClient, TransactionalDBClient
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import BaseORMException
@@ -20,6 +20,7 @@ from tortoise.exceptions import BaseORMException
 from core.errors import ConfigError, TemporaryFailure
 from core.orm.dialect import Dialect, Postgres, Sqlite
 from core.orm.registry import Registry
+from core.orm.statement import Statement
 
 _SQLITE_PRAGMAS = {"busy_timeout": 30_000, "synchronous": "FULL"}
 
@@ -95,6 +96,22 @@ class Database:
         """Run one statement for many rows of parameters, in one transaction."""
         if rows:
             await self.client.execute_many(sql, [list(row) for row in rows])
+
+    async def batch(self, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
+        """Run statements in one transaction, the running one or their own, and return the rows of each.
+
+        On SQLite a batch of its own is one step of the connection's thread, and so much cheaper than its parts.
+        """
+        client: Any = self.client
+        if not isinstance(client, TransactionalDBClient):
+            return cast("list[list[dict[str, Any]]]", await client.batch(statements))
+        return [await self._run(statement) for statement in statements]
+
+    async def _run(self, statement: Statement) -> list[dict[str, Any]]:
+        if statement.rows is None:
+            return await self.fetch(statement.sql, statement.params)
+        await self.execute_many(statement.sql, statement.rows)
+        return []
 
     async def script(self, sql: str) -> None:
         """Run statements without parameters, such as those of a schema."""

@@ -8,12 +8,15 @@ context token that it took.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
 from tortoise.connection import get_connections
 from tortoise.exceptions import IntegrityError, OperationalError, TransactionManagementError
+
+from core.orm.statement import Statement
 
 
 class ImmediateTransactionContext(SqliteTransactionContext):
@@ -67,6 +70,34 @@ class ImmediateSqliteClient(SqliteClient):
             raise OperationalError(error) from error
         except sqlite3.IntegrityError as error:
             raise IntegrityError(error) from error
+
+    async def batch(self, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
+        """Run statements in a transaction of their own, in one step of the connection's thread."""
+        try:
+            async with self.acquire_connection() as connection:
+                done: list[list[dict[str, Any]]] = await connection._execute(_run, connection._conn, statements)
+                return done
+        except sqlite3.OperationalError as error:
+            raise OperationalError(error) from error
+        except sqlite3.IntegrityError as error:
+            raise IntegrityError(error) from error
+
+
+def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        done = []
+        for one in statements:
+            if one.rows is None:
+                done.append(list(map(dict, connection.execute(one.sql, one.params).fetchall())))
+            else:
+                connection.executemany(one.sql, one.rows)
+                done.append([])
+        connection.execute("COMMIT")
+        return done
+    except BaseException:
+        connection.rollback()
+        raise
 
 
 client_class = ImmediateSqliteClient

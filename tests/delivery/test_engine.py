@@ -25,7 +25,13 @@ SENDER = "Postroom <office@acme.test>"
 
 @pytest.fixture
 def settings() -> dict[str, object]:
-    return {"SMTP_SERVER": "127.0.0.1", "SMTP_PORT": 1, "SMTP_CONCURRENCY": 4, "MAIL_DOMAIN": "acme.test"}
+    return {
+        "SMTP_SERVER": "127.0.0.1",
+        "SMTP_PORT": 1,
+        "SMTP_CONCURRENCY": 4,
+        "MAIL_DOMAIN": "acme.test",
+        "MAIL_MODE": "live",
+    }
 
 
 @pytest.fixture
@@ -336,12 +342,12 @@ async def test_the_database_may_go_away_between_answer_and_commit(host: Runtime,
     refused = 0
     original = ledger.write_results
 
-    async def away(*args: Any, **kwargs: Any) -> None:
+    async def away(*args: Any, **kwargs: Any) -> set[int]:
         nonlocal refused
         if args[0] and refused < 3:
             refused += 1
             raise OSError("connection lost")
-        await original(*args, **kwargs)
+        return await original(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "write_results", away)

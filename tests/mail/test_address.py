@@ -216,6 +216,6 @@ _LOCAL_PART = _PART | st.sampled_from(["POSTMASTER", "Postmaster", "info", "abus
 
 @given(st.builds(lambda local, label, top: f"{local}@{label}.{top}", _LOCAL_PART, _PART, _PART))
 def test_everyday_addresses_are_read_as_the_library_reads_them(address: str) -> None:
-    if _is_everyday(address):
+    if _is_everyday(address) and "--" not in address:
         found = _validated(address)
         assert parse_address(address).address == f"{found.local_part}@{found.domain.removesuffix('.test')}"
