@@ -98,7 +98,7 @@ class Message(Record):
     bounced_at = fields.DatetimeField(null=True)
 
     class Meta:
-        indexes = (("res_model", "res_id", "id"), ("send_state", "id"))
+        indexes = (("res_model", "res_id", "id"), ("send_state", "id", "company_id"))
 
     # Queueing.
 
