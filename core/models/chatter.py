@@ -163,8 +163,6 @@ class Chatter(Record):
 
     async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the record, with its tracked changes, and tell the addons once it is durable."""
-        # `create` names the connection of before the transaction, for which SQLite would wait for ever.
-        kwargs.pop("using_db", None)
         if not self._saved_in_db:
             async with transaction() as running:
                 await super().save(*args, **kwargs)

@@ -7,6 +7,7 @@ fields, values and methods to another's model, and `super()` walks the whole cha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from core.orm import fields
@@ -43,6 +44,20 @@ class Record(_Declared):
         cls.declared_fields = own
         if "abstract" not in vars(cls):
             cls.abstract = False
+
+    async def save(
+        self,
+        using_db: Any = None,
+        update_fields: Iterable[str] | None = None,
+        force_create: bool = False,
+        force_update: bool = False,
+    ) -> None:
+        """Store the record on the running transaction's connection.
+
+        `using_db` is not used: `create` names the connection that it saw before an overriding `save` opened its
+        transaction, and on SQLite the two would wait for each other for ever.
+        """
+        await super().save(None, update_fields, force_create, force_update)
 
     @property
     def display_name(self) -> str:

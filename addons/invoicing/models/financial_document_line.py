@@ -26,8 +26,6 @@ class FinancialDocumentLine(Record):
 
     async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the line with its subtotal, and its document with new totals."""
-        # `create` names the connection of before the transaction, for which SQLite would wait for ever.
-        kwargs.pop("using_db", None)
         async with transaction():
             # The document's row first, so that two lines of one document queue instead of waiting for each other.
             document = await get_model("FinancialDocument").select_for_update().get(id=self.document_id)
