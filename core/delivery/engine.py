@@ -34,7 +34,7 @@ from core.transport.smtp import PoolLimits, SmtpError, SmtpPool
 
 log = structlog.get_logger(__name__)
 
-_CLAIMS_PER_LANE = 8
+_CLAIMS_PER_LANE = 32
 _SWEEP_EVERY_S = 5.0
 TOPIC = "delivery"
 """What the bell rings when mail was queued."""

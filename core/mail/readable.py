@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from threading import get_ident
 
 from lxml.etree import HTMLParser, XMLSyntaxError, fromstring
 
@@ -39,13 +41,20 @@ def laid_out(html: str) -> str:
     has_own_spaces = "<pre" in html.lower()
     if not has_own_spaces:
         html = " ".join(html.split())
-    page = _Page(has_own_spaces)
-    parser = HTMLParser(target=page, encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
+    page, parser = _reader(get_ident())
+    page.begin(has_own_spaces)
     try:
         fromstring(html.encode() or b" ", parser)
     except XMLSyntaxError:
         page.close()
     return page.text
+
+
+@lru_cache(maxsize=64)
+def _reader(thread: int) -> tuple[_Page, HTMLParser]:
+    """Return what a thread reads with, as making it takes as long as reading a short mail."""
+    page = _Page()
+    return page, HTMLParser(target=page, encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
 
 
 @dataclass(slots=True)
@@ -59,7 +68,10 @@ class _Table:
 class _Page:
     """Takes the parser's events; `text` is the result once it is closed."""
 
-    def __init__(self, has_own_spaces: bool) -> None:
+    def __init__(self) -> None:
+        self.begin(has_own_spaces=False)
+
+    def begin(self, has_own_spaces: bool) -> None:
         self.text = ""
         self._has_own_spaces = has_own_spaces
         self._pieces: list[str] = []
