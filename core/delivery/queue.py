@@ -6,7 +6,7 @@ Whatever could differ between two tries is decided now: recipients, Message-ID, 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from core.orm.transaction import transaction
 from core.runtime import get_model, settings
 
 _SUBJECT_CHARS = 998
+_ROWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +52,96 @@ class QueueRequest:
 
 async def queue(request: QueueRequest) -> Any:
     """Store the message and its deliveries; returns the Message."""
-    recipients = _recipients(request)
-    sender = await _sender(request)
-    await _check_files(request)
+    ready = await _ready(request, _Known())
     async with transaction():
-        message = request.message or get_model("Message")(kind="message", channel="email")
-        await _fill(message, request, sender, recipients)
-        await message.save()
-        if request.attachments:
-            await message.attachments.add(*request.attachments)
-        await get_model("Delivery").bulk_create(_deliveries(message, request, recipients))
-        await ring(TOPIC)
-    return message
+        await ready.message.save()
+        await _store([ready])
+    return ready.message
+
+
+async def queue_many(requests: Iterable[QueueRequest]) -> list[Any]:
+    """Store many messages and their deliveries, all or none; returns the Messages in the order of the requests."""
+    known = _Known()
+    ready = [await _ready(request, known) for request in requests]
+    async with transaction():
+        for at in range(0, len(ready), _ROWS_AT_ONCE):
+            some = ready[at : at + _ROWS_AT_ONCE]
+            await _insert([one.message for one in some if one.request.message is None])
+            for one in some:
+                if one.request.message is not None:
+                    await one.message.save()
+            await _store(some)
+    return [one.message for one in ready]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A request that passed every check, and the Message that says so."""
+
+    request: QueueRequest
+    message: Any
+    recipients: Mapping[str, list[Mailbox]]
+
+
+async def _ready(request: QueueRequest, known: _Known) -> _Ready:
+    recipients = _recipients(request)
+    sender = await _sender(request, known)
+    _check_files(request)
+    message = request.message or get_model("Message")(kind="message", channel="email")
+    await _fill(message, request, sender, recipients, known)
+    return _Ready(request, message, recipients)
+
+
+async def _insert(messages: Sequence[Any]) -> None:
+    """Insert new messages at once, and give each its id, which a bulk insert does not tell."""
+    model = get_model("Message")
+    await model.bulk_create(messages)
+    names = [message.message_id for message in messages]
+    ids = dict(await model.filter(message_id__in=names).values_list("message_id", "id"))
+    for message in messages:
+        message.pk = ids[message.message_id]
+        message._saved_in_db = True
+
+
+async def _store(stored: Sequence[_Ready]) -> None:
+    """Store what hangs on messages that are stored."""
+    for one in stored:
+        if one.request.attachments:
+            await one.message.attachments.add(*one.request.attachments)
+    rows = [delivery for one in stored for delivery in _deliveries(one.message, one.request, one.recipients)]
+    await get_model("Delivery").bulk_create(rows)
+    await ring(TOPIC)
+
+
+class _Known:
+    """What the requests of one call share, asked once: their authors' contacts and companies."""
+
+    def __init__(self) -> None:
+        self._contacts: dict[int, Any] = {}
+        self._companies: dict[int | None, Any] = {}
+
+    async def contact_of(self, author: Any) -> Any:
+        """Return the contact behind a User; an author may be a Contact itself, or nobody."""
+        if author is None or not hasattr(author, "contact_id"):
+            return author
+        contact_id = author.contact_id
+        if contact_id and contact_id not in self._contacts:
+            self._contacts[contact_id] = await get_model("Contact").get_or_none(id=contact_id)
+        return self._contacts.get(contact_id)
+
+    async def company_of(self, author: Any) -> Any:
+        """Return the author's company, or the only one there is."""
+        company_id = getattr(author, "company_id", None)
+        if company_id not in self._companies:
+            self._companies[company_id] = await _company(company_id)
+        return self._companies[company_id]
+
+
+async def _company(company_id: int | None) -> Any:
+    if company_id:
+        return await get_model("Company").get_or_none(id=company_id)
+    companies = await get_model("Company").filter(active=True).limit(2)
+    return companies[0] if len(companies) == 1 else None
 
 
 def _recipients(request: QueueRequest) -> dict[str, list[Mailbox]]:
@@ -84,11 +163,11 @@ def _recipients(request: QueueRequest) -> dict[str, list[Mailbox]]:
     return kept
 
 
-async def _sender(request: QueueRequest) -> Mailbox:
+async def _sender(request: QueueRequest, known: _Known) -> Mailbox:
     if request.from_email:
         return parse_address(request.from_email)
     values = settings()
-    contact = await _contact_of(request.author)
+    contact = await known.contact_of(request.author)
     address = getattr(contact, "email", "") or getattr(request.author, "login", "")
     if "@" in address:
         return Mailbox(getattr(contact, "name", "") or request.author.name, parse_address(address).address)
@@ -97,14 +176,7 @@ async def _sender(request: QueueRequest) -> Mailbox:
     raise UserError("The mail has no sender: give the author's contact an e-mail address, or set SMTP_FROM_EMAIL.")
 
 
-async def _contact_of(author: Any) -> Any:
-    """Return the contact behind a User; an author may be a Contact itself, or nobody."""
-    if author is None or not hasattr(author, "contact_id"):
-        return author
-    return await get_model("Contact").get_or_none(id=author.contact_id) if author.contact_id else None
-
-
-async def _check_files(request: QueueRequest) -> None:
+def _check_files(request: QueueRequest) -> None:
     values = settings()
     if len(request.attachments) > values.MAX_ATTACHMENTS:
         raise UserError(
@@ -118,9 +190,11 @@ async def _check_files(request: QueueRequest) -> None:
             )
 
 
-async def _fill(message: Any, request: QueueRequest, sender: Mailbox, recipients: Mapping[str, list[Mailbox]]) -> None:
+async def _fill(
+    message: Any, request: QueueRequest, sender: Mailbox, recipients: Mapping[str, list[Mailbox]], known: _Known
+) -> None:
     values = settings()
-    company = request.company or await _company_of(request.author)
+    company = request.company or await known.company_of(request.author)
     token = request.tracking_identifier or message.tracking_identifier or secrets.token_hex(16)
     message.direction = "Outbound"
     message.author = request.author if hasattr(request.author, "contact_id") else None
@@ -148,15 +222,6 @@ async def _fill(message: Any, request: QueueRequest, sender: Mailbox, recipients
 def _own_tag() -> str:
     """Return what this instance knows its own mail by, should it come back."""
     return loop_tag(settings().SECRET_KEY.get_secret_value().partition(",")[0].strip())
-
-
-async def _company_of(author: Any) -> Any:
-    """Return the author's company, or the only one there is."""
-    company_id = getattr(author, "company_id", None)
-    if company_id:
-        return await get_model("Company").get_or_none(id=company_id)
-    companies = await get_model("Company").filter(active=True).limit(2)
-    return companies[0] if len(companies) == 1 else None
 
 
 def _reply_to(message: Any, token: str) -> str:

@@ -6,14 +6,14 @@ them, kept true by `core.delivery.results`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
 from core.cron.method import cron_method
 from core.delivery.engine import Engine
 from core.delivery.outgoing import load_messages, mail_bytes
-from core.delivery.queue import QueueRequest, queue
+from core.delivery.queue import QueueRequest, queue, queue_many
 from core.delivery.state import fail_once, make_due, move_waiting, requeue
 from core.errors import UserError
 from core.orm import fields
@@ -153,6 +153,14 @@ class Message(Record):
             from_email=from_email,
         )
         return cast("Message", await queue(request))
+
+    @classmethod
+    async def queue_many(cls, requests: Iterable[QueueRequest]) -> list[Message]:
+        """Queue many mails in the caller's transaction, all or none, with the checks of `queue_email`.
+
+        Several times as fast as one by one; what the requests share, such as an author's company, is asked once.
+        """
+        return await queue_many(requests)
 
     # Sending.
 

@@ -11,11 +11,12 @@ from dataclasses import asdict
 
 import structlog
 
-from tests.benchmarks import outbound
+from tests.benchmarks import enqueue, outbound
 from tests.benchmarks.measure import Row, use_own_core
 
 BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
     "outbound": outbound.benchmark,
+    "enqueue": enqueue.benchmark,
 }
 
 

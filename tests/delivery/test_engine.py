@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from core import clock
 from core.delivery.engine import Engine
+from core.delivery.queue import QueueRequest
 from core.delivery.state import queue_stats
 from core.errors import AddressError, UserError
 from core.mail.parse import parse
@@ -104,6 +106,33 @@ async def test_what_is_rolled_back_is_not_sent(host: Runtime, mta: FakeMta) -> N
         await fails()
     await _drain()
     assert not mta.ledger
+    assert await get_model("Message").all().count() == 0
+
+
+async def test_many_are_queued_at_once_and_sent(host: Runtime, mta: FakeMta) -> None:
+    file = await get_model("Attachment").create(
+        name="a.txt", content_type="text/plain", content=b"x", size_bytes=1, sha256="0" * 64
+    )
+    draft = await get_model("Message").create(subject="Draft")
+    request = QueueRequest(author=None, to=("a@b.test",), subject="One", body="<p>1</p>", from_email=SENDER)
+    requests = [
+        request,
+        replace(request, to=("b@b.test", "c@b.test"), subject="Two", attachments=(file,)),
+        replace(request, to=("d@b.test",), message=draft),
+    ]
+    one, two, three = await get_model("Message").queue_many(requests)
+    assert (one.subject, two.subject, three.pk) == ("One", "Two", draft.pk)
+    await _drain()
+    assert sorted(one.recipient for one in mta.ledger) == ["a@b.test", "b@b.test", "c@b.test", "d@b.test"]
+    assert {one.recipient for one in mta.ledger if b"a.txt" in one.raw} == {"b@b.test", "c@b.test"}
+    await two.refresh_from_db()
+    assert two.send_state == "Sent"
+
+
+async def test_one_bad_address_among_many_queues_none(host: Runtime) -> None:
+    request = QueueRequest(author=None, to=("a@b.test",), subject="One", body="", from_email=SENDER)
+    with pytest.raises(AddressError):
+        await get_model("Message").queue_many([request, replace(request, to=("a@b c",))])
     assert await get_model("Message").all().count() == 0
 
 
