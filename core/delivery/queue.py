@@ -20,7 +20,7 @@ from core.mail.guard import LOOP_HEADER, loop_tag
 from core.mail.thread import message_id, reply_address
 from core.mail.values import Mailbox
 from core.orm.transaction import transaction
-from core.runtime import get_model, settings
+from core.runtime import get_model, runtime, settings
 
 _SUBJECT_CHARS = 998
 _ROWS_AT_ONCE = 500
@@ -108,8 +108,13 @@ async def _store(stored: Sequence[_Ready]) -> None:
     for one in stored:
         if one.request.attachments:
             await one.message.attachments.add(*one.request.attachments)
-    rows = [delivery for one in stored for delivery in _deliveries(one.message, one.request, one.recipients)]
-    await get_model("Delivery").bulk_create(rows)
+    database = runtime().database
+    columns = ("message_id", "recipient", "kind", "priority", "due_at", "state", "attempts")
+    params = ", ".join(map(database.dialect.param, range(1, len(columns) + 1)))
+    await database.execute_many(
+        f"INSERT INTO delivery ({', '.join(columns)}) VALUES ({params})",
+        [row for one in stored for row in _deliveries(one)],
+    )
     await ring(TOPIC)
 
 
@@ -248,13 +253,13 @@ def _presentation(request: QueueRequest, company: Any) -> dict[str, Any]:
     return presentation
 
 
-def _deliveries(message: Any, request: QueueRequest, recipients: Mapping[str, Iterable[Mailbox]]) -> list[Any]:
-    model = get_model("Delivery")
+def _deliveries(ready: _Ready) -> list[tuple[Any, ...]]:
+    request = ready.request
     # SQLite's own clock counts milliseconds; a finer time would be due one of them late.
-    due_at = request.scheduled_at or clock.now().replace(microsecond=0)
+    due_at = runtime().database.dialect.time(request.scheduled_at or clock.now().replace(microsecond=0))
     return [
-        model(message=message, recipient=mailbox.address, kind=kind, priority=request.priority, due_at=due_at)
-        for kind, mailboxes in recipients.items()
+        (ready.message.pk, mailbox.address, kind, request.priority, due_at, "queued", 0)
+        for kind, mailboxes in ready.recipients.items()
         for mailbox in mailboxes
     ]
 
