@@ -11,12 +11,16 @@ from dataclasses import asdict
 
 import structlog
 
-from tests.benchmarks import enqueue, outbound
+from tests.benchmarks import claim, counters, enqueue, inbound, outbound, render
 from tests.benchmarks.measure import Row, use_own_core
 
 BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
     "outbound": outbound.benchmark,
     "enqueue": enqueue.benchmark,
+    "claim": claim.benchmark,
+    "counters": counters.benchmark,
+    "inbound": inbound.benchmark,
+    "render": render.benchmark,
 }
 
 
