@@ -10,7 +10,7 @@ from core.gateway.apply import create_with_entry
 from core.gateway.entries import Entries
 from core.gateway.lookup import open_lookup
 from core.gateway.rules import alias, catch_all
-from core.gateway.values import NewRecord, Received
+from core.gateway.values import NewRecord, Pass, Received
 from core.mail.address import tolerant_addresses
 from core.mail.body import html_to_text
 from core.mail.values import IncomingEmail, Mailbox
@@ -31,7 +31,9 @@ async def route_inbound(recipients: Sequence[str], sender_email: str, subject: s
     )
     email = Received(parsed=parsed, source="call", fingerprint="", text=parsed.text or "", html=body)
     await lookup.prepare([email])
-    verdict = await alias.decide(email, lookup) or await catch_all.decide(email, lookup)
+    verdict = await alias.decide(email, lookup)
+    if isinstance(verdict, Pass):
+        verdict = await catch_all.decide(email, lookup)
     if not isinstance(verdict, NewRecord):
         return None
     entries = Entries(lookup)

@@ -8,7 +8,9 @@ import pytest
 
 from core.errors import UserError
 from core.gateway import spool
+from core.gateway.reading import Terms, read
 from core.gateway.receive import process
+from core.gateway.rules.policy import is_verified
 from core.gateway.values import Outcome
 from core.runtime import Runtime, get_model
 from tests.gateway.conftest import change_settings, mail
@@ -74,6 +76,12 @@ async def test_a_companys_route_makes_the_companys_records(routes: dict[str, Any
         (("mx.our.test.evil.test; dmarc=pass",), Outcome.UNMATCHED),
         (("mx.our.test; dkim=fail (; dmarc=pass)",), Outcome.UNMATCHED),
         (("mx.our.test; dmarc=passed",), Outcome.UNMATCHED),
+        (('mx.our.test; spf=pass smtp.mailfrom="; dmarc=pass "@evil.test; dmarc=fail',), Outcome.UNMATCHED),
+        (('mx.our.test; spf=pass smtp.mailfrom="; dmarc=pass "@evil.test',), Outcome.UNMATCHED),
+        (("mx.our.test; spf=fail (of ( ; dmarc=pass (x) ) )",), Outcome.UNMATCHED),
+        (('mx.our.test; spf=fail (of " ; dmarc=pass',), Outcome.UNMATCHED),
+        (("mx.our.test; dmarc=pass header.from=evil.test",), Outcome.UNMATCHED),
+        (("mx.our.test; dmarc=pass header.from=our.test; dmarc=fail",), Outcome.UNMATCHED),
         ((), Outcome.UNMATCHED),
     ],
 )
@@ -89,3 +97,15 @@ async def test_only_what_our_own_server_says_verifies_a_sender(
     assert spool_id is not None
     (account,) = await process([spool_id])
     assert account.outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "authors",
+    [b"From: grace@our.test\r\nFrom: eve@evil.test\r\n", b"From: grace@our.test, eve@evil.test\r\n"],
+)
+async def test_i5_of_two_authors_nobody_knows_which_one_was_verified(host: Runtime, authors: bytes) -> None:
+    change_settings(host, TRUSTED_AUTHSERV_ID="mx.our.test")
+    results = b"Authentication-Results: mx.our.test; dmarc=pass\r\n"
+    email = read(results + authors + b"To: staff@our.test\r\n\r\nHi", "test:1", Terms(frozenset(), 50))
+    assert email.sender == "grace@our.test"
+    assert not is_verified(email)

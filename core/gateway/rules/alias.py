@@ -5,11 +5,13 @@ from __future__ import annotations
 from core.contributions import GatewayRule
 from core.gateway.lookup import Lookup
 from core.gateway.rules.policy import routed
-from core.gateway.values import NewRecord, Received, Unmatched
+from core.gateway.values import NewRecord, Pass, Received, Unmatched
 
 
-async def decide(email: Received, lookup: Lookup) -> NewRecord | Unmatched | None:
+async def decide(email: Received, lookup: Lookup) -> NewRecord | Unmatched | Pass:
     found = {route.id: route for address in email.recipients if (route := lookup.route_of(address))}
+    if not found:
+        return Pass("no alias among the recipients")
     return await routed(email, tuple(found.values()), lookup)
 
 

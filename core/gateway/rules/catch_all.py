@@ -5,12 +5,14 @@ from __future__ import annotations
 from core.contributions import GatewayRule
 from core.gateway.lookup import Lookup
 from core.gateway.rules.policy import routed
-from core.gateway.values import NewRecord, Received, Unmatched
+from core.gateway.values import NewRecord, Pass, Received, Unmatched
 
 
-async def decide(email: Received, lookup: Lookup) -> NewRecord | Unmatched | None:
+async def decide(email: Received, lookup: Lookup) -> NewRecord | Unmatched | Pass:
     first = next((route for address in email.recipients if (route := lookup.catch_all_of(address))), None)
-    return await routed(email, (first,) if first else (), lookup)
+    if first is None:
+        return Pass("no catch-all at the recipients' domains")
+    return await routed(email, (first,), lookup)
 
 
 RULE = GatewayRule("catch_all", 800, decide)
