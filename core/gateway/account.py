@@ -16,6 +16,7 @@ from core.gateway.values import (
     Unmatched,
     Verdict,
 )
+from core.mail.guard import no_answer_reason
 
 
 def account_of(verdict: Verdict, email: Received, trace: tuple[TraceStep, ...]) -> Account:
@@ -28,7 +29,7 @@ def account_of(verdict: Verdict, email: Received, trace: tuple[TraceStep, ...]) 
         author=email.sender or None,
         trace=trace,
         bounces=email.bounce.recipients if email.bounce else (),
-        automatic=verdict.reason if outcome is Outcome.AUTOMATIC else None,
+        automatic=verdict.reason if outcome is Outcome.AUTOMATIC else no_answer_reason(email.parsed),
     )
 
 

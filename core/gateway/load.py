@@ -15,6 +15,7 @@ from core.gateway.values import Account, Outcome
 from core.runtime import get_model, settings
 
 _FROM_LINE = b"From "
+_SEPARATOR = re.compile(rb"\AFrom [^\n]*\n|(?:(?<=\n\n)|(?<=\r\n\r\n))From [^\n]*\d\d:\d\d[^\n]*\n")
 _QUOTED_FROM = re.compile(rb"(?m)^>(>*From )")
 
 
@@ -67,6 +68,9 @@ def _mails(file: Path) -> list[bytes]:
 
 
 def _mbox(content: bytes) -> Iterator[bytes]:
-    """Cut an mbox at its `From ` lines, which follow an empty line, and take the `>` before quoted ones away."""
-    for mail in re.split(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From [^\n]*\n", content)[1:]:
+    """Cut an mbox at its `From ` lines, and take the `>` before quoted ones away.
+
+    They follow an empty line and tell a time, by which they are known from a sentence that starts with the word.
+    """
+    for mail in _SEPARATOR.split(content)[1:]:
         yield _QUOTED_FROM.sub(rb"\1", mail.removesuffix(b"\n"))

@@ -190,7 +190,7 @@ class Account:
     """What became of one mail, or would: the line that `inbound load` and `route explain` print.
 
     `record` is `Model:id`, in a dry run the model alone for one that would be created; `message` is the id of the
-    timeline entry. `automatic` says why the mail counts as automatic.
+    timeline entry. `automatic` says why the mail counts as automatic, or wants no automatic answer.
     """
 
     source: str

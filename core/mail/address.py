@@ -20,6 +20,8 @@ from core.mail.values import Mailbox
 from core.mail.words import decoded_words
 
 _TEXT_MAX_CHARS = 1000
+_ADDRESS_MAX_CHARS = 320
+"""64 for the local part, 255 for the domain (RFC 5321, 4.5.3.1), and what databases keep of one."""
 _FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 """Whatever some program takes for the end of a line, the other controls, and half characters; a tab is allowed."""
 
@@ -234,7 +236,7 @@ class _Entry:
         written = "".join(self.words).strip()
         address = written if self.angle is None else self.angle.strip()
         uncertain = self.bad or "=?" in address or (self.named and self.angle is None)
-        if uncertain or not _INBOUND_ADDRESS.fullmatch(address):
+        if uncertain or len(address) > _ADDRESS_MAX_CHARS or not _INBOUND_ADDRESS.fullmatch(address):
             return None
         return Mailbox(_display_name("".join(self.comments) if self.angle is None else written), address)
 

@@ -80,6 +80,11 @@ async def test_every_rule_that_was_asked_is_in_the_trace(routes: dict[str, Any])
     assert [step.rule for step in account.trace] == [*rules, "unmatched"]
     assert [step.hit for step in account.trace] == [False] * len(rules) + [True]
     assert account.trace[-1].reason == "no alias and no message is known for nobody@our.test"
+    assert [step.reason for step in account.trace if step.rule != "desk"][:-1] == [
+        *("first copy", "no mail of ours come back", "no sign of a program", "no delivery report"),
+        *("no reply token among the recipients", "it refers to no message"),
+        *("no alias among the recipients", "no catch-all at the recipients' domains"),
+    ]
 
 
 async def test_the_line_for_scripts(routes: dict[str, Any]) -> None:
@@ -88,7 +93,7 @@ async def test_the_line_for_scripts(routes: dict[str, Any]) -> None:
         *("source", "outcome", "record", "message", "author", "trace", "bounces", "automatic", "error")
     }
     assert (line["outcome"], line["record"], line["message"]) == ("record", "Ticket", None)
-    assert line["trace"][0] == {"rule": "duplicate", "hit": False, "reason": ""}
+    assert line["trace"][0] == {"rule": "duplicate", "hit": False, "reason": "first copy"}
 
 
 async def test_an_unmatched_mail_is_replayed_once_there_is_a_route(routes: dict[str, Any]) -> None:
@@ -151,3 +156,12 @@ async def test_loading_a_mail_over_the_limit_stores_nothing(host: Runtime, tmp_p
     with pytest.raises(UserError, match="MAX_MAIL_BYTES"):
         [account async for account in load([tmp_path / "large.eml"])]
     assert await get_model("InboundEmail").all().count() == 0
+
+
+async def test_a_sentence_that_starts_with_from_is_no_separator_of_an_mbox(
+    routes: dict[str, Any], tmp_path: Path
+) -> None:
+    raw = b"From ada\nFrom: ada@customer.test\nTo: leads@our.test\n\nYes.\n\nFrom my side that is all.\n"
+    (tmp_path / "one.mbox").write_bytes(raw)
+    (account,) = [account async for account in load([tmp_path])]
+    assert (await get_model("Message").get(id=account.message)).text == "Yes.\n\nFrom my side that is all."

@@ -392,3 +392,16 @@ async def test_the_author_is_a_contact_and_never_a_user(routes: dict[str, Any]) 
     entry = await get_model("Message").get(id=account.message)
     assert entry.author_id is None
     assert entry.author_contact_id == employee.id
+
+
+@pytest.mark.parametrize("header", [b"Precedence: list", b"X-Auto-Response-Suppress: All"])
+async def test_a_person_who_writes_through_a_group_is_heard(routes: dict[str, Any], header: bytes) -> None:
+    (account,) = await receive(header + b"\r\n" + mail("Through the group"))
+    assert account.outcome is Outcome.RECORD
+    assert account.automatic
+
+
+async def test_an_address_too_long_to_be_one_is_no_sender(routes: dict[str, Any]) -> None:
+    long = "a" * 300 + "@" + "b" * 60 + ".test"
+    (account,) = await receive(mail("Long", sender=long))
+    assert (account.outcome, account.author) == (Outcome.RECORD, None)

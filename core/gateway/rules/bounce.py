@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from core.contributions import GatewayRule
 from core.gateway.lookup import Lookup
-from core.gateway.values import Bounced, Ignore, Outcome, Received
+from core.gateway.values import Bounced, Ignore, Outcome, Pass, Received
 
 
-async def decide(email: Received, lookup: Lookup) -> Bounced | Ignore | None:
+async def decide(email: Received, lookup: Lookup) -> Bounced | Ignore | Pass:
     report = email.bounce
     if report is None:
-        return None
+        return Pass("no delivery report")
     by_token = lookup.by_token((*lookup.bounce_tokens(email), *lookup.reply_tokens(email)))
     original = report.original_message_id
     message = by_token or lookup.by_message_id((original,) if original else ())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from core.contributions import GatewayRule
 from core.gateway.lookup import Lookup
-from core.gateway.values import Duplicate, Received
+from core.gateway.values import Duplicate, Pass, Received
 
 
-async def decide(email: Received, lookup: Lookup) -> Duplicate | None:
+async def decide(email: Received, lookup: Lookup) -> Duplicate | Pass:
     original = lookup.earlier_copy(email)
-    return None if original is None else Duplicate(original, f"the same mail is number {original} of the spool")
+    if original is None:
+        return Pass("first copy")
+    return Duplicate(original, f"the same mail is number {original} of the spool")
 
 
 RULE = GatewayRule("duplicate", 100, decide)

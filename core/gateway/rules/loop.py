@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from core.contributions import GatewayRule
 from core.gateway.lookup import Lookup
-from core.gateway.values import Ignore, Outcome, Received
+from core.gateway.values import Ignore, Outcome, Pass, Received
 from core.mail.guard import loop_reason, loop_tag
 from core.runtime import settings
 
 MAX_HOPS = 30
 
 
-async def decide(email: Received, lookup: Lookup) -> Ignore | None:
+async def decide(email: Received, lookup: Lookup) -> Ignore | Pass:
     reason = next((reason for tag in loop_tags() if (reason := loop_reason(email.parsed, tag, MAX_HOPS))), None)
     if reason is None and email.sender and lookup.is_own(email.sender):
         reason = f"it comes from our own alias {email.sender}"
-    return Ignore(Outcome.LOOP, reason) if reason else None
+    return Ignore(Outcome.LOOP, reason) if reason else Pass("no mail of ours come back")
 
 
 def loop_tags() -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from core.gateway.lookup import Lookup, message_ids_of
 from core.gateway.values import KnownMessage, Pass, Received, Reply, Route
 
 
-async def decide(email: Received, lookup: Lookup) -> Reply | Pass | None:
+async def decide(email: Received, lookup: Lookup) -> Reply | Pass:
     ids = message_ids_of(email)
     if not ids:
-        return None
+        return Pass("it refers to no message")
     parent = lookup.by_message_id(ids)
     if parent is None:
         return Pass("it refers to no message that is known")

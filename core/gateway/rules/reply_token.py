@@ -7,10 +7,10 @@ from core.gateway.lookup import Lookup
 from core.gateway.values import Pass, Received, Reply
 
 
-async def decide(email: Received, lookup: Lookup) -> Reply | Pass | None:
+async def decide(email: Received, lookup: Lookup) -> Reply | Pass:
     tokens = lookup.reply_tokens(email)
     if not tokens:
-        return None
+        return Pass("no reply token among the recipients")
     parent = lookup.by_token(tokens)
     if parent is None:
         return Pass("nobody was ever given this reply address")
