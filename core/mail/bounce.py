@@ -1,12 +1,14 @@
 """Delivery status notifications (RFC 3464, in the multipart/report of RFC 6522) into what they say.
 
-Reads the standard form only; a mail that merely looks like a refusal gives nothing. It does not judge whether the
-report is genuine: who acts on it matches it to a delivery of ours first.
+Beside the standard form it reads those of qmail (QSBMF) and of Exim, which are written down; a mail that merely looks
+like a refusal gives nothing. It does not judge whether the report is genuine: who acts on it matches it to a delivery
+of ours first.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from core.mail.address import tolerant_addresses
 from core.mail.parse import parse
@@ -16,6 +18,10 @@ _STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-s
 _ORIGINAL_TYPES = frozenset({"message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"})
 _ACTIONS = frozenset({"failed", "delayed", "delivered", "relayed", "expanded"})
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_STATUS_IN_TEXT = re.compile(r"(?<![\d.])[45]\.\d{1,3}\.\d{1,3}(?![\d.])")
+_QMAIL = "Hi. This is the "
+_QMAIL_RECIPIENT = re.compile(r"^<([^<>\s]{3,320})>:\n(.+)", re.DOTALL)
+_COPIED_ID = re.compile(r"^message-id:[ \t]*(<[^<>\s]{1,900}>)", re.IGNORECASE | re.MULTILINE)
 _BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+")
 _HEAD_BYTES = 64 * 1024
 _DIAGNOSTIC_CHARS = 1000
@@ -28,7 +34,7 @@ def read_bounce(email: IncomingEmail) -> Bounce | None:
     """Return what a delivery report says of its recipients, or None where the mail is no such report."""
     report = next((file for file in email.files if file.content_type in _STATUS_TYPES), None)
     if report is None:
-        return None
+        return _in_free_form(email)
     about, *others = _blocks(report.content) or [IncomingEmail()]
     found = [recipient for block in (about, *others) if (recipient := _recipient(block)) is not None]
     if not found:
@@ -79,3 +85,44 @@ def _text(block: IncomingEmail, name: str) -> str:
 
 def _original_id(file: File) -> str | None:
     return parse(file.content[:_HEAD_BYTES]).message_id if file.content_type in _ORIGINAL_TYPES else None
+
+
+def _in_free_form(email: IncomingEmail) -> Bounce | None:
+    text = (email.text or "")[:_HEAD_BYTES]
+    told = list(_told_by_qmail(text) if text.startswith(_QMAIL) else _told_by_exim(email, text))
+    if not told:
+        return None
+    copied = _COPIED_ID.search(text)
+    attached = next((id_ for file in email.files if (id_ := _original_id(file))), None)
+    return Bounce(
+        recipients=tuple(_refused(address, words) for address, words in told),
+        original_message_id=copied[1] if copied else attached,
+        envelope_id=None,
+        reporting_mta=None,
+    )
+
+
+def _told_by_qmail(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each recipient with what is said of it: paragraphs of `<address>:` and words, up to the copy."""
+    for paragraph in text.split("\n\n"):
+        if paragraph.startswith("--"):
+            return
+        if told := _QMAIL_RECIPIENT.match(paragraph):
+            yield told[1], told[2]
+
+
+def _told_by_exim(email: IncomingEmail, text: str) -> Iterator[tuple[str, str]]:
+    for mailbox in tolerant_addresses(email.header("X-Failed-Recipients") or ""):
+        yield mailbox.address, text.partition(f"{mailbox.address}\n")[2].partition("\n\n")[0]
+
+
+def _refused(address: str, words: str) -> BouncedRecipient:
+    code = _STATUS_IN_TEXT.search(words)
+    status = code[0] if code else None
+    return BouncedRecipient(
+        address=address,
+        action="failed",
+        status=status,
+        diagnostic=" ".join(words.split())[:_DIAGNOSTIC_CHARS],
+        hard=status is not None and _HARD.fullmatch(status) is not None,
+    )

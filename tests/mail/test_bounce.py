@@ -105,3 +105,62 @@ def test_i9_only_what_speaks_of_the_address_is_hard(status: str, hard: bool) -> 
 )
 def test_what_is_no_report_gives_nothing(raw: bytes) -> None:
     assert read_bounce(parse(raw)) is None
+
+
+QMAIL = b"""\
+Return-Path: <>
+From: MAILER-DAEMON@mx.test
+Subject: failure notice
+
+Hi. This is the qmail-send program at mx.test.
+I'm afraid I wasn't able to deliver your message to the following addresses.
+
+<bob@x.test>:
+192.0.2.1 does not like recipient.
+Remote host said: 550 5.1.1 no such user
+
+<eve@x.test>:
+I couldn't find any host by that name.
+
+--- Below this line is a copy of the message.
+
+Message-ID: <17.abc@ours.test>
+
+<not@a.recipient>:
+of the copy
+"""
+EXIM = b"""\
+Return-Path: <>
+X-Failed-Recipients: bob@x.test
+Auto-Submitted: auto-replied
+Subject: Mail delivery failed: returning message to sender
+
+A message that you sent could not be delivered:
+
+  bob@x.test
+    SMTP error from remote mail server: 550-5.7.1 refused
+    at 192.0.2.1
+
+------ This is a copy of the message, including all the headers. ------
+
+Message-ID: <17.abc@ours.test>
+"""
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_the_reports_of_qmail_and_exim_are_read(line_end: bytes) -> None:
+    qmail = read_bounce(parse(QMAIL.replace(b"\n", line_end)))
+    assert qmail is not None
+    assert [(one.address, one.status, one.hard) for one in qmail.recipients] == [
+        ("bob@x.test", "5.1.1", True),
+        ("eve@x.test", None, False),
+    ]
+    exim = read_bounce(parse(EXIM.replace(b"\n", line_end)))
+    assert exim is not None
+    assert [(one.address, one.status, one.hard) for one in exim.recipients] == [("bob@x.test", "5.7.1", False)]
+    assert exim.recipients[0].diagnostic.startswith("SMTP error from remote mail server: 550-5.7.1")
+    assert qmail.original_message_id == exim.original_message_id == "<17.abc@ours.test>"
+
+
+def test_a_person_may_say_hi() -> None:
+    assert read_bounce(parse(b"Subject: Hi\n\nHi. This is the offer:\n\n<https://x.test/>\n\nBob\n")) is None
