@@ -57,17 +57,31 @@ class Access:
         return declared.filter(self.company_filter(model))
 
     def company_filter(self, model: str) -> Q:
-        """Return the condition that leaves out the records of other companies."""
-        if self.is_admin or "company" not in get_model(model)._meta.fk_fields:
-            return Q()
-        return Q(company_id__isnull=True) | Q(company_id=self.company_id)
+        """Return the condition that leaves out the records of other companies, and the parts of such records."""
+        path = "" if self.is_admin else _company_path(get_model(model))
+        return Q(**{f"{path}__isnull": True}) | Q(**{path: self.company_id}) if path else Q()
 
     async def find(self, model: str, record_id: int, right: Right = Right.READ) -> Any:
-        """Return one record; UnknownName where it is not there or belongs to another company."""
+        """Return one record; UnknownName where it is not there, or not for this user (see `visible`)."""
         record = await self.records(model, right).get_or_none(id=record_id)
-        if record is None:
+        if record is None or not await self.visible([record]):
             raise UnknownName(f"There is no {model} {record_id}.")
         return record
+
+    async def visible(self, rows: list[Any]) -> list[Any]:
+        """Leave out what belongs to a record that the user may not read: its entries, files, followers; and notes.
+
+        `rows` are records of one model, found by `records`.
+        """
+        if self.is_admin or not rows or not _is_of_timelines(type(rows[0])):
+            return rows
+        owners = [_owner_of(row) for row in rows]
+        found = await self.readable(owner for owner in owners if owner[0])
+        return [
+            row
+            for row, owner in zip(rows, owners, strict=True)
+            if (not owner[0] or owner in found) and (self.is_internal or getattr(row, "kind", None) != "note")
+        ]
 
     async def readable(self, wanted: Iterable[tuple[str | None, int | None]]) -> dict[tuple[str, int], Any]:
         """Return those of the named records that the user may read, by (model, id)."""
@@ -78,7 +92,7 @@ class Access:
         found: dict[tuple[str, int], Any] = {}
         for model, among in ids.items():
             try:
-                rows = await self.records(model).filter(id__in=list(among))
+                rows = await self.visible(await self.records(model).filter(id__in=list(among)))
             except (AccessDenied, UnknownName):
                 continue
             found |= {(model, row.pk): row for row in rows}
@@ -87,6 +101,41 @@ class Access:
     async def one_readable(self, model: str | None, record_id: int | None) -> Any:
         """Return the named record if the user may read it; None where not, or where nothing is named."""
         return next(iter((await self.readable([(model, record_id)])).values()), None)
+
+
+def _company_path(model: Any, inside: tuple[Any, ...] = ()) -> str:
+    """Return the way from a record to its company: its own, or that of what it is a part of; empty where none is."""
+    if "company" in model._meta.fk_fields:
+        return "company_id"
+    for name, whole in _wholes(model):
+        if whole not in inside and (path := _company_path(whole, (*inside, model))):
+            return f"{name}__{path}"
+    return ""
+
+
+def _is_of_timelines(model: Any, inside: tuple[Any, ...] = ()) -> bool:
+    """Tell whether a model's rows name any record as theirs (`res_model`, `res_id`), or are parts of such rows."""
+    if "res_model" in model._meta.fields_map:
+        return True
+    return any(_is_of_timelines(whole, (*inside, model)) for _, whole in _wholes(model) if whole not in inside)
+
+
+def _owner_of(row: Any) -> tuple[str | None, int | None]:
+    """Return (model, id) of what a row of a timeline belongs to; (None, None) for a row that stands alone."""
+    if "res_model" in row._meta.fields_map:
+        return row.res_model, row.res_id
+    name, whole = next(pair for pair in _wholes(type(row)) if _is_of_timelines(pair[1]))
+    return whole.__name__, getattr(row, row._meta.fields_map[name].source_field)
+
+
+def _wholes(model: Any) -> list[tuple[str, Any]]:
+    """Return the relations that a record cannot be without, with their models: what it is a part of."""
+    declared = model._meta.fields_map
+    return [
+        (name, field.related_model)
+        for name, field in declared.items()
+        if name in model._meta.fk_fields and not field.null
+    ]
 
 
 async def access_of(user: Any) -> Access:

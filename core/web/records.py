@@ -13,7 +13,10 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of records, newest first; `next_before` is where the next one starts, None at the end."""
+    """A page of records, newest first; `next_before` is where the next one starts, None at the end.
+
+    A page may be short: what belongs to records that the user may not read is left out.
+    """
 
     records: list[Any]
     next_before: int | None
@@ -25,12 +28,7 @@ async def search(access: Access, model: str, q: str = "", before: int | None = N
     rows = access.records(model)
     if q.strip() and label in get_model(model)._meta.db_fields:
         rows = rows.filter(**{f"{label}__icontains": q.strip()})
-    return await page_of(rows, before, limit)
-
-
-async def page_of(rows: Any, before: int | None, limit: int = PAGE) -> Found:
-    """Return a page of a query."""
     if before is not None:
         rows = rows.filter(id__lt=before)
     found = await rows.order_by("-id").limit(limit + 1)
-    return Found(found[:limit], found[limit - 1].id if len(found) > limit else None)
+    return Found(await access.visible(found[:limit]), found[limit - 1].id if len(found) > limit else None)
