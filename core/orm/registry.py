@@ -24,6 +24,8 @@ from core.orm.fields import MoreChoices, SelectionField
 from core.orm.record import Record, all_declared_fields
 
 _LIST_OPTIONS = ("indexes", "unique_together")
+_LIST_SWITCHES = ("_private", "_rendered_lists", "_track")
+"""An extension adds to these; if it replaced them, a field that the base keeps private would show."""
 
 
 @dataclass(slots=True)
@@ -150,6 +152,7 @@ def _build(entry: ModelEntry, columns: dict[str, Any], module_name: str) -> type
     namespace: dict[str, Any] = {
         "id": fields.BigIntField(primary_key=True),
         **columns,
+        **_merged_switches([entry.base, *fragments]),
         "Meta": _merged_meta(entry.name, [entry.base, *fragments]),
         "__module__": module_name,
         "__qualname__": entry.name,
@@ -159,6 +162,11 @@ def _build(entry: ModelEntry, columns: dict[str, Any], module_name: str) -> type
     }
     bases: tuple[type, ...] = (*reversed(fragments), entry.base, Model)
     return cast("type[Any]", ModelMeta(entry.name, bases, namespace))
+
+
+def _merged_switches(fragments: list[type[Record]]) -> dict[str, tuple[str, ...]]:
+    merged = {name: [item for one in fragments for item in getattr(one, name, ())] for name in _LIST_SWITCHES}
+    return {name: tuple(dict.fromkeys(items)) for name, items in merged.items() if items}
 
 
 def _merged_meta(name: str, fragments: list[type[Record]]) -> type:

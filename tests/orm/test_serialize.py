@@ -109,3 +109,20 @@ def assert_plain(value: Any) -> None:
             assert_plain(item)
     else:
         assert type(value) in (str, int, float, bool, type(None), Decimal, date, datetime)
+
+
+class ClientOfShop(Record):
+    extends = "Client"
+    _private = ("pin",)
+
+    pin = fields.CharField(max_length=20, default="")
+
+
+async def test_what_a_model_keeps_to_itself_stays_so_when_it_is_extended() -> None:
+    token = fields.secret_cipher.set(MultiFernet([Fernet(Fernet.generate_key())]))
+    async with opened("sqlite://:memory:", Country, Client, Tag, Invoice, Line, shop=[ClientOfShop]) as database:
+        await schema.apply(database)
+        data = await plain_data(await database.registry.get("Client").create(name="Ada", pin="1234"))
+    fields.secret_cipher.reset(token)
+    assert data["name"] == "Ada"
+    assert not {"rating", "pin"} & set(data)
