@@ -15,13 +15,19 @@ from tests.servers.fake_mta import FakeMta
 _COUNTED = 500
 
 
-async def benchmark(quick: bool) -> AsyncIterator[Row]:
+async def counted() -> AsyncIterator[Row]:
+    """Drain 500 mails, and count."""
     async with FakeMta(keeps_ledger=False) as mta, hosted("sqlite", **_sends_to(mta.port)) as runtime:
         await _queue(_COUNTED)
         statements = await _statements(runtime)
         assert mta.messages == _COUNTED
-        yield Row("SQL statements per 500 mails, sqlite", statements, "statements", "<= 6 x 500 / lanes")
+        yield Row("SQL statements per 500 mails, sqlite", statements, "statements", "<= 500")
         yield Row("SMTP round trips per mail", mta.turns / _COUNTED, "round trips", "<= 1.1")
+
+
+async def benchmark(quick: bool) -> AsyncIterator[Row]:
+    async for row in counted():
+        yield row
     count = 2_000 if quick else 20_000
     for database in ("sqlite", "postgres"):
         with sink() as port:
