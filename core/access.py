@@ -59,7 +59,11 @@ class Access:
     def company_filter(self, model: str) -> Q:
         """Return the condition that leaves out the records of other companies, and the parts of such records."""
         path = "" if self.is_admin else _company_path(get_model(model))
-        return Q(**{f"{path}__isnull": True}) | Q(**{path: self.company_id}) if path else Q()
+        if not path:
+            return Q()
+        shared: dict[str, Any] = {f"{path}__isnull": True}
+        own: dict[str, Any] = {path: self.company_id}
+        return Q(**shared) | Q(**own)
 
     async def find(self, model: str, record_id: int, right: Right = Right.READ) -> Any:
         """Return one record; UnknownName where it is not there, or not for this user (see `visible`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
@@ -9,11 +10,13 @@ from typing import Any
 
 from core.api import my_records
 
+_CONTACT = re.compile(r"[0-9]{1,18}")
+
 
 async def unpaid(query: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the invoices that wait for money, those due first at the top; `?contact=ID` shows one contact's."""
     waiting = (await my_records("FinancialDocument")).filter(type="invoice", state="sent")
-    if query.get("contact", "").isdigit():
+    if _CONTACT.fullmatch(query.get("contact", "")):
         waiting = waiting.filter(contact_id=int(query["contact"]))
     documents = await waiting.order_by("due_date", "id").prefetch_related("contact")
     open_amounts: dict[str, Decimal] = defaultdict(Decimal)

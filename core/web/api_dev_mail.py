@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from core.web import dev_mail
 from core.web.guard import Allowed
+from core.web.parameters import After, RecordId, Search
 
 router = APIRouter(prefix="/api/dev/mail", tags=["dev mailbox"], dependencies=[Depends(dev_mail.needs_dev_mailbox)])
 
@@ -45,8 +46,8 @@ class CameIn(BaseModel):
 @router.get("", summary="List caught mails, or wait for one")
 async def list_mail(
     access: Allowed,
-    query: str = "",
-    after: int = 0,
+    query: Search = "",
+    after: After = 0,
     wait_s: Annotated[float, Query(ge=0, le=30)] = 0,
 ) -> list[dict[str, Any]]:
     """Return mails whose recipients or subject have all words of `query`, with an id above `after`, newest first."""
@@ -60,14 +61,14 @@ async def write(mail: NewMail, access: Allowed) -> CameIn:
 
 
 @router.get("/{caught_id}", summary="Read a caught mail")
-async def read_mail(caught_id: int, access: Allowed) -> dict[str, Any]:
+async def read_mail(caught_id: RecordId, access: Allowed) -> dict[str, Any]:
     """Return a mail with text, HTML, links and files' names."""
     return await asyncio.to_thread(dev_mail.whole_as_json, await dev_mail.find(access, caught_id))
 
 
 @router.post("/{caught_id}/{action}", summary="Play a recipient")
 async def play(
-    caught_id: int, action: Literal["reply", "bounce", "auto-reply"], played: Played, access: Allowed
+    caught_id: RecordId, action: Literal["reply", "bounce", "auto-reply"], played: Played, access: Allowed
 ) -> CameIn:
     """Answer a mail, bounce it, or let a machine answer."""
     return _came_in(await dev_mail.play(access, caught_id, action, played.recipient, played.text))

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from core.errors import UnknownName
 from core.web.fields import as_json
 from core.web.guard import Allowed
+from core.web.parameters import Before, RecordId, Search
 from core.web.records import PAGE, search
 from core.web.timeline import Entry, timeline_of
 
@@ -82,8 +83,8 @@ class Timeline(BaseModel):
 async def list_records(
     model: str,
     access: Allowed,
-    q: str = "",
-    before: int | None = None,
+    q: Search = "",
+    before: Before = None,
     limit: Annotated[int, Query(ge=1, le=200)] = PAGE,
 ) -> RecordPage:
     """Return records, newest first; `q` is looked for in their names."""
@@ -93,13 +94,13 @@ async def list_records(
 
 
 @router.get("/{model}/{record_id}", summary="Read one record")
-async def read_record(model: str, record_id: int, access: Allowed) -> dict[str, Any]:
+async def read_record(model: str, record_id: RecordId, access: Allowed) -> dict[str, Any]:
     """Return a record as plain data."""
     return _encoded(await as_json(await access.find(model, record_id)))
 
 
 @router.get("/{model}/{record_id}/timeline", summary="Read a record's timeline")
-async def read_timeline(model: str, record_id: int, access: Allowed, before: int | None = None) -> Timeline:
+async def read_timeline(model: str, record_id: RecordId, access: Allowed, before: Before = None) -> Timeline:
     """Return what happened on a record."""
     record = await access.find(model, record_id)
     if not hasattr(record, "timeline"):

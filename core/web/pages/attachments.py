@@ -13,12 +13,13 @@ from core.runtime import get_model
 from core.web.entries import visible_entries
 from core.web.files import download
 from core.web.guard import Allowed
+from core.web.parameters import RecordId
 
 router = APIRouter()
 
 
 @router.get("/attachments/{attachment_id}")
-async def attachment(attachment_id: int, access: Allowed) -> Response:
+async def attachment(attachment_id: RecordId, access: Allowed) -> Response:
     """Save a file."""
     file = await get_model("Attachment").get_or_none(id=attachment_id)
     if file is None or not await _may_see(access, file):

@@ -13,6 +13,7 @@ from core.access import Right
 from core.errors import PostroomError
 from core.runtime import get_model
 from core.web.guard import Allowed
+from core.web.parameters import RecordId
 from core.web.view import render
 
 router = APIRouter(prefix="/cron")
@@ -34,7 +35,7 @@ async def cron_list(request: Request, access: Allowed) -> Response:
 
 
 @router.get("/{job_id}")
-async def cron_job(request: Request, job_id: int, access: Allowed) -> Response:
+async def cron_job(request: Request, job_id: RecordId, access: Allowed) -> Response:
     """Show one job with its next and its latest runs."""
     job = await access.find("CronJob", job_id)
     runs = await get_model("CronRun").filter(job_id=job.pk).order_by("-id").limit(_MOST_RUNS)
@@ -51,7 +52,7 @@ async def cron_job(request: Request, job_id: int, access: Allowed) -> Response:
 
 
 @router.post("/{job_id}/run")
-async def run_now(job_id: int, access: Allowed) -> Response:
+async def run_now(job_id: RecordId, access: Allowed) -> Response:
     """Run a job and come back when it has ended; refused where it is running."""
     job = await access.find("CronJob", job_id, Right.WRITE)
     await job.run_now()

@@ -15,6 +15,7 @@ from core.web import dev_mail
 from core.web.files import download
 from core.web.guard import Allowed
 from core.web.mail_document import mail_document, mail_response, pictures_of
+from core.web.parameters import RecordId, Search
 from core.web.timeline import frame_height
 from core.web.view import render
 
@@ -26,7 +27,7 @@ _Address = Annotated[str, Form(max_length=320)]
 
 
 @router.get("")
-async def mailbox(request: Request, access: Allowed, q: str = "", to: str = "") -> Response:
+async def mailbox(request: Request, access: Allowed, q: Search = "", to: str = "") -> Response:
     """List the newest caught mails."""
     return render(
         request,
@@ -60,7 +61,7 @@ async def clear(access: Allowed) -> Response:
 @router.get("/{caught_id}")
 async def mail_page(
     request: Request,
-    caught_id: int,
+    caught_id: RecordId,
     access: Allowed,
     tab: Literal["html", "text", "headers", "source"] = "html",
 ) -> Response:
@@ -84,7 +85,7 @@ async def mail_page(
 
 
 @router.get("/{caught_id}/body")
-async def mail_body(caught_id: int, access: Allowed) -> Response:
+async def mail_body(caught_id: RecordId, access: Allowed) -> Response:
     """Show the HTML alone, for the frame."""
     parsed = parse(bytes((await dev_mail.find(access, caught_id)).raw_mail))
     pictures = pictures_of((file.content_id, file.content_type, file.content) for file in parsed.files)
@@ -92,14 +93,14 @@ async def mail_body(caught_id: int, access: Allowed) -> Response:
 
 
 @router.get("/{caught_id}/message.eml")
-async def mail_file(caught_id: int, access: Allowed) -> Response:
+async def mail_file(caught_id: RecordId, access: Allowed) -> Response:
     """Save the bytes that SMTP would have carried."""
     mail = await dev_mail.find(access, caught_id)
     return download(bytes(mail.raw_mail), f"{mail.subject[:80] or 'message'}.eml", "message/rfc822")
 
 
 @router.get("/{caught_id}/files/{index}")
-async def attached_file(caught_id: int, index: int, access: Allowed) -> Response:
+async def attached_file(caught_id: RecordId, index: int, access: Allowed) -> Response:
     """Save one of a mail's files, counted from 0."""
     files = parse(bytes((await dev_mail.find(access, caught_id)).raw_mail)).files
     if not 0 <= index < len(files):
@@ -109,7 +110,7 @@ async def attached_file(caught_id: int, index: int, access: Allowed) -> Response
 
 @router.post("/{caught_id}/{action}")
 async def play(
-    caught_id: int,
+    caught_id: RecordId,
     action: Literal["reply", "bounce", "auto-reply"],
     access: Allowed,
     recipient: _Address = "",

@@ -15,6 +15,7 @@ from core.mail.body import html_to_text
 from core.mail.parse import parse
 from core.web.files import download
 from core.web.guard import Allowed
+from core.web.parameters import Before, RecordId
 from core.web.records import PAGE
 from core.web.view import render
 from core.web.words import OUTCOMES
@@ -30,7 +31,7 @@ _TEXT_MAX_CHARS = 20_000
 
 
 @router.get("")
-async def inbound_list(request: Request, access: Allowed, state: str = "", before: int | None = None) -> Response:
+async def inbound_list(request: Request, access: Allowed, state: str = "", before: Before = None) -> Response:
     """List received mails, newest first."""
     if state and state not in STATES:
         raise UnknownName(f"There is no state {state}.")
@@ -54,7 +55,7 @@ async def inbound_list(request: Request, access: Allowed, state: str = "", befor
 
 
 @router.get("/{inbound_id}")
-async def inbound_page(request: Request, inbound_id: int, access: Allowed) -> Response:
+async def inbound_page(request: Request, inbound_id: RecordId, access: Allowed) -> Response:
     """Show one received mail, and why it went where it went."""
     mail = await _find(access, inbound_id)
     parsed = await asyncio.to_thread(parse, await mail.content())
@@ -73,14 +74,14 @@ async def inbound_page(request: Request, inbound_id: int, access: Allowed) -> Re
 
 
 @router.get("/{inbound_id}/message.eml")
-async def inbound_file(inbound_id: int, access: Allowed) -> Response:
+async def inbound_file(inbound_id: RecordId, access: Allowed) -> Response:
     """Save the bytes as they came."""
     mail = await _find(access, inbound_id)
     return download(await mail.content(), f"{mail.subject[:80] or 'message'}.eml", "message/rfc822")
 
 
 @router.post("/{inbound_id}/replay")
-async def replay(inbound_id: int, access: Allowed) -> Response:
+async def replay(inbound_id: RecordId, access: Allowed) -> Response:
     """Ask the rules again."""
     mail = await _find(access, inbound_id, Right.WRITE)
     await mail.replay()

@@ -13,13 +13,14 @@ from core.mail.quotation import split_reply_html
 from core.web.entries import find_entry
 from core.web.guard import Allowed
 from core.web.mail_document import mail_document, mail_response, pictures_of
+from core.web.parameters import RecordId
 
 router = APIRouter()
 
 
 @router.get("/messages/{message_id}/body")
 async def message_body(
-    message_id: int,
+    message_id: RecordId,
     access: Allowed,
     part: Literal["new", "quoted", "whole", "sent"] = "whole",
     images: bool = False,

@@ -16,6 +16,7 @@ from core.runtime import get_model
 from core.web.entries import find_entry
 from core.web.files import download
 from core.web.guard import Allowed
+from core.web.parameters import RecordId
 from core.web.timeline import entries_of, frame_height
 from core.web.view import render
 from core.web.words import state_sentence
@@ -33,7 +34,7 @@ _DONE_FROM = {
 
 
 @router.get("")
-async def message_page(request: Request, message_id: int, access: Allowed, images: bool = False) -> Response:
+async def message_page(request: Request, message_id: RecordId, access: Allowed, images: bool = False) -> Response:
     """Show a message."""
     message = await find_entry(access, message_id)
     (entry,) = await entries_of([message], access)
@@ -62,7 +63,7 @@ async def message_page(request: Request, message_id: int, access: Allowed, image
 
 
 @router.get("/message.eml")
-async def message_file(message_id: int, access: Allowed) -> Response:
+async def message_file(message_id: RecordId, access: Allowed) -> Response:
     """Save the exact bytes that a server is given."""
     message = await find_entry(access, message_id)
     raw, fault = await _bytes(message)
@@ -72,7 +73,7 @@ async def message_file(message_id: int, access: Allowed) -> Response:
 
 
 @router.post("/{action}")
-async def act(message_id: int, action: Literal["retry", "hold", "release", "cancel"], access: Allowed) -> Response:
+async def act(message_id: RecordId, action: Literal["retry", "hold", "release", "cancel"], access: Allowed) -> Response:
     """Retry, hold, release or cancel what was not delivered."""
     message = await find_entry(access, message_id, Right.WRITE)
     steps = {

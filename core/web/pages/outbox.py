@@ -9,13 +9,14 @@ from core.errors import UnknownName
 from core.web.guard import Allowed
 from core.web.outbox import STATES, counts_by_state, lines
 from core.web.pages.home import undrained
+from core.web.parameters import Before
 from core.web.view import render
 
 router = APIRouter()
 
 
 @router.get("/outbox")
-async def outbox(request: Request, access: Allowed, state: str = "", before: int | None = None) -> Response:
+async def outbox(request: Request, access: Allowed, state: str = "", before: Before = None) -> Response:
     """List outbound messages, all or those in one state."""
     if state and state not in STATES:
         raise UnknownName(f"There is no state {state}.")

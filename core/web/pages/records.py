@@ -15,6 +15,7 @@ from core.web.composer import check_recipients, composer_for
 from core.web.errors import status_of
 from core.web.fields import fields_of, lines_of, list_columns, row_of
 from core.web.guard import Allowed
+from core.web.parameters import Before, RecordId, Search
 from core.web.records import search
 from core.web.session import visit_of
 from core.web.timeline import timeline_of
@@ -26,9 +27,7 @@ _Body = Annotated[str, Form(max_length=1_000_000)]
 
 
 @router.get("/{model}")
-async def record_list(
-    request: Request, model: str, access: Allowed, q: str = "", before: int | None = None
-) -> Response:
+async def record_list(request: Request, model: str, access: Allowed, q: Search = "", before: Before = None) -> Response:
     """List records, newest first."""
     found = await search(access, model, q, before)
     columns = list_columns(get_model(model))
@@ -40,7 +39,7 @@ async def record_list(
 
 @router.get("/{model}/{record_id}")
 async def record_page(
-    request: Request, model: str, record_id: int, access: Allowed, before: int | None = None
+    request: Request, model: str, record_id: RecordId, access: Allowed, before: Before = None
 ) -> Response:
     """Show one record."""
     record = await access.find(model, record_id)
@@ -51,7 +50,7 @@ async def record_page(
 async def post_message(
     request: Request,
     model: str,
-    record_id: int,
+    record_id: RecordId,
     access: Allowed,
     body: _Body = "",
     subject: Annotated[str, Form(max_length=998)] = "",
@@ -73,7 +72,7 @@ async def post_message(
 
 
 @router.post("/{model}/{record_id}/note")
-async def post_note(request: Request, model: str, record_id: int, access: Allowed, body: _Body = "") -> Response:
+async def post_note(request: Request, model: str, record_id: RecordId, access: Allowed, body: _Body = "") -> Response:
     """Write an internal note, which no mail ever carries."""
     record = await _with_timeline(access, model, record_id)
     if not access.is_internal:
@@ -87,7 +86,7 @@ async def post_note(request: Request, model: str, record_id: int, access: Allowe
 
 @router.post("/{model}/{record_id}/{change}")
 async def follow(
-    request: Request, model: str, record_id: int, change: Literal["follow", "unfollow"], access: Allowed
+    request: Request, model: str, record_id: RecordId, change: Literal["follow", "unfollow"], access: Allowed
 ) -> Response:
     """Be told of a record's messages, or no longer."""
     record = await _with_timeline(access, model, record_id, Right.READ)

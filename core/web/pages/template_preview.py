@@ -15,6 +15,7 @@ from core.mail.address import tolerant_addresses
 from core.runtime import get_model
 from core.web.guard import Allowed
 from core.web.mail_document import mail_document, mail_response
+from core.web.parameters import Identifier, RecordId
 from core.web.session import visit_of
 from core.web.timeline import frame_height
 from core.web.view import render
@@ -31,7 +32,9 @@ class _Preview:
 
 
 @router.get("")
-async def preview(request: Request, model: str, record_id: int, identifier: str, access: Allowed) -> Response:
+async def preview(
+    request: Request, model: str, record_id: RecordId, identifier: Identifier, access: Allowed
+) -> Response:
     """Show the mail with its recipients."""
     shown = await _preview(request, access, model, record_id, identifier)
     height = frame_height(shown.rendered["content"])
@@ -39,14 +42,16 @@ async def preview(request: Request, model: str, record_id: int, identifier: str,
 
 
 @router.get("/body")
-async def preview_body(request: Request, model: str, record_id: int, identifier: str, access: Allowed) -> Response:
+async def preview_body(
+    request: Request, model: str, record_id: RecordId, identifier: Identifier, access: Allowed
+) -> Response:
     """Show the body alone, for the frame."""
     shown = await _preview(request, access, model, record_id, identifier)
     return mail_response(await asyncio.to_thread(mail_document, shown.rendered["content"]))
 
 
 @router.post("")
-async def send(request: Request, model: str, record_id: int, identifier: str, access: Allowed) -> Response:
+async def send(request: Request, model: str, record_id: RecordId, identifier: Identifier, access: Allowed) -> Response:
     """Queue the mail, with its report."""
     record = await access.find(model, record_id, Right.WRITE)
     message = await record.send_template(identifier, author=visit_of(request).user)
