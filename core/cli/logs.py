@@ -12,7 +12,9 @@ def set_up_logs(*, verbose: bool = False, service: bool = False) -> None:
     """Set up structlog and the standard library's loggers; a service logs what it does, a command only warnings."""
     level = logging.DEBUG if verbose else logging.INFO if service else logging.WARNING
     on_terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer(colors=on_terminal) if on_terminal else structlog.processors.JSONRenderer()
+    # A plain trace: the richer ones print the variables, and with them passwords and mails.
+    for_people = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = for_people if on_terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
