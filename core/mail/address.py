@@ -250,6 +250,19 @@ def tolerant_addresses(header_text: str) -> tuple[Mailbox, ...]:
     return tuple(mailbox for mailbox in found if mailbox is not None)
 
 
+def address_list(text: str) -> tuple[Mailbox, ...]:
+    """Read the mailboxes of a list that somebody here wrote; AddressError for an entry that is not certainly one."""
+    found = []
+    for entry in _entries(header_text(text)):
+        mailbox = entry.mailbox()
+        if mailbox is not None:
+            found.append(mailbox)
+        elif entry.angle is not None or "".join(entry.words).strip():
+            written = " ".join([*"".join(entry.words).split(), *([f"<{entry.angle}>"] if entry.angle else ())])
+            raise AddressError(f'"{written[:100]}" is not an address; write name@domain, or Name <name@domain>.')
+    return tuple(found)
+
+
 def _entries(text: str) -> Iterator[_Entry]:
     entry = _Entry()
     at = 0

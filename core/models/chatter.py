@@ -108,8 +108,8 @@ class Chatter(Record):
         template = await templates.get_or_none(identifier=identifier, active=True)
         if template is None:
             raise UserError(f'There is no active EmailTemplate "{identifier}"; see `postroom template ls`.')
-        mail = await template.mail_for(self, author=author)
-        return await self.post_message(mail.pop("body"), author=author, **{**mail, **options})
+        mail = await template.mail_for(self, **options)
+        return await self.post_message(mail.pop("body"), author=author, **mail)
 
     async def timeline(self, limit: int = 50, before: int | None = None) -> list[Any]:
         """Return the newest entries first, changes, attachments and deliveries loaded; `before` is an entry's id."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.errors import TemplateError, UserError
-from core.mail.address import tolerant_addresses
+from core.errors import AddressError, TemplateError, UserError
+from core.gateway.target import header_form
+from core.mail.address import address_list
 from core.models.rendering import audience_of, template_context
 from core.orm import fields
 from core.orm.record import Record
@@ -73,8 +74,12 @@ class EmailTemplate(Record):
         )
         return {**rendered, "content": body.text}
 
-    async def mail_for(self, record: Any, *, author: Any = None) -> dict[str, Any]:
-        """Return the keywords of `post_message` for a record, with the report made and all attachments."""
+    async def mail_for(self, record: Any, **options: Any) -> dict[str, Any]:
+        """Return the keywords of `post_message` for a record, with the report made and all attachments.
+
+        `options` override what the template says. UserError where its `to_email` names nobody: such a mail must not go
+        to whom the record is about instead.
+        """
         await self.fetch_related("attachments", "report", "model")
         if self.model.identifier != type(record).__name__:
             raise UserError(
@@ -84,17 +89,23 @@ class EmailTemplate(Record):
         mail: dict[str, Any] = {
             "subject": rendered["subject"],
             "body": rendered["content"],
-            "to": _addresses(rendered["to_email"]) or None,
-            "cc": _addresses(rendered["cc_email"]),
+            "to": options["to"] if "to" in options else self._named_in("to_email", rendered) or None,
+            "cc": options["cc"] if "cc" in options else self._named_in("cc_email", rendered),
             "reply_to": rendered["reply_email"] or None,
             "from_email": rendered["from_email"] or None,
             "attachments": list(self.attachments),
         }
+        if mail["to"] is None and self.to_email.strip() and "to" not in options:
+            raise UserError(
+                f'The template "{self.identifier}" cannot be sent: its to_email names nobody for {record.display_name}.'
+            )
         if self.report is not None:
             mail["attachments"].append(await self.report.render_pdf(record))
-        return mail
+        return {**mail, **options}
 
-
-def _addresses(text: str) -> list[str]:
-    """Split a rendered address line; each part is checked again when the mail is queued."""
-    return [f'"{one.name}" <{one.address}>' if one.name else one.address for one in tolerant_addresses(text)]
+    def _named_in(self, name: str, rendered: dict[str, str]) -> list[str]:
+        """Return the header forms in a rendered address line; each is checked again when the mail is queued."""
+        try:
+            return [header_form(one.name, one.address) for one in address_list(rendered[name])]
+        except AddressError as error:
+            raise UserError(f'The template "{self.identifier}" cannot be sent: {name}: {error}') from error

@@ -35,6 +35,8 @@ class Message(Record):
     """A message, a note, a tracked change or a system entry; of a record, or of none."""
 
     label_field = "subject"
+    # Whoever knows the token, of which the reply address is made, may write to this thread: no template tells it.
+    _private = ("tracking_identifier", "reply_to")
 
     res_model = fields.CharField(max_length=100, null=True)
     res_id = fields.BigIntField(null=True)

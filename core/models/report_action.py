@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from core.errors import TemplateError
+from core.mail.parse import safe_file_name
 from core.models.rendering import audience_of, template_context
 from core.orm import fields
 from core.orm.record import Record
@@ -48,7 +49,7 @@ class ReportAction(Record):
         name = renderer.render_line(self.file_name, context, audience=audience, name=f"{self.identifier}: file_name")
         pdf = await runtime().pdf.render(html.text)
         return await get_model("Attachment").create(
-            name=name.text.replace("/", "-") or "document.pdf",
+            name=safe_file_name(name.text.replace("/", "-")) or "document.pdf",
             content_type="application/pdf",
             content=pdf.content,
             size_bytes=len(pdf.content),

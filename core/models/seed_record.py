@@ -12,6 +12,9 @@ from core.orm.record import Record
 class SeedRecord(Record):
     """The link between an addon's identifier and the record behind it."""
 
+    # Hashes of secrets are among them.
+    _private = ("shipped",)
+
     addon = fields.CharField(max_length=64)
     identifier = fields.CharField(max_length=128)
     model = fields.CharField(max_length=100)
