@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import structlog
+
 from core import clock
 from core.delivery.job import Claimed, Job
 from core.events import tell
 from core.mail.retry import Outcome, RetrySchedule, next_try_after
+from core.orm.outage import outage_errors
 from core.orm.statement import Statement
 from core.runtime import get_model, runtime
+
+log = structlog.get_logger(__name__)
 
 _FAULT_WAIT_S = 30.0
 """How long a mail steps aside after its server failed under it, so that the next one is tried meanwhile."""
@@ -241,6 +246,11 @@ async def _tell(finished: list[tuple[int, str]]) -> None:
         ids = [message_id for message_id, ended in finished if ended == state]
         if not ids or not hooks.users_of(event):
             continue
-        for message in await get_model("Message").filter(id__in=ids):
+        try:
+            messages = await get_model("Message").filter(id__in=ids)
+        except outage_errors() as error:  # What is stored is stored; writing it again would be a second attempt.
+            log.warning("database away, event not told", event_name=event, message_ids=ids, error=str(error))
+            continue
+        for message in messages:
             values = {"message": message} if state == "Sent" else {"message": message, "error": message.error}
             await tell(event, **values)
