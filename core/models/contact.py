@@ -9,6 +9,8 @@ from core.orm.record import Record
 class Contact(Record):
     """Somebody with an address. Users have one too."""
 
+    _title = "Contacts"
+
     identifier = fields.CharField(max_length=128, null=True, unique=True)
     name = fields.CharField(max_length=200)
     email = fields.CharField(max_length=320, default="", db_index=True)

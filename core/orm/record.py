@@ -33,6 +33,10 @@ class Record(_Declared):
     declared_fields: ClassVar[dict[str, Any]] = {}
     label_field: ClassVar[str] = "name"
     """The field that names a record to a person."""
+    _title: ClassVar[str] = ""
+    """What people call these records, in the plural (`Leads`); empty means the class's name in words."""
+    _money: ClassVar[tuple[str, ...]] = ()
+    """The fields that are amounts in the record's `currency`, or in that of the record which this is a line of."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

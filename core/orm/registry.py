@@ -24,7 +24,7 @@ from core.orm.fields import MoreChoices, SelectionField
 from core.orm.record import Record, all_declared_fields
 
 _LIST_OPTIONS = ("indexes", "unique_together")
-_LIST_SWITCHES = ("_private", "_rendered_lists", "_track")
+_LIST_SWITCHES = ("_money", "_private", "_rendered_lists", "_track")
 """An extension adds to these; if it replaced them, a field that the base keeps private would show."""
 
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from core.access import Access
 from core.orm.fields import DecimalField, FloatField, IntField, SelectionField
 from core.orm.serialize import plain_data
-from core.web.words import field_title, plain_text
+from core.web.words import field_title, money_text, plain_text
 
 _LIST_COLUMNS = 3
 _NOT_IN_LISTS = ("identifier", "created_at", "active", "description", "note", "notes")
@@ -54,12 +55,12 @@ async def fields_of(record: Any, access: Access) -> list[Shown]:
         if name == "id" or name in _keys(record):
             continue
         if isinstance(value, dict):
-            shown.append(_relation(meta, name, value, access))
+            shown.append(_relation(record, name, value, access))
         elif _is_list_of_records(value):
             if name in meta.m2m_fields:
                 shown.append(Shown(field_title(name), ", ".join(one["display_name"] for one in value) or "—"))
         else:
-            shown.append(_value(meta, name, value))
+            shown.append(_value(record, name, value, _currency_of(record)))
     return shown
 
 
@@ -93,7 +94,7 @@ async def row_of(record: Any, columns: Iterable[str]) -> list[str]:
             target = await getattr(record, name)
             row.append(target.display_name if target else "—")
         else:
-            row.append(_value(meta, name, getattr(record, name)).text)
+            row.append(_value(record, name, getattr(record, name), _currency_of(record)).text)
     return row
 
 
@@ -128,20 +129,26 @@ def _keys(record: Any) -> set[str]:
     return {meta.fields_map[name].source_field for name in meta.fk_fields | meta.o2o_fields}
 
 
-def _relation(meta: Any, name: str, value: Mapping[str, Any], access: Access) -> Shown:
+def _relation(record: Any, name: str, value: Mapping[str, Any], access: Access) -> Shown:
     if "display_name" not in value:  # A JSON field that holds an object.
-        return _value(meta, name, value)
-    model = meta.fields_map[name].related_model.__name__
+        return _value(record, name, value)
+    model = record._meta.fields_map[name].related_model.__name__
     link = (model, value["id"]) if access.may(model) else None
     return Shown(field_title(name), value["display_name"], link)
 
 
-def _value(meta: Any, name: str, value: Any) -> Shown:
-    field = meta.fields_map.get(name)
+def _currency_of(record: Any) -> str:
+    return str(getattr(record, "currency", None) or "")
+
+
+def _value(model: Any, name: str, value: Any, currency: str = "") -> Shown:
+    field = model._meta.fields_map.get(name)
     if isinstance(value, datetime):
         return Shown(field_title(name), value.isoformat(), at=value)
     if isinstance(value, dict):
         return Shown(field_title(name), json.dumps(value, ensure_ascii=False, default=str) if value else "—")
+    if isinstance(value, Decimal) and name in model._money:
+        return Shown(field_title(name), money_text(value, currency))
     choices = field.choices if isinstance(field, SelectionField) else None
     return Shown(field_title(name), plain_text(value, choices))
 
@@ -151,10 +158,11 @@ def _table(record: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> Lines:
     keys = {line_model._meta.fields_map[fk].source_field for fk in line_model._meta.fk_fields}
     hidden = {"id", *keys}
     columns = [name for name in _in_order(line_model._meta, rows[0]) if name not in hidden]
+    currency = str(rows[0].get("currency") or "") or _currency_of(record)
     return Lines(
         title=field_title(name),
         columns=tuple(_column(line_model._meta.fields_map[name]) for name in columns),
-        rows=tuple(tuple(_value(line_model._meta, column, row[column]).text for column in columns) for row in rows),
+        rows=tuple(tuple(_value(line_model, column, row[column], currency).text for column in columns) for row in rows),
     )
 
 

@@ -38,7 +38,7 @@ def make_environment() -> Environment:
     )
     environment.globals |= {"mark": words.mark, "people": words.people, "delivery_state": words.delivery_state}
     environment.filters |= {
-        "model_title": words.model_title,
+        "model_title": model_title,
         "field_title": words.field_title,
         "file_size": words.size_text,
         "shown_name": words.attachment_name,
@@ -100,9 +100,16 @@ def has_dev_mailbox() -> bool:
     return settings().MAIL_MODE == "catch" and settings().ENVIRONMENT != "production"
 
 
-def timeline_models() -> list[str]:
-    """Return the names of the models whose records have a timeline, in the order of their addons."""
-    return [entry.name for entry in runtime().registry if hasattr(entry.model, "post_message")]
+def timeline_lists(access: Access) -> list[tuple[str, str]]:
+    """Return (title, address) of the lists of records with a timeline that the user may read, in addon order."""
+    named = [entry.name for entry in runtime().registry if hasattr(entry.model, "post_message")]
+    return [(model_title(name), f"/records/{name}") for name in named if access.may(name)]
+
+
+def model_title(name: str) -> str:
+    """Return what people call a model's records, also where an uninstalled addon took the model with it."""
+    declared = next((entry.model for entry in runtime().registry if entry.name == name), None)
+    return getattr(declared, "_title", "") or words.model_title(name)
 
 
 def page_url(addon: str, page: Page) -> str:
@@ -112,12 +119,16 @@ def page_url(addon: str, page: Page) -> str:
 
 def menu_of(access: Access) -> list[tuple[str, str]]:
     """Return (title, address) of what the user may open."""
-    items = [("Home", "/")]
-    items += [(words.model_title(name), f"/records/{name}") for name in timeline_models() if access.may(name)]
+    items = [("Home", "/"), *timeline_lists(access)]
     contributions = runtime().contributions
     items += [(page.title, page_url(addon, page)) for addon, page in contributions.pages if page.menu]
     items += [(item.title, item.url) for _, item in sorted(contributions.menu, key=lambda pair: pair[1].order)]
-    core_pages = (("Message", "Outbox", "/outbox"), ("InboundEmail", "Inbox", "/inbound"), ("CronJob", "Cron", "/cron"))
+    core_pages = (
+        ("Contact", model_title("Contact"), "/records/Contact"),
+        ("Message", "Outbox", "/outbox"),
+        ("InboundEmail", "Inbox", "/inbound"),
+        ("CronJob", "Cron", "/cron"),
+    )
     items += [(title, url) for model, title, url in core_pages if access.may(model)]
     if has_dev_mailbox() and access.may("CaughtEmail"):
         items.append(("Dev mailbox", "/dev/mail"))

@@ -167,6 +167,11 @@ def size_text(size_bytes: int) -> str:
     return f"{size_bytes / 1_000_000:.1f} MB"
 
 
+def money_text(amount: Decimal, currency: str) -> str:
+    """Return `1,280.00 EUR`."""
+    return f"{_amount(amount)} {currency}".rstrip()
+
+
 def plain_text(value: Any, choices: Mapping[str, str] | None = None) -> str:
     """Return a field's value for a person; an em dash for nothing."""
     if value is None or value == "" or value == []:
@@ -185,10 +190,10 @@ def plain_text(value: Any, choices: Mapping[str, str] | None = None) -> str:
 
 
 def _amount(value: Decimal) -> str:
-    """Two decimals, or as many more as it has."""
+    """Thousands apart, and two decimals or as many more as it has."""
     exponent = value.normalize().as_tuple().exponent
     decimals = -exponent if isinstance(exponent, int) else 0
-    return f"{value:.{max(2, decimals)}f}"
+    return f"{value:,.{max(2, decimals)}f}"
 
 
 def attachment_name(name: str) -> str:

@@ -18,12 +18,15 @@ _FILES = {
 
 
         class Ticket(Chatter):
+            _title = "Tickets"
             _track = ("stage", "amount")
+            _money = ("amount",)
             _rendered_lists = ("steps",)
 
             name = fields.CharField(max_length=200)
             stage = fields.SelectionField({"new": "New", "done": "Done"}, default="new")
             amount = fields.DecimalField(max_digits=12, decimal_places=2, default=0)
+            currency = fields.CharField(max_length=3, default="CHF")
             secret = fields.SecretField(default="")
             contact = fields.ForeignKeyField("models.Contact", null=True, related_name="tickets")
             company = fields.ForeignKeyField("models.Company", null=True, related_name="tickets")
@@ -34,8 +37,11 @@ _FILES = {
 
 
         class Step(Record):
+            _money = ("price",)
+
             name = fields.CharField(max_length=200)
             hours = fields.DecimalField(max_digits=8, decimal_places=2, default=1)
+            price = fields.DecimalField(max_digits=8, decimal_places=2, default=0)
             ticket = fields.ForeignKeyField("models.Ticket", related_name="steps")
     """,
     "hooks.py": """

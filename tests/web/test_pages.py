@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -36,6 +37,27 @@ async def test_a_record_shows_its_fields_lines_and_relations(visitor: Visitor, w
     assert "hidden!" not in page
     assert "Send to 1 person" in page
     assert "Internal note" in page
+
+
+async def test_records_are_called_as_people_call_them(visitor: Visitor, world: World) -> None:
+    ann = await visitor("ann")
+    home = (await ann.get("/")).text
+    assert '<a href="/records/Ticket">Tickets</a>' in home
+    assert '<a href="/records/Contact">Contacts</a>' in home
+    assert "<h1>Tickets</h1>" in (await ann.get("/records/Ticket")).text
+    assert ">Tickets</a>" in (await ann.get(f"/records/Ticket/{world.ticket.id}")).text
+
+
+async def test_amounts_have_their_currency(visitor: Visitor, world: World) -> None:
+    world.ticket.amount = Decimal("12345.5")
+    await world.ticket.save()
+    await get_model("Step").create(name="Glue", ticket=world.ticket, hours=Decimal(2), price=Decimal("40"))
+    ann = await visitor("ann")
+    page = (await ann.get(f"/records/Ticket/{world.ticket.id}")).text
+    assert "<dd>12,345.50 CHF</dd>" in page
+    assert ">40.00 CHF</td>" in page
+    assert ">2.00</td>" in page
+    assert "12,345.50 CHF" in (await ann.get("/records/Ticket")).text
 
 
 async def test_a_list_is_searched_and_paged(visitor: Visitor, world: World) -> None:

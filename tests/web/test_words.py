@@ -35,8 +35,8 @@ def test_times_are_in_the_reader_s_zone() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "—"), ("", "—"), (True, "Yes"), (0, "0"), (Decimal("1280.0000"), "1280.00"), (Decimal("0.125"), "0.125"),
-        (Decimal("1E+3"), "1000.00"), (AT.date(), "1 Jul 2026"), (["a", 1], "a, 1"),
+        (None, "—"), ("", "—"), (True, "Yes"), (0, "0"), (Decimal("1280.0000"), "1,280.00"),
+        (Decimal("0.125"), "0.125"), (Decimal("1E+3"), "1,000.00"), (AT.date(), "1 Jul 2026"), (["a", 1], "a, 1"),
     ],
 )  # fmt: skip
 def test_values(value: object, text: str) -> None:

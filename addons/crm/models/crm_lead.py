@@ -14,6 +14,7 @@ OPEN_STAGES = ("new", "qualified")
 class CrmLead(Chatter):
     """An opportunity. Mail to `leads@` creates one, and its sender is who it is discussed with."""
 
+    _title = "Leads"
     _track = ("stage", "user")
 
     name = fields.CharField(max_length=300)

@@ -33,9 +33,11 @@ class FinancialDocument(Chatter):
     state, and stays: a numbered document is cancelled, never deleted, so that the numbers have no gap.
     """
 
+    _title = "Invoices"
     label_field = "number"
     _track = ("state", "total", "due_date")
     _rendered_lists = ("lines",)
+    _money = ("untaxed", "tax", "total")
     _on_unknown = "hold"
 
     number = fields.CharField(max_length=32, null=True)

@@ -14,6 +14,8 @@ class FinancialDocumentLine(Record):
     """A quantity at a price; `subtotal` is without tax, and `tax_rate` is in percent."""
 
     label_field = "description"
+    _title = "Lines of invoices"
+    _money = ("unit_price", "subtotal")
     _private = ("document", "document_id")
 
     document: Any = fields.ForeignKeyField("models.FinancialDocument", related_name="lines", on_delete=fields.CASCADE)

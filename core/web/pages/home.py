@@ -16,7 +16,7 @@ from core.web.entries import visible_entries
 from core.web.guard import Allowed
 from core.web.outbox import counts_by_state
 from core.web.session import visit_of
-from core.web.view import has_dev_mailbox, render
+from core.web.view import has_dev_mailbox, render, timeline_lists
 
 router = APIRouter()
 
@@ -35,6 +35,7 @@ async def home(request: Request, access: Allowed) -> Response:
         inbound=await _inbound(access),
         late=await _late_jobs(access),
         news=await _news(access),
+        lists=timeline_lists(access),
         aliases=await aliases() if has_dev_mailbox() else [],
     )
 
