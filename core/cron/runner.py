@@ -21,6 +21,7 @@ from core.cron.method import is_cron_method
 from core.cron.verdict import Ended, Outcome
 from core.errors import UserError, did_you_mean
 from core.orm.outage import outage_errors
+from core.orm.transaction import refuse_inside
 from core.runtime import acting_as, get_model, settings
 
 log = structlog.get_logger(__name__)
@@ -76,8 +77,9 @@ async def run_now(job: Any, worker: str | None = None) -> Any:
     """Run a job because a person asks, active or not, and return its CronRun; the schedule stays as it is.
 
     One call, also where the method says that more remains. Raises UserError where the job is running or names no marked
-    method. Do not call it inside a transaction.
+    method, RuntimeError inside a transaction.
     """
+    refuse_inside("Running a cron job")
     marked_method(job.model, job.method)
     claim = await claim_now(job.id, worker or this_worker())
     if claim is None:

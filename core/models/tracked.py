@@ -55,7 +55,7 @@ def _plain(field: Any, value: Any) -> Any:
     if isinstance(field, SecretField):
         return None if not value else "********"
     if isinstance(value, Decimal):
-        return str(value.normalize())
+        return f"{value.normalize():f}"
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from tortoise.transactions import in_transaction
 
 Callback = Callable[[], Awaitable[None]]
+_Marks = tuple[int, int, dict[Hashable, Any]]
 
 
 class Transaction:
@@ -25,6 +26,7 @@ class Transaction:
 
     def __init__(self) -> None:
         self.memo: dict[Hashable, Any] = {}
+        self.has_ended = False
         self._before: list[Callback] = []
         self._after: list[Callback] = []
 
@@ -44,12 +46,13 @@ class Transaction:
         for callback in self._after:
             await callback()
 
-    def marks(self) -> tuple[int, int]:
-        return len(self._before), len(self._after)
+    def marks(self) -> _Marks:
+        return len(self._before), len(self._after), dict(self.memo)
 
-    def back_to(self, marks: tuple[int, int]) -> None:
-        del self._before[marks[0] :]
-        del self._after[marks[1] :]
+    def back_to(self, marks: _Marks) -> None:
+        before, after, self.memo = marks
+        del self._before[before:]
+        del self._after[after:]
 
 
 _current: ContextVar[Transaction | None] = ContextVar("postroom_transaction", default=None)
@@ -60,10 +63,12 @@ async def transaction() -> AsyncIterator[Transaction]:
     """Open a transaction, or join the running one by a savepoint.
 
     Do no network and no PDF work inside: on SQLite every other query of the process waits. Do not start tasks inside
-    either, since they would inherit the transaction.
+    either, since they would inherit the transaction; one that outlives it gets a RuntimeError.
     """
     outer = _current.get()
     if outer is not None:
+        if outer.has_ended:
+            raise RuntimeError("this task was started inside a transaction that has ended; start it after the commit")
         marks = outer.marks()
         try:
             async with in_transaction():
@@ -79,8 +84,15 @@ async def transaction() -> AsyncIterator[Transaction]:
             yield running
             await running.run_before()
     finally:
+        running.has_ended = True
         _current.reset(token)
     await running.run_after()
+
+
+def refuse_inside(what: str) -> None:
+    """Raise RuntimeError where a transaction runs: `what` cannot be taken back by its rollback."""
+    if _current.get() is not None:
+        raise RuntimeError(f"{what} inside a transaction cannot be taken back with it; do it after the commit")
 
 
 class _RolledBack(Exception):

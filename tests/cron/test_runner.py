@@ -13,6 +13,7 @@ from core.cron.lease import claim_due, claim_now, extend, settle
 from core.cron.runner import perform, run_due, run_now
 from core.cron.verdict import Ended, Outcome
 from core.errors import UnknownName, UserError
+from core.orm.transaction import transaction
 from core.runtime import acting_as, get_model
 from tests.cron.probe import ago, calls, edit, events, make_job, runs_of, stored, until, worker_process
 
@@ -186,6 +187,14 @@ async def test_run_now_leaves_the_schedule_alone() -> None:
     assert (after.next_run, after.active) == (job.next_run, False)
     await edit(job, method="fail")
     assert (await job.run_now()).outcome == "failed", "the stored row decides, not the copy in hand"
+
+
+async def test_run_now_is_refused_inside_a_transaction() -> None:
+    job = await make_job("inside")
+    async with transaction():
+        with pytest.raises(RuntimeError, match="inside a transaction"):
+            await job.run_now()
+    assert await runs_of(job) == []
 
 
 async def test_run_now_is_refused_while_running() -> None:

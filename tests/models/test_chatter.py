@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.delivery.engine import Engine
 from core.mail.parse import parse
-from core.orm.transaction import transaction
+from core.orm.transaction import rehearsal, transaction
 from core.runtime import Runtime, acting_as, get_model
 
 pytestmark = pytest.mark.anyio
@@ -142,6 +142,18 @@ async def test_a_change_taken_back_leaves_no_entry(host: Runtime) -> None:
         await job.save()
     await job.save()
     assert await job.timeline() == []
+
+
+async def test_a_change_after_one_that_was_rolled_back_is_told(host: Runtime) -> None:
+    job = await _job()
+    async with transaction():
+        async with rehearsal():
+            job.stage = "done"
+            await job.save()
+        job.stage, job.price = "new", 100
+        await job.save()
+    ((change,),) = [list(entry.changes) for entry in await job.timeline()]
+    assert (change.old_text, change.new_text) == ("0", "100")
 
 
 async def test_a_changed_reference_is_told_by_name(host: Runtime) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from core.orm import fields, schema
 from core.orm.database import Database
 from core.orm.record import Record
-from core.orm.transaction import Callback, after_commit, rehearsal, transaction
+from core.orm.transaction import Callback, after_commit, refuse_inside, rehearsal, transaction
 from tests.orm.opened import opened
 
 pytestmark = pytest.mark.anyio
@@ -131,3 +132,35 @@ async def test_a_memo_lasts_as_long_as_the_outermost_transaction(database: Datab
         assert outer.memo == {"seen": True}
     async with transaction() as other:
         assert other.memo == {}
+
+
+async def test_an_inner_transaction_takes_its_memo_back(database: Database) -> None:
+    async with transaction() as outer:
+        outer.memo["kept"] = 1
+        async with rehearsal() as inner:
+            inner.memo |= {"kept": 2, "lost": 3}
+        assert outer.memo == {"kept": 1}
+
+
+async def test_a_task_cannot_join_a_transaction_that_has_ended(database: Database) -> None:
+    ended = asyncio.Event()
+
+    async def late() -> None:
+        await ended.wait()
+        async with transaction():
+            await database.registry.get("Item").create(name="late")
+
+    async with transaction():
+        task = asyncio.create_task(late())
+    ended.set()
+    with pytest.raises(RuntimeError, match="has ended"):
+        await task
+    assert await names(database) == []
+
+
+async def test_what_must_stay_outside_says_so(database: Database) -> None:
+    refuse_inside("Sending")
+    async with transaction():
+        with pytest.raises(RuntimeError, match="Sending inside a transaction"):
+            refuse_inside("Sending")
+    refuse_inside("Sending")
