@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from core.orm.database import Database
+from core.orm.outage import outage_errors
 
 if TYPE_CHECKING:
     import asyncpg
@@ -38,10 +39,14 @@ class Bell:
             self._listener = None
 
     async def ring(self, topic: str) -> None:
-        """Wake everyone who waits for `topic`; call it after the commit of what there is to see."""
+        """Wake everyone who waits for `topic`; call it after the commit of what there is to see.
+
+        Other processes are not told while the database is away: what was committed before must not look failed.
+        """
         self._event(topic).set()
         if self._database.dialect.name == "postgres":
-            await self._database.fetch("SELECT pg_notify($1, $2)", [_CHANNEL, topic])
+            with contextlib.suppress(*outage_errors()):
+                await self._database.fetch("SELECT pg_notify($1, $2)", [_CHANNEL, topic])
 
     async def wait(self, topic: str, timeout_s: float) -> bool:
         """Wait for a ring, at most `timeout_s`; whether there was one. A ring while nobody waited counts."""

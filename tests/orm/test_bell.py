@@ -7,6 +7,7 @@ import pytest
 
 from core.orm.bell import Bell
 from tests.orm.opened import opened
+from tests.servers.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
 
@@ -49,5 +50,16 @@ async def test_a_waiter_that_is_cancelled_while_connecting_leaves_nothing(postgr
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
+        await bell.ring("cron")
+        assert await bell.wait("cron", 5) is True
+
+
+async def test_a_ring_that_does_not_get_through_is_not_the_ringers_fault(postgres: Postgres) -> None:
+    async with opened(postgres.create_database()) as database, Bell(database) as bell:
+        postgres.execute(f"ALTER DATABASE {database.url.rpartition('/')[2]} ALLOW_CONNECTIONS false")
+        postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+            f"'{database.url.rpartition('/')[2]}'"
+        )
         await bell.ring("cron")
         assert await bell.wait("cron", 5) is True
