@@ -19,11 +19,11 @@ from core.mail.address import domain_of, header_text, parse_address
 from core.mail.guard import LOOP_HEADER, loop_tag
 from core.mail.thread import message_id, reply_address
 from core.mail.values import Mailbox
+from core.orm.insert import insert_many
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
 _SUBJECT_CHARS = 998
-_ROWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +64,11 @@ async def queue_many(requests: Iterable[QueueRequest]) -> list[Any]:
     known = _Known()
     ready = [await _ready(request, known) for request in requests]
     async with transaction():
-        for at in range(0, len(ready), _ROWS_AT_ONCE):
-            some = ready[at : at + _ROWS_AT_ONCE]
-            await _insert([one.message for one in some if one.request.message is None])
-            for one in some:
-                if one.request.message is not None:
-                    await one.message.save()
-            await _store(some)
+        await insert_many(runtime().database, [one.message for one in ready if one.request.message is None])
+        for one in ready:
+            if one.request.message is not None:
+                await one.message.save()
+        await _store(ready)
     return [one.message for one in ready]
 
 
@@ -90,17 +88,6 @@ async def _ready(request: QueueRequest, known: _Known) -> _Ready:
     message = request.message or get_model("Message")(kind="message", channel="email")
     await _fill(message, request, sender, recipients, known)
     return _Ready(request, message, recipients)
-
-
-async def _insert(messages: Sequence[Any]) -> None:
-    """Insert new messages at once, and give each its id, which a bulk insert does not tell."""
-    model = get_model("Message")
-    await model.bulk_create(messages)
-    names = [message.message_id for message in messages]
-    ids = dict(await model.filter(message_id__in=names).values_list("message_id", "id"))
-    for message in messages:
-        message.pk = ids[message.message_id]
-        message._saved_in_db = True
 
 
 async def _store(stored: Sequence[_Ready]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from core.orm.database import Database
 
-_MOST_PARAMETERS = 30_000
-"""Below what SQLite (32,766) and PostgreSQL's protocol (32,767) take in one statement."""
+_MOST_PARAMETERS = 2_000
+"""Both databases take some 30,000 in one statement, but SQLite looks each place up among all that came before it."""
 
 
 async def insert_many(database: Database, records: Sequence[Any]) -> None:
