@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tortoise.exceptions import ValidationError
+
 from core.errors import UnknownName, UserError, did_you_mean
 from core.gateway.values import Received, Route
 from core.orm.fields import BinaryField, CharField, SecretField, TextField
@@ -32,10 +34,12 @@ def check_route(target_model: str, target_name_field: str, defaults: Mapping[str
     if not isinstance(fillable.get(target_name_field), CharField | TextField):
         hint = did_you_mean(target_name_field, fillable)
         faults.append(f'target_name_field: {target_model} has no text field "{target_name_field}".{hint}')
-    for name in defaults:
+    for name, value in defaults.items():
         if name not in fillable:
             hint = did_you_mean(name, fillable)
             faults.append(f'defaults: "{name}" is no field of {target_model} that a route may set.{hint}')
+        elif fault := _fault_of(fillable[name], value):
+            faults.append(f"defaults: {fault}")
     if faults:
         raise UserError(" ".join(faults))
     return model
@@ -93,6 +97,14 @@ def _fillable(model: type[Any]) -> dict[str, Any]:
         and not getattr(field, "auto_now", False)
         and not getattr(field, "auto_now_add", False)
     }
+
+
+def _fault_of(field: Any, value: Any) -> str:
+    try:
+        field.to_db_value(field.to_python_value(value), None)
+    except (ValidationError, ValueError, TypeError, ArithmeticError) as error:
+        return str(error) or f"{field.model_field_name} cannot be {value!r}"
+    return ""
 
 
 def _cut(field: Any, text: str) -> str:

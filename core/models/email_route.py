@@ -11,7 +11,7 @@ from core.gateway import route
 from core.gateway.target import check_route
 from core.orm import fields
 from core.orm.record import Record
-from core.runtime import settings
+from core.runtime import get_model, settings
 
 _ALIAS = re.compile(r"\*|[a-z0-9!#$%&'=?^_`{|}~/-]+(?:\.[a-z0-9!#$%&'=?^_`{|}~/-]+)*")
 
@@ -43,6 +43,7 @@ class EmailRoute(Record):
         self.domain = self.domain.strip().lower()
         if self.active:
             self._check_settings()
+            await self._check_alone()
         await super().save(*args, **kwargs)
 
     def _check_settings(self) -> None:
@@ -53,6 +54,16 @@ class EmailRoute(Record):
         if not isinstance(self.defaults, dict):
             raise UserError("defaults: write a mapping of field names to values.")
         check_route(self.target_model, self.target_name_field, self.defaults)
+
+    async def _check_alone(self) -> None:
+        own = settings().MAIL_DOMAIN.lower()
+        domains = ("", own) if self.domain in ("", own) else (self.domain,)
+        twins = get_model("EmailRoute").filter(address=self.address, domain__in=domains, active=True)
+        twin = await (twins if self.pk is None else twins.exclude(id=self.pk)).first()
+        if twin is not None:
+            raise UserError(
+                f"address: {self.address}@{self.domain or own} creates a {twin.target_model} already; choose another."
+            )
 
     @classmethod
     async def route_inbound(cls, recipients: Sequence[str], sender_email: str, subject: str, body: str) -> Any:

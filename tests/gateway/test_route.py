@@ -31,6 +31,8 @@ pytestmark = pytest.mark.anyio
         ({"defaults": {"state": "done"}}, "that a route may set"),
         ({"defaults": {"id": 1}}, "that a route may set"),
         ({"defaults": {"secret": "x"}}, "that a route may set"),
+        ({"defaults": {"priority": "high"}}, "defaults: "),
+        ({"defaults": {"name": "x" * 41}}, "defaults: name"),
         ({"defaults": {"prority": 1}}, 'Did you mean "priority"'),
         ({"defaults": ["priority"]}, "write a mapping"),
         ({"address": "leads@our.test"}, "is no alias"),
@@ -109,3 +111,15 @@ async def test_i5_of_two_authors_nobody_knows_which_one_was_verified(host: Runti
     email = read(results + authors + b"To: staff@our.test\r\n\r\nHi", "test:1", Terms(frozenset(), 50))
     assert email.sender == "grace@our.test"
     assert not is_verified(email)
+
+
+@pytest.mark.parametrize("domain", ["", "our.test"])
+async def test_an_alias_leads_to_one_model_alone(routes: dict[str, Any], domain: str) -> None:
+    route = get_model("EmailRoute")
+    with pytest.raises(UserError, match=r"leads@our\.test creates a Ticket already"):
+        await route.create(address="LEADS", domain=domain, target_model="Order", target_name_field="title")
+    await route.create(address="leads", domain="other.test", target_model="Ticket")
+    await routes["leads"].save()
+    routes["leads"].active = False
+    await routes["leads"].save()
+    await route.create(address="leads", domain=domain, target_model="Order", target_name_field="title")
