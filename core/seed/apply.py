@@ -75,9 +75,19 @@ class _Seeding:
                 for name, reference in record.references():
                     fault = await self._fault_of(reference, ready, coming)
                     faults += [record.fault(fault, name)] if fault else []
-                faults += [record.fault(fault) for fault in await _faults_of_model(record)]
+                faults += [record.fault(fault) for fault in (*self._twins(record), *await _faults_of_model(record))]
         if faults:
             raise SeedError(f"The records of {self._addon} cannot be applied, and nothing was:", faults)
+
+    def _twins(self, record: ResolvedRecord) -> list[str]:
+        """Say whose record of this model has the identifier already, which is one field for all addons."""
+        named = str(record.values.get("identifier"))
+        twins = [row for row in self._rows.values() if (row.identifier, row.model) == (named, record.model.__name__)]
+        return [
+            f"the addon {row.addon} has a {row.model} with this identifier; choose another"
+            for row in twins
+            if row.addon != self._addon
+        ]
 
     async def apply(self, file: ResolvedFile) -> list[RecordReport]:
         """Apply one file in the running transaction."""

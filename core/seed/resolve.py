@@ -225,6 +225,8 @@ def _read(column: Any, written: Any) -> Any:
 def _text(column: Any, written: Any) -> str:
     if not isinstance(written, str):
         raise UserError(f"must be a text; put it in quotes (got {written})")
+    if "\0" in written:
+        raise UserError("holds a NUL character, which PostgreSQL does not store; remove it")
     return written
 
 
@@ -244,6 +246,9 @@ def _truth(column: Any, written: Any) -> bool:
 def _whole(column: Any, written: Any) -> int:
     if isinstance(written, bool) or not isinstance(written, int):
         raise UserError(f"must be a whole number (got {written})")
+    least, most = column.constraints["ge"], column.constraints["le"]
+    if not least <= written <= most:
+        raise UserError(f"must be from {least} to {most} (got {written})")
     return written
 
 
@@ -268,8 +273,10 @@ def _day(column: Any, written: Any) -> date:
 def _json(column: Any, written: Any) -> Any:
     """Return what JSON can hold: numbers with a point as floats, dates and times as texts."""
     if isinstance(written, Mapping):
-        return {key: _json(column, value) for key, value in written.items()}
-    if isinstance(written, Iterable) and not isinstance(written, str):
+        return {_text(column, key): _json(column, value) for key, value in written.items()}
+    if isinstance(written, str):
+        return _text(column, written)
+    if isinstance(written, Iterable):
         return [_json(column, value) for value in written]
     if isinstance(written, Decimal):
         return float(written)

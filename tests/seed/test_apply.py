@@ -302,3 +302,23 @@ async def test_seeding_twice_writes_as_much_as_once(
             assert report.count(Outcome.unchanged) == 1
             assert await changes() == so_far
         assert (await book()).title == after["title"]
+
+
+async def test_an_identifier_that_another_addon_gave_is_told_with_its_owner(host: Runtime, library: Path) -> None:
+    rewrite(library, books="- {data_type: Group, identifier: admin, name: Pirates}")
+    assert "data/books.yaml:1: admin: the addon core has a Group with this identifier" in await failed(host)
+
+
+@pytest.mark.parametrize(
+    ("field", "fault"),
+    [
+        ('title: "a\\0b"', "title: holds a NUL"),
+        ('title: One\n  extra: {a: ["\\0"]}', "extra: holds a NUL"),
+        ("title: One\n  pages: 3000000000", "pages: must be from -2147483648 to 2147483647"),
+    ],
+)
+async def test_what_one_of_the_databases_cannot_hold_is_told_with_its_place(
+    host: Runtime, library: Path, field: str, fault: str
+) -> None:
+    rewrite(library, books=f"- data_type: Book\n  identifier: a\n  {field}\n")
+    assert fault in await failed(host)
