@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from core.config import Configuration, Settings
-from core.contributions import AddonInfo, Contributions
-from core.hooks import Hooks
-from core.orm.bell import Bell
-from core.orm.database import Database
-from core.orm.registry import Registry
-from core.render.environment import Renderer
-from core.render.pdf import PdfRenderer
+if TYPE_CHECKING:
+    from core.config import Configuration, Settings
+    from core.contributions import AddonInfo, Contributions
+    from core.hooks import Hooks
+    from core.orm.bell import Bell
+    from core.orm.database import Database
+    from core.orm.registry import Registry
+    from core.render.environment import Renderer
+    from core.render.pdf import PdfRenderer
 
 
 @dataclass(slots=True)

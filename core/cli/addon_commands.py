@@ -9,7 +9,6 @@ import typer
 from core.cli.command import configuration, finish, host
 from core.contributions import Command
 from core.errors import PostroomError
-from core.host.loader import load_addons
 
 
 def add_addon_commands(app: typer.Typer, words: list[str]) -> None:
@@ -18,6 +17,9 @@ def add_addon_commands(app: typer.Typer, words: list[str]) -> None:
     first = next((word for word in words if not word.startswith("-")), None)
     if first in ours or (first is None and "--help" not in words):
         return
+    # Loading addons brings the ORM; only their own commands, and the list of all, need it.
+    from core.host.loader import load_addons
+
     try:
         settings = configuration().settings
         loaded = load_addons(settings.ADDONS, settings.ADDONS_PATH)

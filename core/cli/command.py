@@ -15,16 +15,15 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from tortoise.exceptions import BaseORMException
 
 from core.config import Configuration, load_configuration
 from core.errors import PostroomError
-from core.host.host import open_host
-from core.orm.schema import require_current_schema
-from core.runtime import Runtime
+
+if TYPE_CHECKING:
+    from core.runtime import Runtime
 
 EXIT_FAILED, EXIT_USAGE, EXIT_TEMPORARY = 1, 2, 3
 
@@ -48,11 +47,23 @@ def configuration(**overrides: Any) -> Configuration:
 
 @asynccontextmanager
 async def host(*, current: bool = True, **overrides: Any) -> AsyncIterator[Runtime]:
-    """Open the host; with `current`, only where the database is up to date with the addons."""
-    async with open_host(configuration(**overrides)) as runtime:
-        if current:
-            await require_current_schema(runtime.database, runtime.addons)
-        yield runtime
+    """Open the host; with `current`, only where the database is up to date with the addons.
+
+    Raises PostroomError for what the database refuses meanwhile.
+    """
+    # The host brings the ORM and the template engine, which help and `postroom config` can do without.
+    from tortoise.exceptions import BaseORMException
+
+    from core.host.host import open_host
+    from core.orm.schema import require_current_schema
+
+    try:
+        async with open_host(configuration(**overrides)) as runtime:
+            if current:
+                await require_current_schema(runtime.database, runtime.addons)
+            yield runtime
+    except BaseORMException as error:
+        raise PostroomError(f"The database refused: {error}") from error
 
 
 def command(
@@ -80,9 +91,6 @@ def finish(call: Callable[[], Any]) -> None:
     except PostroomError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
-    except BaseORMException as error:
-        typer.echo(f"error: the database refused: {error}", err=True)
-        raise typer.Exit(EXIT_FAILED) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise typer.Exit(EXIT_FAILED) from None

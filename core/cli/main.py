@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 
-from core.cli import (
-    addon,
-    config,
-    cron,
-    doctor,
-    inbound,
-    init,
-    queue,
-    route,
-    seed,
-    serve,
-    server,
-    template,
-    user,
-)
 from core.cli.addon_commands import add_addon_commands
 from core.cli.command import Options, options
 from core.cli.logs import set_up_logs
 
-_GROUPS = (addon, config, cron, doctor, inbound, init, queue, route, seed, serve, server, template, user)
+_FILES = (
+    "addon",
+    "config",
+    "cron",
+    "doctor",
+    "inbound",
+    "init",
+    "queue",
+    "route",
+    "seed",
+    "serve",
+    "server",
+    "template",
+    "user",
+)
+"""The files of this package that add commands."""
+_ELSEWHERE = MappingProxyType({"update": "init", "run": "serve", "worker": "serve"})
+"""The commands that are not in the file of their name."""
 
 
 def build(words: list[str]) -> typer.Typer:
@@ -41,10 +46,19 @@ def build(words: list[str]) -> typer.Typer:
         add_completion=True,
     )
     app.callback()(_before_all)
-    for group in _GROUPS:
-        group.add_to(app)
+    for name in _files_for(words):
+        import_module(f"core.cli.{name}").add_to(app)
     add_addon_commands(app, words)
     return app
+
+
+def _files_for(words: list[str]) -> Iterable[str]:
+    """Name the files that the words ask for: all, where they name no command, since then somebody looks for one.
+
+    The engines behind the commands take longer to load than most commands take to run.
+    """
+    named = {_ELSEWHERE.get(word, word) for word in words}
+    return [name for name in _FILES if name in named] or _FILES
 
 
 def main() -> None:

@@ -8,9 +8,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 
@@ -33,6 +30,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], *, as_
     if not rows:
         typer.echo(empty)
         return
+    # Only tables for people need it.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = list(columns)
     for name in names:

@@ -89,9 +89,10 @@ class Settings(BaseModel):
     @field_validator("DEFAULT_TIMEZONE")
     @classmethod
     def _known_zone(cls, name: str) -> str:
-        if name not in available_timezones():
-            raise ValueError(f"no such time zone.{did_you_mean(name, available_timezones())}")
-        ZoneInfo(name)
+        try:
+            ZoneInfo(name)
+        except (KeyError, OSError, ValueError):
+            raise ValueError(f"no such time zone.{did_you_mean(name, available_timezones())}") from None
         return name
 
     @property

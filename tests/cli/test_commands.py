@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from core.cli.main import build
 from tests.acceptance.command import Postroom
 
 LEAD = b"""From: Ann <ann@buyer.test>
@@ -197,3 +200,18 @@ def test_uninstall_says_what_it_drops_and_needs_a_yes(fresh: Postroom, tmp_path:
 
 def test_a_worker_does_what_is_due_once(site: Postroom) -> None:
     assert "cron runs" in site.call("worker", "--once")
+
+
+def test_a_command_loads_no_engine_that_it_does_not_need() -> None:
+    """PERFORMANCE.md, 13: most commands take less time than loading all of them."""
+    asked = "import sys; from core.cli.main import build; build(['config']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+    assert "core.cli.config" in loaded
+    assert not {"tortoise", "jinja2", "core.host.host", "core.delivery.engine", "core.cli.serve"} & set(loaded)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["quue", "ls"], []])
+def test_who_names_no_command_is_shown_all(words: list[str]) -> None:
+    names = {command.name for command in build(words).registered_commands}
+    names |= {group.name for group in build(words).registered_groups}
+    assert {"run", "serve", "worker", "init", "update", "queue", "user", "config"} <= names

@@ -27,7 +27,13 @@ LAYERS = (
     ("cli", "testing"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-HEAVY = {"core.web.server": "FastAPI", "core.transport.imap_protocol": "aioimaplib"}
+HEAVY = {
+    "core.web.server": "FastAPI",
+    "core.transport.imap_protocol": "aioimaplib",
+    "core.host.host": "Tortoise, Jinja and every engine",
+    "core.host.loader": "Tortoise and Jinja",
+    "core.orm.schema": "Tortoise",
+}
 """Modules of ours that may be imported late, and the library whose loading that delays."""
 TESTING_ONLY = frozenset({"pytest", "httpx2"})
 
