@@ -181,12 +181,15 @@ def _line_end(run: re.Match[str]) -> str:
 
 def _columns(rows: list[list[str]]) -> str:
     """Lay rows out in columns; one with a cell of several lines is a design rather than data, its cells stand below."""
-    data = [row for row in rows if not any("\n" in cell for cell in row)]
     widths: dict[int, int] = {}
-    for row in data:
+    for row in filter(_is_data, rows):
         for column, cell in enumerate(row):
             widths[column] = min(max(widths.get(column, 0), len(cell)), _WIDEST_COLUMN)
-    return _NEW_LINE.join(_aligned(row, widths) if row in data else "\n".join(filter(None, row)) for row in rows)
+    return _NEW_LINE.join(_aligned(row, widths) if _is_data(row) else "\n".join(filter(None, row)) for row in rows)
+
+
+def _is_data(row: list[str]) -> bool:
+    return not any("\n" in cell for cell in row)
 
 
 def _aligned(row: list[str], widths: Mapping[int, int]) -> str:

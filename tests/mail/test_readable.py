@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,17 @@ def test_data_stands_in_columns() -> None:
 def test_a_table_that_is_a_design_is_read_cell_by_cell() -> None:
     inner = "<table><tr><td>a<td>b</tr></table>"
     assert html_to_text(f"<table><tr><td><p>one</p><p>two</p><td>{inner}</tr></table>") == "one\n\ntwo\na  b"
+
+
+def test_ten_times_the_rows_take_no_hundred_times_as_long() -> None:
+    def seconds(count: int) -> float:
+        html = "<table>" + "".join(f"<tr><td>{number}" for number in range(count)) + "</table>"
+        start = process_time()
+        html_to_text(html)
+        return process_time() - start
+
+    seconds(100)
+    assert seconds(20_000) < 30 * seconds(2_000)
 
 
 PIECES = ["<a href=https://x.test>", "</a>", "<table>", "<tr>", "<td>", "</td>", "</table>", "<pre>", "</pre>", "<li>"]
