@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
+from shlex import quote
 
 import typer
 
@@ -86,11 +87,12 @@ def _disk(settings: Settings) -> Finding:
 
 def _mail(settings: Settings) -> list[Finding]:
     in_production = settings.ENVIRONMENT == "production"
+    means = {"live": "", "catch": ": mail stays in the dev mailbox", "hold": ": mail is queued, and none is sent"}
     return [
         Finding(
             "mail mode",
-            not (in_production and settings.MAIL_MODE != "live"),
-            settings.MAIL_MODE,
+            settings.MAIL_MODE == "live" or (settings.MAIL_MODE == "catch" and not in_production),
+            settings.MAIL_MODE + means[settings.MAIL_MODE],
             "set MAIL_MODE: live, or nothing leaves this machine",
         ),
         Finding(
@@ -114,9 +116,17 @@ async def _servers(runtime: Runtime) -> Finding:
     paused = await get_model("ServerPause").filter(until_at__gt=clock.now()).order_by("until_at")
     if paused:
         reasons = "; ".join(f"{one.server}: {one.reason}" for one in paused)
-        return Finding("smtp", False, f"{len(paused)} paused: {reasons}", "run `postroom server test NAME`")
+        names = [await _name_of(one.server) for one in paused]
+        fix = "run " + ", ".join(f"`postroom server test {quote(name)}`" for name in names)
+        return Finding("smtp", False, f"{len(paused)} paused: {reasons}", fix)
     enough = count > 0 or settings.MAIL_MODE != "live"
     return Finding("smtp", enough, f"{count} outgoing servers", "set SMTP_SERVER, or make an OutgoingMailServer")
+
+
+async def _name_of(server: str) -> str:
+    """Return what `server test` calls a server that is paused."""
+    record = await get_model("OutgoingMailServer").get_or_none(id=int(server)) if server.isdecimal() else None
+    return record.name if record else server
 
 
 async def _queue() -> Finding:

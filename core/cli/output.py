@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+_WIDE = 1_000
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 
 
@@ -42,7 +44,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], *, as_
     for row in rows:
         # Text, not markup: values are strangers' words.
         table.add_row(*(Text(shown(row.get(name))) for name in names))
-    Console(soft_wrap=False).print(table)
+    # What goes to a file or a filter is never folded: an identifier stays in one piece.
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def shown(value: Any) -> str:

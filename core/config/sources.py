@@ -84,7 +84,7 @@ def load_configuration(
     ):
         values |= layer
         origins |= dict.fromkeys(layer, origin)
-    settings = _typed(values, origins, faults)
+    settings = _typed(values, {key: _place(key, origin, path) for key, origin in origins.items()}, faults)
     if faults or settings is None:
         raise ConfigError("The configuration cannot be used:" + "".join(f"\n  - {fault}" for fault in faults))
     return Configuration(settings, origins, path if path.is_file() else None)
@@ -179,14 +179,24 @@ def _split(key: str, value: str) -> Any:
     return value
 
 
-def _typed(values: dict[str, Any], origins: Mapping[str, Origin], faults: list[str]) -> Settings | None:
+def _place(key: str, origin: Origin, file: Path) -> str:
+    """Say where a value stands, as one looks for it."""
+    places = {
+        Origin.file: f"{file}: {key}",
+        Origin.environment: f"environment: {PREFIX}{key}",
+        Origin.secret_file: f"environment: {PREFIX}{key}_FILE",
+    }
+    return places.get(origin, f"{origin}: {key}")
+
+
+def _typed(values: dict[str, Any], places: Mapping[str, str], faults: list[str]) -> Settings | None:
     try:
         return Settings(**values)
     except ValidationError as error:
         for fault in error.errors():
             key = str(fault["loc"][0]) if fault["loc"] else "configuration"
             shown = "" if key.endswith(("_KEY", "_PASSWORD", "_SECRET")) else f" (got {fault['input']!r})"
-            faults.append(f"{origins.get(key, Origin.default)}: {key}: {fault['msg']}{shown}")
+            faults.append(f"{places.get(key, key)}: {fault['msg'].removeprefix('Value error, ')}{shown}")
         return None
 
 

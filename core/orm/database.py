@@ -6,6 +6,7 @@ texts per name for the whole process.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, cast
@@ -54,7 +55,7 @@ class Database:
             )
             self._context = context
             await self.fetch("SELECT 1")
-        except (OSError, BaseORMException) as error:
+        except (OSError, sqlite3.Error, BaseORMException) as error:
             await context.close_connections()
             context.__exit__(None, None, None)
             raise TemporaryFailure(f"The database {self.shown_url} cannot be opened: {error}") from error

@@ -24,6 +24,8 @@ from core.orm.transaction import rehearsal, transaction
 
 _LOCK = 5_791_308_624_118_263_661
 """The PostgreSQL advisory lock of whoever changes the schema."""
+_SHOWN = 10
+"""How many differences an error names."""
 _STAMP = ("", "")
 """The row of SchemaMigration that holds the fingerprint."""
 
@@ -73,8 +75,12 @@ async def schema_differs(database: Database, addons: Sequence[AddonInfo] = ()) -
 async def require_current_schema(database: Database, addons: Sequence[AddonInfo] = ()) -> None:
     """Raise SchemaError unless the database was brought up to date for exactly these models."""
     differences = await schema_differs(database, addons)
+    if differences and not await read_catalog(database):
+        raise SchemaError("The database was never set up; run `postroom init`, or `postroom run`, which does it.", ())
     if differences:
-        raise SchemaError("The database does not fit this host; run `postroom update`:", differences)
+        more = len(differences) - _SHOWN
+        shown = [*differences[:_SHOWN], f"and {more} more"] if more > 0 else differences
+        raise SchemaError("The database does not fit this host; run `postroom update`:", shown)
 
 
 async def lock(database: Database) -> None:

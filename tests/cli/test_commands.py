@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_setting_up_twice_changes_nothing(site: Postroom) -> None:
 
 def test_a_database_that_was_never_set_up_says_what_to_do(fresh: Postroom, tmp_path: Path) -> None:
     (tmp_path / "addons").mkdir()
-    assert "postroom update" in fresh.call("queue", "ls", code=2)
+    assert "postroom init" in fresh.call("queue", "ls", code=2)
 
 
 def test_every_fault_of_every_addon_is_told_at_once(fresh: Postroom, tmp_path: Path) -> None:
@@ -215,3 +216,37 @@ def test_who_names_no_command_is_shown_all(words: list[str]) -> None:
     names = {command.name for command in build(words).registered_commands}
     names |= {group.name for group in build(words).registered_groups}
     assert {"run", "serve", "worker", "init", "update", "queue", "user", "config"} <= names
+
+
+def test_a_database_that_is_none_is_told(tmp_path: Path) -> None:
+    site = Postroom(tmp_path, DATABASE_URL=f"sqlite://{tmp_path}/postroom.db")
+    (tmp_path / "postroom.db").write_bytes(b"no database, and longer than a header of one is. " * 100)
+    said = site.call("queue", "ls", code=3)
+    assert "postroom.db cannot be opened" in said
+    assert "Traceback" not in said
+
+
+def test_doctor_says_what_holds_mail_back(site: Postroom) -> None:
+    said = site.call("--set", "MAIL_MODE=hold", "doctor", code=1)
+    assert "none is sent" in said
+    assert "set MAIL_MODE: live" in said
+
+
+def test_doctor_names_the_server_to_test(tmp_path: Path) -> None:
+    site = Postroom(tmp_path, DATABASE_URL=f"sqlite://{tmp_path}/postroom.db")
+    site.call("init")
+    with sqlite3.connect(tmp_path / "postroom.db") as database:
+        pause = "INSERT INTO server_pause (server, until_at, failures, reason) VALUES ('config', '2999-01-01', 5, 'No')"
+        database.execute(pause)
+    assert "run `postroom server test config`" in site.call("doctor", code=1)
+
+
+def test_what_goes_to_a_filter_is_not_folded(site: Postroom) -> None:
+    assert "financial_document_send_template" in site.call("template", "ls")
+
+
+def test_a_wrong_value_is_told_with_its_place(tmp_path: Path) -> None:
+    site = Postroom(tmp_path, SMTP_PORT="abc")
+    said = site.call("config", code=2, POSTROOM_MAIL_MODE="of")
+    assert "config.yaml: SMTP_PORT: " in said
+    assert "environment: POSTROOM_MAIL_MODE: " in said

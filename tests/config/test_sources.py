@@ -79,9 +79,9 @@ def test_all_faults_are_told_at_once_with_source_and_nearest_name(tmp_path: Path
     assert 'environment: POSTROOM_BASE_ULR is no configuration key. Did you mean "BASE_URL"?' in told
     assert "POSTROOM_SMTP_PASSWORD_FILE" in told
     assert "cannot be read" in told
-    assert "file: HTTP_PORT: " in told
+    assert "config.yaml: HTTP_PORT: " in told
     assert "many" in told
-    assert "environment: MAIL_MODE: " in told
+    assert "environment: POSTROOM_MAIL_MODE: " in told
     assert 'Did you mean "Europe/Berlin"?' in told
     assert "hunter2" not in told
     assert "POSTROOM_HTTP_HOTS_FILE" in told

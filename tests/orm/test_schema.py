@@ -68,7 +68,7 @@ async def test_a_new_database_gets_every_table_and_a_second_plan_is_empty(databa
         planned = await schema.plan(database)
         assert planned.faults == ()
         assert await schema.schema_differs(database) == planned.words
-        with pytest.raises(SchemaError, match="postroom update"):
+        with pytest.raises(SchemaError, match="postroom init"):
             await schema.require_current_schema(database)
         assert await update(database) == planned
         await schema.require_current_schema(database)
