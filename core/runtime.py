@@ -5,6 +5,8 @@ Code asks here for a model by name, for a setting, for the acting user. Nothing 
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -87,3 +89,8 @@ def acting_as(user: Any) -> Iterator[None]:
         yield
     finally:
         _acting_user.reset(token)
+
+
+def this_worker() -> str:
+    """Return the name that run rows and attempts give to this process: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import inspect
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -87,7 +87,7 @@ def finish(call: Callable[[], Any]) -> None:
     try:
         result = call()
         if inspect.iscoroutine(result):
-            result = _run(result)
+            result = asyncio.run(result)
     except PostroomError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -98,7 +98,3 @@ def finish(call: Callable[[], Any]) -> None:
         raise typer.Exit(130) from None
     if isinstance(result, int) and not isinstance(result, bool):
         raise typer.Exit(result)
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)

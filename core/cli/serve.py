@@ -22,7 +22,7 @@ from core.delivery.engine import Engine
 from core.errors import PostroomError
 from core.gateway.receive import process_pending
 from core.host.install import installed, update
-from core.runtime import Runtime, get_model
+from core.runtime import Runtime, get_model, this_worker
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ async def worker(
 
 async def _once() -> None:
     await process_pending()
-    ran = await run_due(_name())
+    ran = await run_due(this_worker())
     async with Engine() as engine:
         sent = await engine.drain()
     typer.echo(f"{ran} cron runs, {sent} deliveries tried")
@@ -104,7 +104,7 @@ async def _work(stop: asyncio.Event) -> None:
     await process_pending()
     async with Engine() as engine, asyncio.TaskGroup() as group:
         group.create_task(engine.run(stop))
-        group.create_task(scheduler(_name(), stop))
+        group.create_task(scheduler(this_worker(), stop))
 
 
 async def _web(runtime: Runtime, stop: asyncio.Event, announce: Callable[[str], None]) -> None:
@@ -137,10 +137,6 @@ def _stop_event() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
-
-
-def _name() -> str:
-    return f"{os.uname().nodename}:{os.getpid()}"
 
 
 def _run_overrides(port: int | None) -> dict[str, Any]:

@@ -7,9 +7,7 @@ hangs or is interrupted never leaves its row `running` while this process lives.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,7 +20,7 @@ from core.cron.verdict import Ended, Outcome
 from core.errors import UserError, did_you_mean
 from core.orm.outage import outage_errors
 from core.orm.transaction import refuse_inside
-from core.runtime import acting_as, get_model, settings
+from core.runtime import acting_as, get_model, settings, this_worker
 
 log = structlog.get_logger(__name__)
 
@@ -42,11 +40,6 @@ class Progress:
 
     items: int = 0
     more: bool = False
-
-
-def this_worker() -> str:
-    """Return the name that run rows give to this process: host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def marked_method(model: str, method: str) -> Callable[[], Awaitable[Any]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
-from core.delivery.job import Job
+from core.delivery.job import Claimed, Job
 from core.delivery.mail import Mail, prepare
-from core.delivery.results import Result, write_results
+from core.delivery.results import Result, tell_finished, unsendable, write_results
 from core.mail.retry import Outcome, Phase
+from core.orm.outage import outage_errors
 from core.orm.transaction import transaction
 from core.runtime import get_model
 
@@ -21,37 +23,39 @@ async def catch(jobs: Sequence[Job], worker: str) -> None:
     for job in jobs:
         try:
             mail = await prepare(job)
+        except outage_errors():
+            raise
         except Exception as error:  # One mail is an edge; its fault is recorded with it.
             log.warning("mail cannot be composed", message_id=job.message_id, error=str(error))
             words = f"The mail could not be composed: {error}"
-            await write_results(
-                [_result(job, index, Outcome.TEMPORARY, words) for index in _indices(job)], worker=worker
-            )
+            written = await write_results(unsendable(job, Outcome.TEMPORARY, words), worker=worker)
+            await tell_finished(written.finished)
         else:
             await _keep(mail, worker)
 
 
 async def _keep(mail: Mail, worker: str) -> None:
     job = mail.job
-    async with transaction():
-        ours = await write_results([], worker=worker, begun=[job])
-        if len(ours) < len(job.deliveries):
-            return
-        await get_model("CaughtEmail").create(
-            sender=mail.envelope.sender,
-            recipients=list(mail.envelope.recipients),
-            subject=job.message["subject"],
-            raw_mail=mail.content,
-            message_id=job.message_id,
-        )
-        caught = "250 Kept in the dev mailbox (MAIL_MODE: catch)"
-        await write_results([_result(job, index, Outcome.SENT, caught) for index in _indices(job)], worker=worker)
+    with suppress(_LeaseLostError):
+        async with transaction():
+            begun = await write_results([], worker=worker, begun=[job])
+            if len(begun.marked) < len(job.deliveries):
+                raise _LeaseLostError
+            await get_model("CaughtEmail").create(
+                sender=mail.envelope.sender,
+                recipients=list(mail.envelope.recipients),
+                subject=job.message["subject"],
+                raw_mail=mail.content,
+                message_id=job.message_id,
+            )
+            written = await write_results([_caught(job, one) for one in job.deliveries], worker=worker)
+            await tell_finished(written.finished)
 
 
-def _indices(job: Job) -> range:
-    return range(len(job.deliveries))
+class _LeaseLostError(Exception):
+    """Somebody else has the mail by now; nothing of this try is kept."""
 
 
-def _result(job: Job, index: int, outcome: Outcome, words: str) -> Result:
-    phase = Phase.CONTENT if outcome is Outcome.SENT else "compose"
-    return Result(job.deliveries[index], job.token, outcome, phase, reply=words, server="dev mailbox")
+def _caught(job: Job, delivery: Claimed) -> Result:
+    words = "250 Kept in the dev mailbox (MAIL_MODE: catch)"
+    return Result(delivery, job.token, Outcome.SENT, Phase.CONTENT, reply=words, server="dev mailbox")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from core.delivery.job import Claimed
-from core.delivery.results import Result, write_results
+from core.delivery.results import Result, tell_finished, write_results
 from core.mail.retry import Outcome, Phase
 from core.orm.transaction import transaction
 from core.runtime import runtime
@@ -44,6 +44,13 @@ async def claim(limit: int, *, message_id: int | None = None) -> tuple[str, list
     return token, [Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"]) for row in rows]
 
 
+async def is_due() -> bool:
+    """Whether a delivery waits that could be claimed now."""
+    database = runtime().database
+    due = f"SELECT 1 FROM delivery WHERE state = 'queued' AND due_at <= {database.dialect.now()} LIMIT 1"
+    return bool(await database.fetch(due))
+
+
 async def extend(token: str) -> None:
     """Renew the lease of a claim; the heartbeat of whoever works on it."""
     database = runtime().database
@@ -56,7 +63,7 @@ async def extend(token: str) -> None:
 
 
 async def release(token: str, ids: Sequence[int], *, wait_s: float = 0) -> None:
-    """Give claimed rows back to the queue as they were, due in `wait_s` seconds."""
+    """Give back to the queue what was claimed, or marked and yet never sent; due in `wait_s` seconds."""
     if not ids:
         return
     database = runtime().database
@@ -68,7 +75,8 @@ async def release(token: str, ids: Sequence[int], *, wait_s: float = 0) -> None:
         due = f", due_at = {dialect.after(dialect.param(3))}"
     await database.execute(
         f"""UPDATE delivery SET state = 'queued', lease_token = NULL, lease_until = NULL {due}
-            WHERE state = 'claimed' AND lease_token = {dialect.param(1)} AND {dialect.among("id", dialect.param(2))}""",
+            WHERE state IN ('claimed', 'sending') AND lease_token = {dialect.param(1)}
+              AND {dialect.among("id", dialect.param(2))}""",
         params,
     )
 
@@ -91,7 +99,7 @@ async def sweep() -> int:
                 WHERE state = 'sending' AND lease_until < {dialect.now()} {dialect.skip_locked}"""
         )
         if lost:
-            await write_results(
+            written = await write_results(
                 [
                     Result(
                         Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"]),
@@ -104,4 +112,5 @@ async def sweep() -> int:
                 ],
                 worker="sweep",
             )
+            await tell_finished(written.finished)
     return freed + len(lost)

@@ -6,232 +6,174 @@ One engine serves one worker. In `catch` mode its lanes end in the dev mailbox, 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from time import monotonic
 from typing import Self
 
 import structlog
-from tortoise.exceptions import BaseORMException
 
-from core import clock
 from core.delivery.catch import catch
-from core.delivery.claim import claim, extend, release, sweep
+from core.delivery.claim import claim, extend, sweep
 from core.delivery.job import Claimed, Job
-from core.delivery.lane import ServerFault, SmtpLane
 from core.delivery.ledger import Ledger
-from core.delivery.mail import Mail, prepare
 from core.delivery.outgoing import load_messages
-from core.delivery.results import Result
-from core.delivery.servers import NO_SERVER, Server, Servers, load_servers, note_fault, note_success
+from core.delivery.results import unsendable
+from core.delivery.servers import Server, Servers, load_servers
+from core.delivery.share import Share
+from core.errors import PostroomError
 from core.mail.address import parse_address
 from core.mail.retry import Outcome
-from core.runtime import get_model, runtime, settings
-from core.transport.smtp import PoolLimits, SmtpError, SmtpPool
+from core.orm.outage import database_errors
+from core.orm.transaction import refuse_inside
+from core.runtime import runtime, settings, this_worker
+from core.transport.smtp import PoolLimits, SmtpPool
 
 log = structlog.get_logger(__name__)
 
 _CLAIMS_PER_LANE = 32
+_FLUSHES_AT_ONCE = 4
+_STALLED_S = 1.0
+"""When the flushes under way have got no answer for so long, another one begins: one dead server stops no other."""
 _SWEEP_EVERY_S = 5.0
+_GRACE_S = 20.0
+"""How long a stopped worker lets what is on its way come to its end."""
 TOPIC = "delivery"
 """What the bell rings when mail was queued."""
-
-
-@dataclass(slots=True)
-class Flushed:
-    """What one flush did: how many deliveries it claimed, and how many of them it put off."""
-
-    claimed: int = 0
-    put_off: int = 0
 
 
 class Engine:
     """Sends queued mail until it is closed."""
 
     def __init__(self, worker: str | None = None):
-        self.worker = worker or f"{socket.gethostname()}:{os.getpid()}"
+        self.worker = worker or this_worker()
         self.ledger = Ledger(self.worker)
         self._pools: dict[Server, SmtpPool] = {}
-        self.fault_lock = asyncio.Lock()
-        self._stopping = False
+        self._stop = asyncio.Event()
+        self._swept_at = float("-inf")
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.ledger.flush()
+        await self.ledger.aclose()
         for pool in self._pools.values():
             await pool.aclose()
         self._pools.clear()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send what is queued until `stop`, woken by the bell and looking by itself now and then."""
-        stopping = asyncio.create_task(self._stop_on(stop))
-        swept_at = float("-inf")
+        """Send what is queued until `stop`, woken by the bell and looking by itself now and then.
+
+        What is on its way then has some seconds to end; the rest is given back.
+        """
+        self._stop = stop
+        flushes: set[asyncio.Task[int]] = set()
         try:
             while not stop.is_set():
-                busy = False
-                try:
-                    if asyncio.get_running_loop().time() - swept_at > _SWEEP_EVERY_S:
-                        await sweep()
-                        swept_at = asyncio.get_running_loop().time()
-                    busy = (await self.flush()).claimed > 0
-                except (OSError, BaseORMException) as error:
-                    log.warning("database away", worker=self.worker, error=str(error))
-                if not busy:
-                    await self._rest(stop)
+                flushes = {one for one in flushes if not one.done()}
+                if len(flushes) < _FLUSHES_AT_ONCE:
+                    flush = asyncio.create_task(self._flush_or_log())
+                    flushes.add(flush)
+                    await self._until_done_or_stalled(flush)
+                if len(flushes) == _FLUSHES_AT_ONCE or (flush.done() and not flush.result()):
+                    await self._rest()
         finally:
-            stopping.cancel()
-            with suppress(asyncio.CancelledError):
-                await stopping
+            if flushes:
+                await asyncio.wait(flushes, timeout=_GRACE_S)
+            for one in flushes:
+                one.cancel()
+            await asyncio.gather(*flushes, return_exceptions=True)
 
-    async def drain(self) -> int:
-        """Send until nothing is due; return how many deliveries were claimed."""
+    async def drain(self, *, at_most_s: float = float("inf")) -> int:
+        """Send until nothing is due, or the time is up; return how many deliveries were claimed."""
         await sweep()
+        until = monotonic() + at_most_s
         total = 0
-        while not self._stopping and (claimed := (await self.flush()).claimed):
+        while not self._stop.is_set() and (claimed := await self.flush()):
             total += claimed
+            if monotonic() > until:
+                break
         return total
 
-    async def flush(self, *, limit: int | None = None, message_id: int | None = None) -> Flushed:
-        """Claim and send one batch; of one message only, when it is named."""
+    async def flush(self, *, message_id: int | None = None) -> int:
+        """Claim and send one batch, of one message only when it is named; return how many deliveries were claimed."""
+        refuse_inside("Sending mail")
         if settings().MAIL_MODE == "hold":
-            return Flushed()
-        most = limit or settings().SMTP_CONCURRENCY * _CLAIMS_PER_LANE
-        token, claimed = await claim(most, message_id=message_id)
-        report = Flushed(claimed=len(claimed))
+            return 0
+        token, claimed = await claim(settings().SMTP_CONCURRENCY * _CLAIMS_PER_LANE, message_id=message_id)
         if claimed:
             async with _kept_alive(token):
                 jobs = await _jobs(token, claimed)
                 if settings().MAIL_MODE == "catch":
                     await catch(jobs, self.worker)
                 else:
-                    await self._send(token, jobs, report)
+                    await self._send(token, jobs)
                 await self.ledger.flush()
-        return report
+        return len(claimed)
 
-    async def _send(self, token: str, jobs: Sequence[Job], report: Flushed) -> None:
-        servers = await load_servers()
-        shares: dict[Server | None, deque[Job]] = defaultdict(deque)
-        for job in jobs:
-            shares[_choose(servers, job)].append(job)
-        homeless = shares.pop(None, deque())
-        if homeless:
-            self._no_server(homeless)
-        async with asyncio.TaskGroup() as group:
-            for server, share in shares.items():
-                if server is not None:
-                    group.create_task(_Share(self, server, servers, token, share, report).send())
-
-    def _no_server(self, jobs: Sequence[Job]) -> None:
-        self.ledger.record([result for job in jobs for result in _unsendable(job, Outcome.SERVER, NO_SERVER)])
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no further mail may be begun."""
+        return self._stop.is_set()
 
     def pool(self, server: Server) -> SmtpPool:
         """Return the open connections to a server; a changed account gets new ones."""
-        for known in [known for known in self._pools if known.key == server.key and known != server]:
-            asyncio.get_running_loop().create_task(self._pools.pop(known).aclose())
         if server not in self._pools:
+            values = settings()
             limits = PoolLimits(
-                connections=settings().SMTP_CONCURRENCY, messages_per_connection=settings().SMTP_MAX_PER_CONNECTION
+                connections=values.SMTP_CONCURRENCY, messages_per_connection=values.SMTP_MAX_PER_CONNECTION
             )
             self._pools[server] = SmtpPool(server.account, limits)
         return self._pools[server]
 
-    @property
-    def is_stopping(self) -> bool:
-        return self._stopping
+    async def _send(self, token: str, jobs: Sequence[Job]) -> None:
+        servers = await load_servers()
+        shares: dict[Server, deque[Job]] = defaultdict(deque)
+        for job in jobs:
+            try:
+                server = _choose(servers, job)
+            except PostroomError as error:
+                self.ledger.record(unsendable(job, Outcome.PERMANENT, f"The mail has no usable sender: {error}"))
+                continue
+            if server is None:
+                self.ledger.record(unsendable(job, Outcome.SERVER, servers.none_for(job.message["email_from"])))
+            else:
+                shares[server].append(job)
+        async with asyncio.TaskGroup() as group:
+            for server, share in shares.items():
+                group.create_task(Share(self, server, servers.paused_until.get(server.key), token, share).send())
 
-    async def _stop_on(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._stopping = True
-
-    async def _rest(self, stop: asyncio.Event) -> None:
-        """Wait for the bell, the poll interval, or the end."""
-        bell = asyncio.create_task(runtime().bell.wait(TOPIC, settings().CRON_POLL_SECONDS))
-        end = asyncio.create_task(stop.wait())
+    async def _flush_or_log(self) -> int:
+        """Flush for the worker's loop, which goes on whatever happened; return how many deliveries were claimed."""
         try:
-            await asyncio.wait({bell, end}, return_when=asyncio.FIRST_COMPLETED)
+            if monotonic() - self._swept_at > _SWEEP_EVERY_S:
+                self._swept_at = monotonic()
+                await sweep()
+            return await self.flush()
+        except* database_errors(PostroomError) as faults:
+            log.warning("sending stopped for now", worker=self.worker, errors=list(map(str, faults.exceptions)))
+        return 0
+
+    async def _until_done_or_stalled(self, flush: asyncio.Task[int]) -> None:
+        started_at = monotonic()
+        while not flush.done() and not self._stop.is_set():
+            await asyncio.wait({flush}, timeout=_STALLED_S)
+            if monotonic() - max(started_at, self.ledger.recorded_at) > _STALLED_S:
+                return
+
+    async def _rest(self) -> None:
+        """Wait for the bell, the poll interval, or the stop."""
+        waits = {
+            asyncio.create_task(runtime().bell.wait(TOPIC, settings().CRON_POLL_SECONDS)),
+            asyncio.create_task(self._stop.wait()),
+        }
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (bell, end):
-                task.cancel()
-            await asyncio.gather(bell, end, return_exceptions=True)
-
-
-class _Share:
-    """The jobs of one claim that go to one server, worked off by a few lanes."""
-
-    def __init__(self, engine: Engine, server: Server, servers: Servers, token: str, jobs: deque[Job], report: Flushed):
-        self.engine = engine
-        self.server = server
-        self.token = token
-        self.jobs = jobs
-        self.report = report
-        self.had_faults = server.key in servers.paused_until
-        self.pause_s = 0.0
-        self.reason = "it is paused after repeated faults"
-        if self.had_faults:
-            self.pause_s = max(0.0, (servers.paused_until[server.key] - clock.now()).total_seconds())
-
-    async def send(self) -> None:
-        if not self.pause_s:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(settings().SMTP_CONCURRENCY, len(self.jobs))):
-                    group.create_task(self._lane())
-        await self._put_off_rest()
-
-    async def _lane(self) -> None:
-        pool = self.engine.pool(self.server)
-        while self._goes_on():
-            try:
-                async with pool.session() as session:
-                    lane = SmtpLane(session, self, self.engine.ledger, pool.limits.messages_per_connection)
-                    try:
-                        await lane.run()
-                    finally:
-                        await self._worked(lane.accepted)
-            except (SmtpError, ServerFault) as fault:
-                async with self.engine.fault_lock:
-                    wait = await note_fault(self.server.key, str(fault))
-                self.had_faults = True
-                self.reason = str(fault)
-                log.warning("server fault", server=self.server.key, pause_s=wait.total_seconds(), reason=str(fault))
-                self.pause_s = max(self.pause_s, wait.total_seconds())
-
-    async def take(self) -> Mail | None:
-        """Compose and return the next mail; one that cannot be composed is recorded and passed over."""
-        while self._goes_on():
-            job = self.jobs.popleft()
-            try:
-                return await prepare(job)
-            except Exception as error:  # One mail is an edge: whatever its template, hook or file did stays its own.
-                log.warning("mail cannot be composed", message_id=job.message_id, error=str(error))
-                words = f"The mail could not be composed: {error}"
-                self.engine.ledger.record(_unsendable(job, Outcome.TEMPORARY, words))
-        return None
-
-    def give_back(self, mail: Mail) -> None:
-        self.jobs.appendleft(mail.job)
-
-    def _goes_on(self) -> bool:
-        return bool(self.jobs) and not self.pause_s and not self.engine.is_stopping
-
-    async def _worked(self, accepted: int) -> None:
-        if accepted and self.had_faults:
-            self.had_faults = False
-            await note_success(self.server.key)
-
-    async def _put_off_rest(self) -> None:
-        ids = [delivery.id for job in self.jobs for delivery in job.deliveries]
-        if not ids:
-            return
-        self.report.put_off += len(ids)
-        await release(self.token, ids, wait_s=self.pause_s)
-        if self.pause_s:
-            words = f"Waiting: the server {self.server.account} is left alone for {self.pause_s:.0f} s. {self.reason}"
-            await get_model("Message").filter(id__in=[job.message_id for job in self.jobs]).update(error=words)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
 
 async def _jobs(token: str, claimed: Sequence[Claimed]) -> list[Job]:
@@ -239,16 +181,13 @@ async def _jobs(token: str, claimed: Sequence[Claimed]) -> list[Job]:
     for delivery in claimed:
         by_message[delivery.message_id].append(delivery)
     messages = await load_messages(list(by_message))
-    return [Job(token, messages[message_id], tuple(rows)) for message_id, rows in by_message.items()]
+    # A message that was deleted since the claim took its deliveries along.
+    return [Job(token, messages[one], tuple(rows)) for one, rows in by_message.items() if one in messages]
 
 
 def _choose(servers: Servers, job: Job) -> Server | None:
     sender = parse_address(job.message["email_from"]).address
     return servers.choose(job.message["author_id"], job.message["company_id"], sender)
-
-
-def _unsendable(job: Job, outcome: Outcome, words: str) -> list[Result]:
-    return [Result(delivery, job.token, outcome, "compose", reply=words) for delivery in job.deliveries]
 
 
 @asynccontextmanager
@@ -258,7 +197,7 @@ async def _kept_alive(token: str) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
             await asyncio.sleep(settings().LEASE_SECONDS / 6)
-            with suppress(OSError, BaseORMException):
+            with suppress(*database_errors()):
                 await extend(token)
 
     heartbeat = asyncio.create_task(beat())

@@ -18,6 +18,7 @@ from core.mail.retry import Outcome, Phase, classify
 from core.transport.smtp import ContentReply, EnvelopeReply, SmtpError, SmtpReply, SmtpSession
 
 _CLOSING = 421
+_LARGE_BYTES = 1_000_000
 
 
 class Mails(Protocol):
@@ -29,6 +30,10 @@ class Mails(Protocol):
 
     def give_back(self, mail: Mail) -> None:
         """Take back a mail of which no content was sent."""
+        ...
+
+    def lose(self) -> None:
+        """Take notice that the claim's lease is lost: none of its mails may be sent any more."""
         ...
 
 
@@ -81,6 +86,7 @@ class SmtpLane:
                 # Somebody else has the lease by now: sending would be a second copy.
                 self._current = None
                 self.session.abandon()
+                self.mails.lose()
                 return
             else:
                 await self._send(self._current, reply)
@@ -97,6 +103,9 @@ class SmtpLane:
     async def _next(self) -> Mail | None:
         """Return what to announce next; the open mail counts among those that the connection carries."""
         if self._current is None and not self.session.is_usable:
+            return None
+        if self._current is not None and len(self._current.content) > _LARGE_BYTES:
+            # What follows a large mail can wait; two of them a lane would fill the memory.
             return None
         carried = self.session.messages + (self._current is not None)
         return await self.mails.take() if carried < self.most else None

@@ -11,17 +11,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from time import monotonic
 
 import structlog
-from tortoise.exceptions import BaseORMException
+from tortoise.exceptions import IntegrityError
 
 from core.delivery.job import Job
-from core.delivery.results import Result, write_results
-from core.orm.outage import outage_errors
+from core.delivery.results import Result, Written, still_there, tell_finished, write_results
+from core.orm.outage import database_errors
 
 log = structlog.get_logger(__name__)
 
 _LONGEST_RETRY_S = 5.0
+_LONGEST_TELLING_S = 60.0
 
 
 class Ledger:
@@ -29,12 +31,15 @@ class Ledger:
 
     def __init__(self, worker: str):
         self.worker = worker
+        self.recorded_at = float("-inf")
+        """When a result last came in, by the monotonic clock."""
         self._results: list[Result] = []
         self._marks: list[tuple[Job, asyncio.Future[bool]]] = []
-        self._work = asyncio.Event()
+        self._finished: list[tuple[int, str]] = []
         self._idle = asyncio.Event()
         self._idle.set()
         self._writer: asyncio.Task[None] | None = None
+        self._teller: asyncio.Task[None] | None = None
 
     async def begin(self, job: Job) -> bool:
         """Commit the mark of a mail that is about to be sent; False where its lease was lost and it must not be."""
@@ -45,6 +50,7 @@ class Ledger:
 
     def record(self, results: Sequence[Result]) -> None:
         """Take results; they are stored with the next commit, which follows at once where no lane waits."""
+        self.recorded_at = monotonic()
         self._results += results
         self._wake()
 
@@ -52,9 +58,14 @@ class Ledger:
         """Return when everything taken so far is stored."""
         await self._idle.wait()
 
+    async def aclose(self) -> None:
+        """Return when everything is stored and told."""
+        await self.flush()
+        if self._teller is not None:
+            await self._teller
+
     def _wake(self) -> None:
         self._idle.clear()
-        self._work.set()
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
 
@@ -64,21 +75,39 @@ class Ledger:
             await asyncio.sleep(0)
             results, self._results = self._results, []
             marks, self._marks = self._marks, []
-            ours = await self._commit(results, [job for job, _ in marks])
+            written = await self._commit(results, [job for job, _ in marks])
             for job, marked in marks:
                 if not marked.done():
-                    marked.set_result(ours.issuperset(delivery.id for delivery in job.deliveries))
-        self._work.clear()
+                    marked.set_result(written.marked.issuperset(delivery.id for delivery in job.deliveries))
+            self._tell(written.finished)
         self._idle.set()
 
-    async def _commit(self, results: Sequence[Result], jobs: Sequence[Job]) -> set[int]:
-        """Store until it is stored; return the deliveries that are marked."""
+    async def _commit(self, results: Sequence[Result], jobs: Sequence[Job]) -> Written:
+        """Store until it is stored."""
         wait_s = 0.1
-        unstored: tuple[type[Exception], ...] = (BaseORMException, *outage_errors())
         while True:
             try:
                 return await write_results(results, worker=self.worker, begun=jobs)
-            except unstored as error:
+            except IntegrityError:
+                # A message was deleted while it was on its way; the rest is stored.
+                results = await still_there(results)
+            except database_errors() as error:
                 log.warning("database away", worker=self.worker, waiting_results=len(results), error=str(error))
                 await asyncio.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 - jitter
                 wait_s = min(wait_s * 2, _LONGEST_RETRY_S)
+
+    # Events are told beside the writing: an addon that takes its time keeps no lane waiting.
+
+    def _tell(self, finished: Sequence[tuple[int, str]]) -> None:
+        self._finished += finished
+        if self._finished and (self._teller is None or self._teller.done()):
+            self._teller = asyncio.create_task(self._tell_all())
+
+    async def _tell_all(self) -> None:
+        while self._finished:
+            finished, self._finished = self._finished, []
+            try:
+                async with asyncio.timeout(_LONGEST_TELLING_S):
+                    await tell_finished(finished)
+            except database_errors(TimeoutError, asyncio.CancelledError) as error:
+                log.warning("events not told", messages=[message_id for message_id, _ in finished], error=repr(error))

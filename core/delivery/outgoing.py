@@ -6,18 +6,23 @@ branding, its attachments' contents.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from core.errors import UserError
 from core.mail.address import envelope_address, parse_address
 from core.mail.branding import branded
 from core.mail.compose import compose
 from core.mail.thread import ids_in
 from core.mail.values import File, Mailbox, OutgoingEmail
 from core.runtime import get_model, runtime, settings
+
+_LARGE_BYTES = 1_000_000
+"""From this size on, a mail is composed beside the event loop."""
 
 COLUMNS = (
     "id",
@@ -71,7 +76,7 @@ def _message(row: dict[str, Any]) -> dict[str, Any]:
 
 async def outgoing_email(message: Mapping[str, Any]) -> OutgoingEmail:
     """Return the mail as a value, its attachments loaded, as the addons' filters left it."""
-    files = await _files(message["attachment_ids"])
+    files = await _files(message)
     body = branded(message["body"], message["presentation"]) if message["body"] else None
     email = OutgoingEmail(
         sender=_mailbox(message["email_from"]),
@@ -98,7 +103,9 @@ async def outgoing_email(message: Mapping[str, Any]) -> OutgoingEmail:
 
 async def mail_bytes(message: Mapping[str, Any]) -> bytes:
     """Return the exact bytes that a server is given."""
-    return compose(await outgoing_email(message))
+    email = await outgoing_email(message)
+    size = sum(len(file.content) for file in (*email.attachments, *email.inline_files))
+    return await asyncio.to_thread(compose, email) if size > _LARGE_BYTES else compose(email)
 
 
 def envelope_sender(message: Mapping[str, Any]) -> str:
@@ -110,10 +117,15 @@ def envelope_sender(message: Mapping[str, Any]) -> str:
     return envelope_address(_mailbox(message["email_from"]).address)
 
 
-async def _files(ids: Sequence[int]) -> list[File]:
-    if not ids:
-        return []
-    records = await get_model("Attachment").filter(id__in=ids).order_by("id")
+async def _files(message: Mapping[str, Any]) -> list[File]:
+    """Return the files that the message was queued with, all of them or an error: a mail never goes without one."""
+    ids, queued = message["attachment_ids"], message["presentation"].get("files", [])
+    records = await get_model("Attachment").filter(id__in=ids).order_by("id") if ids else []
+    if queued != sorted(record.sha256 for record in records):
+        raise UserError(
+            f"The mail was queued with {len(queued)} attachments, and not all of them are there as they were; "
+            "attach them again and send it as a new mail."
+        )
     return [File(one.name, one.content_type, bytes(one.content), one.content_id) for one in records]
 
 

@@ -54,7 +54,7 @@ async def queue(request: QueueRequest) -> Any:
     """Store the message and its deliveries; returns the Message."""
     ready = await _ready(request, _Known())
     async with transaction():
-        await ready.message.save()
+        await _save(ready.message)
         await _store([ready])
     return ready.message
 
@@ -67,7 +67,7 @@ async def queue_many(requests: Iterable[QueueRequest]) -> list[Any]:
         await insert_many(runtime().database, [one.message for one in ready if one.request.message is None])
         for one in ready:
             if one.request.message is not None:
-                await one.message.save()
+                await _save(one.message)
         await _store(ready)
     return [one.message for one in ready]
 
@@ -86,8 +86,18 @@ async def _ready(request: QueueRequest, known: _Known) -> _Ready:
     sender = await _sender(request, known)
     _check_files(request)
     message = request.message or get_model("Message")(kind="message", channel="email")
+    if message.send_state not in (None, "Draft"):
+        raise UserError(f"Message {message.pk} is {message.send_state} already; use action_retry to send it again.")
     await _fill(message, request, sender, recipients, known)
     return _Ready(request, message, recipients)
+
+
+async def _save(message: Any) -> None:
+    """Store a message; of one that is stored already, such as a draft, also that it is queued now."""
+    is_stored = message.pk is not None
+    await message.save()
+    if is_stored:
+        await get_model("Message").filter(id=message.pk).update(send_state="Queued", error="")
 
 
 async def _store(stored: Sequence[_Ready]) -> None:
@@ -96,10 +106,11 @@ async def _store(stored: Sequence[_Ready]) -> None:
         if one.request.attachments:
             await one.message.attachments.add(*one.request.attachments)
     database = runtime().database
-    columns = ("message_id", "recipient", "kind", "priority", "due_at", "state", "attempts")
-    params = ", ".join(map(database.dialect.param, range(1, len(columns) + 1)))
+    param, now = database.dialect.param, database.dialect.now()
+    # Due now by the database's clock, which decides what is due; this host's may differ.
     await database.execute_many(
-        f"INSERT INTO delivery ({', '.join(columns)}) VALUES ({params})",
+        f"""INSERT INTO delivery (message_id, recipient, kind, priority, due_at, state, attempts)
+            VALUES ({param(1)}, {param(2)}, {param(3)}, {param(4)}, COALESCE({param(5)}, {now}), 'queued', 0)""",
         [row for one in stored for row in _deliveries(one)],
     )
     await ring(TOPIC)
@@ -208,7 +219,7 @@ async def _fill(
     message.tracking_identifier = token
     message.use_company_branding = request.use_company_branding
     message.include_signature = request.include_signature
-    message.presentation = _presentation(request, company)
+    message.presentation = _presentation(request, company, await _files(message, request))
 
 
 def _own_tag() -> str:
@@ -229,7 +240,15 @@ def _id_domain(sender: Mailbox) -> str:
     return domain if domain != "localhost" else domain_of(sender.address)
 
 
-def _presentation(request: QueueRequest, company: Any) -> dict[str, Any]:
+async def _files(message: Any, request: QueueRequest) -> list[str]:
+    """Return the hashes of all files that go along, those of a draft among them: what is sent must be just these."""
+    attached = list(request.attachments)
+    if message.pk is not None:
+        attached += await message.attachments.all()
+    return sorted({file.pk: file.sha256 for file in attached}.values())
+
+
+def _presentation(request: QueueRequest, company: Any, files: list[str]) -> dict[str, Any]:
     presentation: dict[str, Any] = {}
     signature = getattr(request.author, "signature", "")
     if request.include_signature and signature:
@@ -237,15 +256,16 @@ def _presentation(request: QueueRequest, company: Any) -> dict[str, Any]:
     if request.use_company_branding and company is not None:
         shown = ("name", "color", "address", "website", "footer")
         presentation["branding"] = {key: getattr(company, key) for key in shown}
+    if files:
+        presentation["files"] = files
     return presentation
 
 
 def _deliveries(ready: _Ready) -> list[tuple[Any, ...]]:
     request = ready.request
-    # SQLite's own clock counts milliseconds; a finer time would be due one of them late.
-    due_at = runtime().database.dialect.time(request.scheduled_at or clock.now().replace(microsecond=0))
+    due_at = runtime().database.dialect.time(request.scheduled_at) if request.scheduled_at else None
     return [
-        (ready.message.pk, mailbox.address, kind, request.priority, due_at, "queued", 0)
+        (ready.message.pk, mailbox.address, kind, request.priority, due_at)
         for kind, mailboxes in ready.recipients.items()
         for mailbox in mailboxes
     ]

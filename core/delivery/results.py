@@ -7,7 +7,7 @@ recorded, and stops the retry if none has begun (C5).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,6 @@ from core import clock
 from core.delivery.job import Claimed, Job
 from core.events import tell
 from core.mail.retry import Outcome, RetrySchedule, next_try_after
-from core.orm.outage import outage_errors
 from core.orm.statement import Statement
 from core.runtime import get_model, runtime
 
@@ -40,9 +39,14 @@ class Result:
     code: int | None = None
     enhanced: str | None = None
     reply: str = ""
+    """What was said, in one text that any database stores."""
     server: str = ""
     tls: str = ""
     duration_ms: int = 0
+
+    def __post_init__(self) -> None:
+        storable = self.reply.replace("\0", "").encode("utf-8", "replace").decode()
+        object.__setattr__(self, "reply", storable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +58,56 @@ class _Next:
     wait: timedelta | None = None
 
 
-async def write_results(results: Sequence[Result], *, worker: str, begun: Sequence[Job] = ()) -> set[int]:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a batch came to: the deliveries that are marked, since their lease is still ours, and the messages that
+    are finished, each with its final state (Sent or Failed), for `tell_finished`.
+    """
+
+    marked: frozenset[int]
+    finished: tuple[tuple[int, str], ...]
+
+
+async def write_results(results: Sequence[Result], *, worker: str, begun: Sequence[Job] = ()) -> Written:
     """Store the results of some tries, and mark the jobs `begun` before any of their content leaves (C4).
 
-    All of it is one batch, in the running transaction or in one of its own. Returns the marked deliveries: those whose
-    lease is still ours.
+    All of it is one batch, in the running transaction or in one of its own.
     """
     policies = await _policies(results)
     moves = list(_moves(results, policies))
     attempts = [_attempts(results, worker), *_roll_up(results)] if results else []
     marks = [mark for token, ids in _by_token(begun).items() for mark in _marks(token, ids)]
     done = await runtime().database.batch([*moves, *attempts, *marks])
-    if results:
-        await _tell(_ended(done[len(moves) + 1]))
-    return {row["id"] for rows in done[len(moves) + len(attempts) :] for row in rows}
+    marked = frozenset(row["id"] for rows in done[len(moves) + len(attempts) :] for row in rows)
+    return Written(marked, _finished(done[len(moves) + 1]) if results else ())
+
+
+async def tell_finished(finished: Iterable[tuple[int, str]]) -> None:
+    """Tell the events of finished messages, loading them only where an addon listens."""
+    hooks = runtime().hooks
+    by_state: dict[str, list[int]] = defaultdict(list)
+    for message_id, state in finished:
+        by_state[state].append(message_id)
+    for state, event in (("Sent", "message_sent"), ("Failed", "message_failed")):
+        if not by_state[state] or not hooks.users_of(event):
+            continue
+        for message in await get_model("Message").filter(id__in=by_state[state]):
+            values = {"message": message} if state == "Sent" else {"message": message, "error": message.error}
+            await tell(event, **values)
+
+
+def unsendable(job: Job, outcome: Outcome, words: str) -> list[Result]:
+    """Return the results of a job that never came as far as a server."""
+    return [Result(delivery, job.token, outcome, "compose", reply=words) for delivery in job.deliveries]
+
+
+async def still_there(results: Sequence[Result]) -> list[Result]:
+    """Return the results whose delivery was not deleted while its mail was on its way."""
+    database = runtime().database
+    ids = database.dialect.ids([result.delivery.id for result in results])
+    among = database.dialect.among("id", database.dialect.param(1))
+    known = {row["id"] for row in await database.fetch(f"SELECT id FROM delivery WHERE {among}", [ids])}
+    return [result for result in results if result.delivery.id in known]
 
 
 async def roll_up(message_ids: Sequence[int], errors: dict[int, str]) -> None:
@@ -88,21 +128,20 @@ def _roll_ups(message_ids: Sequence[int], errors: dict[int, str]) -> list[Statem
                                sent_at = CASE WHEN totals.state = 'Sent' THEN {dialect.now()} ELSE sent_at END,
                                error = CASE WHEN totals.state = 'Sent' THEN '' ELSE error END
             FROM ({_TOTALS.format(among=dialect.among("message_id", dialect.param(1)))}) AS totals
-            WHERE message.id = totals.message_id
+            WHERE message.id = totals.message_id AND NOT (message.send_state = 'Sent' AND totals.state = 'Sent')
             RETURNING message.id, message.send_state, message.next_retry_at""",
         [dialect.ids(message_ids)],
     )
     if not errors:
         return [totals]
-    words = f"UPDATE message SET error = {dialect.param(2)} WHERE id = {dialect.param(1)}"
+    words = f"UPDATE message SET error = {dialect.param(2)} WHERE id = {dialect.param(1)} AND send_state <> 'Sent'"
     return [totals, Statement(words, rows=list(errors.items()))]
 
 
-def _ended(rolled_up: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:
-    """Return (id, Sent or Failed) of the messages that are finished."""
+def _finished(rolled_up: Sequence[Mapping[str, Any]]) -> tuple[tuple[int, str], ...]:
     final = ("Sent", "Failed")
     ended = [row for row in rolled_up if row["send_state"] in final and not row["next_retry_at"]]
-    return [(row["id"], row["send_state"]) for row in ended]
+    return tuple((row["id"], row["send_state"]) for row in ended)
 
 
 def _by_token(jobs: Sequence[Job]) -> dict[str, list[int]]:
@@ -195,7 +234,7 @@ def _move(token: str, ids: list[int], following: _Next) -> Statement:
     if following.wait is not None:
         params.append(following.wait.total_seconds())
         due = f", due_at = {dialect.after(dialect.param(5))}"
-    late = "OR state IN ('queued', 'unknown')" if following.state == "sent" else ""
+    late = "OR state IN ('queued', 'claimed', 'unknown')" if following.state == "sent" else ""
     return Statement(
         f"""UPDATE delivery SET state = {dialect.param(3)}, attempts = {dialect.param(4)}, lease_token = NULL,
                                 lease_until = NULL {due}
@@ -237,20 +276,3 @@ def _errors(results: Sequence[Result]) -> dict[int, str]:
         for result in results
         if result.outcome is not Outcome.SENT
     }
-
-
-async def _tell(finished: list[tuple[int, str]]) -> None:
-    """Tell the events of finished messages, loading them only where an addon listens."""
-    hooks = runtime().hooks
-    for state, event in (("Sent", "message_sent"), ("Failed", "message_failed")):
-        ids = [message_id for message_id, ended in finished if ended == state]
-        if not ids or not hooks.users_of(event):
-            continue
-        try:
-            messages = await get_model("Message").filter(id__in=ids)
-        except outage_errors() as error:  # What is stored is stored; writing it again would be a second attempt.
-            log.warning("database away, event not told", event_name=event, message_ids=ids, error=str(error))
-            continue
-        for message in messages:
-            values = {"message": message} if state == "Sent" else {"message": message, "error": message.error}
-            await tell(event, **values)

@@ -12,19 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
+
 from core import clock
-from core.errors import UserError
+from core.errors import ConfigError, UserError
 from core.mail.address import domain_of
 from core.runtime import get_model, settings
 from core.transport.smtp import SmtpAccount, Tls
 
+log = structlog.get_logger(__name__)
+
 CONFIG = "config"
 _FAULTS_TOLERATED = 5
 _LONGEST_PAUSE = timedelta(minutes=15)
-NO_SERVER = (
-    "No outgoing mail server: make an OutgoingMailServer record that may write as this From address, "
-    "or set SMTP_SERVER in config.yaml."
-)
+NO_SERVER = "Make an OutgoingMailServer record that may write as this From address, or set SMTP_SERVER in config.yaml."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +52,34 @@ class Servers:
 
     candidates: tuple[Server, ...]
     paused_until: Mapping[str, datetime]
+    left_out: tuple[str, ...] = ()
+    """Why some servers cannot be used, each in a sentence."""
 
     def choose(self, author_id: int | None, company_id: int | None, from_address: str) -> Server | None:
         """Return the server for a message, or None where no one may send it."""
         domain = domain_of(from_address)
         return next((one for one in self.candidates if one.may_send(author_id, company_id, domain)), None)
 
+    def none_for(self, sender: str) -> str:
+        """Say why no server sends for `sender`."""
+        return " ".join((f"No outgoing mail server may send as {sender}.", *self.left_out, NO_SERVER))
+
 
 async def load_servers() -> Servers:
     """Read the servers and pauses: two queries."""
     records = await get_model("OutgoingMailServer").filter(active=True).order_by("priority", "id")
     ranked = sorted(records, key=lambda record: (record.user_id is None, record.company_id is None))
-    candidates = [server_of(record) for record in ranked]
+    candidates, left_out = [], []
+    for record in ranked:
+        try:
+            candidates.append(server_of(record))
+        except ConfigError as error:
+            log.warning("mail server left out", server=record.name, error=str(error))
+            left_out.append(f"{record.name} cannot be used: {error}")
     if settings().SMTP_SERVER:
         candidates.append(configured_server())
     pauses = await get_model("ServerPause").all()
-    return Servers(tuple(candidates), {pause.server: pause.until_at for pause in pauses})
+    return Servers(tuple(candidates), {pause.server: pause.until_at for pause in pauses}, tuple(left_out))
 
 
 def server_of(record: Any) -> Server:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.delivery.engine import TOPIC
 from core.delivery.job import Claimed
-from core.delivery.results import Result, roll_up, write_results
+from core.delivery.results import Result, roll_up, tell_finished, write_results
 from core.errors import UserError
 from core.events import ring
 from core.mail.retry import Outcome
@@ -20,13 +20,15 @@ async def make_due(message_id: int) -> None:
     """Make the waiting deliveries of a message due at once; UserError where none waits."""
     database = runtime().database
     dialect = database.dialect
-    moved = await database.execute(
-        f"""UPDATE delivery SET state = 'queued', due_at = {dialect.now()}
-            WHERE message_id = {dialect.param(1)} AND state IN ('queued', 'held')""",
-        [message_id],
-    )
-    if not moved:
-        raise UserError(f"Message {message_id} has no recipient that waits; use action_retry to send it again.")
+    async with transaction():
+        moved = await database.execute(
+            f"""UPDATE delivery SET state = 'queued', due_at = {dialect.now()}
+                WHERE message_id = {dialect.param(1)} AND state IN ('queued', 'held')""",
+            [message_id],
+        )
+        if not moved:
+            raise UserError(f"Message {message_id} has no recipient that waits; use action_retry to send it again.")
+        await roll_up([message_id], {})
 
 
 async def requeue(message_id: int) -> None:
@@ -74,10 +76,13 @@ async def fail_once(message_id: int, error: str) -> None:
                 RETURNING id, message_id, recipient, attempts""",
             [message_id],
         )
-        await write_results(
+        if not rows:
+            raise UserError(f"Message {message_id} has no recipient that waits, so nothing can fail.")
+        written = await write_results(
             [Result(Claimed(**row), "failed by hand", Outcome.TEMPORARY, "compose", reply=error) for row in rows],
             worker="",
         )
+        await tell_finished(written.finished)
 
 
 async def queue_stats() -> dict[str, int]:

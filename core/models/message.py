@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, cast
 
 from core.cron.method import cron_method
+from core.cron.runner import Progress
+from core.delivery.claim import is_due
 from core.delivery.engine import Engine
 from core.delivery.outgoing import load_messages, mail_bytes
 from core.delivery.queue import QueueRequest, queue, queue_many
@@ -18,6 +20,9 @@ from core.delivery.state import fail_once, make_due, move_waiting, requeue
 from core.errors import UserError
 from core.orm import fields
 from core.orm.record import Record
+
+_FLUSH_S = 60
+_OF_THE_ENGINE = {"send_state", "sent_at", "retry_count", "next_retry_at", "error"}
 
 SEND_STATES = {
     "Draft": "Draft",
@@ -102,6 +107,20 @@ class Message(Record):
     class Meta:
         indexes = (("res_model", "res_id", "id"), ("send_state", "id", "company_id"))
 
+    async def save(
+        self,
+        using_db: Any = None,
+        update_fields: Iterable[str] | None = None,
+        force_create: bool = False,
+        force_update: bool = False,
+    ) -> None:
+        """Store the message. Of a stored one the engine's columns are left alone, since a copy that was read a while
+        ago must not undo what was sent meanwhile; whoever means them names them in `update_fields`.
+        """
+        if self._saved_in_db and update_fields is None:
+            update_fields = set(self._meta.db_fields) - _OF_THE_ENGINE - {"id"}
+        await super().save(using_db, update_fields, force_create, force_update)
+
     # Queueing.
 
     @classmethod
@@ -168,10 +187,15 @@ class Message(Record):
 
     @classmethod
     @cron_method
-    async def cron_flush(cls) -> int:
-        """Send queued messages that are due, and retry failed ones whose wait is over; return how many deliveries."""
+    async def cron_flush(cls) -> Progress:
+        """Send queued messages that are due, and retry failed ones whose wait is over, for a minute at a time.
+
+        Returns how many deliveries were tried, and whether more are due. A worker's own engine does the same at once;
+        this is what sends where only the scheduler runs.
+        """
         async with Engine() as engine:
-            return await engine.drain()
+            tried = await engine.drain(at_most_s=_FLUSH_S)
+        return Progress(tried, more=tried > 0 and await is_due())
 
     async def send_now(self) -> None:
         """Send this message at once, also one that is scheduled for later or waits for a retry.
@@ -180,7 +204,7 @@ class Message(Record):
         """
         await make_due(self.pk)
         async with Engine() as engine:
-            while (await engine.flush(message_id=self.pk)).claimed:
+            while await engine.flush(message_id=self.pk):
                 pass
         await self.refresh_from_db()
 

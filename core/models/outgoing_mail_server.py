@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from core.delivery.servers import configured_server, server_of
+from typing import Any
+
+from core.delivery.servers import configured_server, note_success, server_of
 from core.orm import fields
 from core.orm.record import Record
 from core.runtime import settings
@@ -32,6 +34,16 @@ class OutgoingMailServer(Record):
     company = fields.ForeignKeyField("models.Company", null=True, related_name="mail_servers", on_delete=fields.CASCADE)
     priority = fields.IntField(default=10)
     active = fields.BooleanField(default=True)
+
+    async def save(self, *args: Any, **options: Any) -> None:
+        """Store the server; whatever it was paused for may be mended now, so it is tried again at once."""
+        await super().save(*args, **options)
+        await note_success(str(self.pk))
+
+    async def delete(self, *args: Any, **options: Any) -> None:
+        """Delete the server, and with it what is on record against it."""
+        await super().delete(*args, **options)
+        await note_success(str(self.pk))
 
     async def test_connection(self) -> tuple[Step, ...]:
         """Connect and log in step by step, each step timed; no mail is sent and nothing is raised."""

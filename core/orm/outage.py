@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
+from tortoise.exceptions import BaseORMException, DBConnectionError, OperationalError, TransactionManagementError
 
 
 def outage_errors() -> tuple[type[Exception], ...]:
@@ -22,3 +22,8 @@ def outage_errors() -> tuple[type[Exception], ...]:
         asyncpg.PostgresConnectionError,
         asyncpg.TransactionRollbackError,
     )
+
+
+def database_errors(*others: type[BaseException]) -> tuple[type[BaseException], ...]:
+    """Return all that the database raises, outages and what it refuses, and `others` to be caught with it."""
+    return (BaseORMException, *outage_errors(), *others)

@@ -24,10 +24,7 @@ class PoolLimits:
 
 
 class SmtpPool:
-    """Lends sessions of one account; waits while all its connections are out.
-
-    A lane asks `has_room(session)` before it lets another envelope follow, and gives the session back where not.
-    """
+    """Lends sessions of one account; waits while all its connections are out."""
 
     def __init__(self, account: SmtpAccount, limits: PoolLimits = PoolLimits()):
         self.account = account
@@ -52,9 +49,10 @@ class SmtpPool:
                         self.limits.idle_s, self._retire, session
                     )
 
-    def has_room(self, session: SmtpSession) -> bool:
-        """Return whether one more mail may follow the one whose content is sent next."""
-        return session.messages + 1 < self.limits.messages_per_connection
+    @property
+    def is_full(self) -> bool:
+        """Whether all connections are lent."""
+        return self._free.locked()
 
     async def aclose(self) -> None:
         """Close the idle connections now, and those still lent when they come back."""

@@ -62,6 +62,8 @@ def create_app() -> FastAPI:
     )
     app.state.environment = make_environment()
     app.state.tries = Tries()
+    # Addresses are cheap, and behind a careless proxy they are whatever the client says.
+    app.state.tries_anywhere = Tries(limit=30)
     app.add_middleware(Edge)
     app.add_exception_handler(PostroomError, errors.on_postroom_error)
     app.add_exception_handler(HTTPException, errors.on_http_error)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.runtime import settings
 from core.web.errors import answer
-from core.web.session import COOKIE
+from core.web.session import read_session
 
 log = structlog.get_logger(__name__)
 
@@ -77,8 +77,9 @@ class Edge:
 
 def _limited(scope: Scope, receive: Receive) -> Receive:
     """Refuse a body beyond what a form or an upload of ours may have; strangers get a small allowance."""
-    has_session = COOKIE in Request(scope).cookies
-    limit = settings().MAX_MAIL_BYTES if has_session else _ANONYMOUS_BODY_BYTES
+    session = read_session(Request(scope))
+    is_known = session is not None and session.user_id is not None
+    limit = settings().MAX_MAIL_BYTES if is_known else _ANONYMOUS_BODY_BYTES
     got = 0
 
     async def counted() -> Message:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -56,6 +58,12 @@ _STATUS: tuple[tuple[type[PostroomError], int], ...] = (
 )
 
 
+_WORDS: Mapping[int, str] = MappingProxyType({
+    404: "There is nothing at this address. Check how it is written, or start from the first page.",
+    405: "This address does not take that kind of request.",
+})  # fmt: skip
+
+
 def status_of(error: PostroomError) -> int:
     """Return the HTTP status that an error of ours becomes."""
     return next(status for kind, status in _STATUS if isinstance(error, kind))
@@ -77,7 +85,8 @@ async def on_postroom_error(request: Request, error: Exception) -> Response:
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework refused: an unknown path, a wrong method, a form too large."""
     assert isinstance(error, HTTPException)
-    return answer(request, error.status_code, "http", str(error.detail))
+    words = _WORDS.get(error.status_code) if error.detail == HTTPStatus(error.status_code).phrase else None
+    return answer(request, error.status_code, "http", words or str(error.detail))
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Counting login tries in this process: five a minute for each account and address."""
+"""Counting login tries in this process: five a minute for each account and address, thirty for each account."""
 
 from __future__ import annotations
 

@@ -36,9 +36,11 @@ async def log_in(
     next: Annotated[str, Form()] = "/",
 ) -> Response:
     """Start a session; every refusal reads alike."""
-    key = f"{login.strip().casefold()} {request.client.host if request.client else ''}"
+    account = login.strip().casefold()
+    key = f"{account} {request.client.host if request.client else ''}"
     try:
         request.app.state.tries.count(key)
+        request.app.state.tries_anywhere.count(account)
     except TooManyTries as error:
         return _again(request, next, login, str(error), 429)
     user = await get_model("User").authenticate(login, password)
