@@ -120,7 +120,34 @@ async def test_a_form_without_token_or_from_elsewhere_is_refused(visitor: Visito
     assert (await ann.client.post(path, data={"body": "x", "csrf": ann.token}, headers=own)).status_code == 303
 
 
-async def test_a_stranger_may_not_send_much(visitor: Visitor) -> None:
+async def test_other_addresses_do_not_buy_more_tries(visitor: Visitor, world: World) -> None:
+    """A proxy on this machine is believed when it names the client, whoever made the name up."""
+    thief = await visitor()
+    await thief.get("/login")
+    answers = [
+        await thief.client.post(
+            "/login",
+            data={"csrf": thief.token, "login": " Ann ", "password": "guess"},
+            headers={"X-Forwarded-For": f"192.0.2.{number}"},
+        )
+        for number in range(31)
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 30 + [429]
+
+
+@pytest.mark.parametrize("cookie", ["", "postroom_session=made-up", "of a stranger's login page"])
+async def test_a_stranger_s_form_is_small(visitor: Visitor, world: World, cookie: str) -> None:
     stranger = await visitor()
-    answer = await stranger.client.post("/login", data={"login": "x" * 100_000})
+    if cookie.startswith("of"):
+        await stranger.get("/login")
+    headers = {"Cookie": cookie} if cookie.startswith("postroom") else {}
+    answer = await stranger.client.post("/login", data={"login": "a" * 100_000}, headers=headers)
     assert answer.status_code == 413
+
+
+async def test_an_address_of_nothing_is_told_in_words(visitor: Visitor, world: World) -> None:
+    stranger = await visitor()
+    answer = await stranger.get("/nowhere")
+    assert answer.status_code == 404
+    assert "nothing at this address" in answer.text
+    assert "nothing at this address" in (await stranger.get("/api/nowhere")).json()["detail"]
