@@ -250,3 +250,30 @@ def test_a_wrong_value_is_told_with_its_place(tmp_path: Path) -> None:
     said = site.call("config", code=2, POSTROOM_MAIL_MODE="of")
     assert "config.yaml: SMTP_PORT: " in said
     assert "environment: POSTROOM_MAIL_MODE: " in said
+
+
+def test_a_user_is_of_a_company_and_gets_a_new_password(site: Postroom, tmp_path: Path) -> None:
+    words = tmp_path / "password"
+    words.write_text("long enough\n")
+    add = ("user", "add", "anna@example.org", "--name", "Anna", "--password-file", str(words))
+    assert "there are admin, portal, user" in site.call(*add, "--group", "usr", code=1)
+    assert "Lakeside Joinery" in site.call(*add, "--company", "Nobody", code=2)
+    assert "no company" not in site.call(*add, "--group", "user", "--company", "lakeside joinery")
+    assert "new password" in site.call("user", "password", "Anna@example.org", "--password-file", str(words))
+    site.call("user", "password", "nobody@example.org", "--password-file", str(words), code=2)
+    words.write_text("short")
+    assert "too short" in site.call("user", "password", "anna@example.org", "--password-file", str(words), code=1)
+
+
+def test_a_paused_server_is_listed_and_resumed(tmp_path: Path) -> None:
+    site = Postroom(tmp_path, DATABASE_URL=f"sqlite://{tmp_path}/postroom.db", SMTP_SERVER="127.0.0.1", SMTP_PORT=1)
+    site.call("init")
+    with sqlite3.connect(tmp_path / "postroom.db") as database:
+        pause = "INSERT INTO server_pause (server, until_at, failures, reason) VALUES ('config', '2999-01-01', 5, 'No')"
+        database.execute(pause)
+    (row,) = site.json("server", "ls")
+    assert (row["name"], row["address"], row["reason"]) == ("config", "127.0.0.1:1", "No")
+    assert "used again" in site.call("server", "resume", "config")
+    assert "not paused" in site.call("server", "resume", "config")
+    assert site.json("server", "ls")[0]["paused_until"] is None
+    assert "There are: config" in site.call("server", "test", "conf1g", code=2)
