@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _LAST_LINES = 12
+_LONGEST_LINE_CHARS = 200
+"""A signature's lines are short; longer ones are prose, or an attack on the patterns below."""
 _LABEL = r"(?:tel(?:efon|ephone|éfono)?|phone|mobile?|mob|cell|handy|fon|ph|t|m|p)\b\.?"
 _LABELLED = re.compile(
     rf"(?:^|[|·,;])\s*{_LABEL}\s*[:.]?\s*(?P<number>\+?[(\d][\d\s()./-]{{5,24}}\d)(?!\d)", re.IGNORECASE
@@ -27,6 +29,8 @@ def phone_in_signature(text: str) -> str:
 
 
 def _number(line: str) -> str:
+    if len(line) > _LONGEST_LINE_CHARS:
+        return ""
     match = _LABELLED.search(line) or _ALONE.match(line)
     number = " ".join(match["number"].split()) if match else ""
     return number if len(_digits(number)) in _DIGITS else ""

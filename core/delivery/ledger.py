@@ -23,7 +23,7 @@ from core.orm.outage import database_errors
 log = structlog.get_logger(__name__)
 
 _LONGEST_RETRY_S = 5.0
-_LONGEST_TELLING_S = 60.0
+_LONGEST_TELLING_S = 20.0
 
 
 class Ledger:

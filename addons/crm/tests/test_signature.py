@@ -47,3 +47,10 @@ def test_hostile_text_takes_no_time(text: str) -> None:
     start = time.perf_counter()
     phone_in_signature(text)
     assert time.perf_counter() - start < 0.5
+
+
+def test_a_line_made_to_stall_is_passed_over_at_once() -> None:
+    """I13: two runs of spaces beside a label took time that grew with their square."""
+    started_at = time.perf_counter()
+    assert phone_in_signature("t" + " " * 200_000 + "\nTel. +44 20 7946 0000") == "+44 20 7946 0000"
+    assert time.perf_counter() - started_at < 1

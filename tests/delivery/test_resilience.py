@@ -1,0 +1,222 @@
+"""One bad row, one bad server record, one slow addon or one stalled connection stops nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from core import clock
+from core.delivery.engine import Engine
+from core.errors import UserError
+from core.hookspecs import hookimpl
+from core.orm.transaction import transaction
+from core.runtime import Runtime, get_model
+from tests.servers.fake_mta import Act, FakeMta, Script
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def settings() -> dict[str, object]:
+    return {"MAIL_MODE": "live", "SMTP_CONCURRENCY": 4, "MAIL_DOMAIN": "acme.test", "CRON_POLL_SECONDS": 0.2}
+
+
+async def _server(mta: FakeMta | None, **values: Any) -> Any:
+    account = {"name": "fake", "server": "127.0.0.1", "port": mta.port if mta else 1, "use_ssl": False}
+    return await get_model("OutgoingMailServer").create(**{**account, **values})
+
+
+async def _queue(to: str, **options: Any) -> Any:
+    keywords = {"subject": "Invoice", "from_email": "office@acme.test", **options}
+    return await get_model("Message").queue_email(None, [to], keywords.pop("subject"), "<p>Hello</p>", **keywords)
+
+
+def _hook(host: Runtime, **functions: Callable[..., Awaitable[Any]]) -> None:
+    module = ModuleType("an_addon")
+    for name, function in functions.items():
+        setattr(module, name, hookimpl(function))
+    assert host.hooks.register("an_addon", module) is None
+
+
+@asynccontextmanager
+async def _running() -> AsyncIterator[asyncio.Task[None]]:
+    """A worker's engine, which must still run at the end of the block and stop when told to."""
+    stop = asyncio.Event()
+    async with Engine() as engine:
+        running = asyncio.create_task(engine.run(stop))
+        yield running
+        assert not running.done()
+        stop.set()
+        async with asyncio.timeout(10):
+            await running
+
+
+async def _arrive(mta: FakeMta, *recipients: str) -> None:
+    async with asyncio.timeout(8):
+        while not {one.recipient for one in mta.ledger}.issuperset(recipients):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_broken_sender_fails_alone(host: Runtime) -> None:
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        bad = await _queue("bad@b.test")
+        await get_model("Message").filter(id=bad.pk).update(email_from="no address")
+        await _queue("good@b.test")
+        async with _running():
+            await _arrive(mta, "good@b.test")
+        await bad.refresh_from_db()
+        assert bad.send_state == "Failed"
+        assert "no usable sender" in bad.error
+
+
+async def test_a_server_record_that_cannot_be_used_is_left_out(host: Runtime) -> None:
+    async with FakeMta(Script()) as mta:
+        await _server(None, name="broken", server="mail host", priority=1)
+        await _server(mta)
+        await _queue("good@b.test")
+        async with _running():
+            await _arrive(mta, "good@b.test")
+
+
+async def test_a_message_deleted_on_its_way_takes_nobody_along(host: Runtime) -> None:
+    async with FakeMta(Script(steps={"dot": (Act(delay_s=0.5), None)})) as mta:
+        await _server(mta)
+        doomed = await _queue("doomed@b.test")
+        async with _running():
+            async with asyncio.timeout(5):
+                while not await get_model("Delivery").exists(state="sending"):
+                    await asyncio.sleep(0.02)
+            await doomed.delete()
+            await _queue("good@b.test")
+            await _arrive(mta, "good@b.test")
+
+
+async def test_words_that_no_database_holds_are_made_storable(host: Runtime) -> None:
+    async def refuse(email: Any, message: Any) -> None:
+        if message["subject"] == "bad":
+            raise ValueError("NUL \0 and surrogate \udcff")
+
+    _hook(host, filter_outgoing_email=refuse)
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        await _queue("bad@b.test", subject="bad")
+        await _queue("good@b.test")
+        async with _running():
+            await _arrive(mta, "good@b.test")
+
+
+@pytest.mark.parametrize("misbehaviour", ["hangs", "cancels", "raises"])
+async def test_an_addon_that_is_told_stops_no_lane(host: Runtime, misbehaviour: str) -> None:
+    async def told(message: Any) -> None:
+        if message.subject != "bad":
+            return
+        if misbehaviour == "hangs":
+            await asyncio.sleep(2)
+        raise asyncio.CancelledError if misbehaviour == "cancels" else RuntimeError
+
+    _hook(host, message_sent=told)
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        await _queue("bad@b.test", subject="bad")
+        async with _running():
+            await _arrive(mta, "bad@b.test")
+            await _queue("good@b.test")
+            await _arrive(mta, "good@b.test")
+
+
+async def test_a_server_that_hangs_stops_no_other(host: Runtime) -> None:
+    """F2"""
+    async with FakeMta(Script()) as mta, FakeMta(Script(steps={"connect": Act(silent=True)})) as dead:
+        await _server(mta, from_domains=["acme.test"])
+        await _server(dead, name="dead", from_domains=["dead.test"])
+        await _queue("stuck@b.test", from_email="x@dead.test")
+        await _queue("first@b.test")
+        stop = asyncio.Event()
+        async with Engine() as engine:
+            running = asyncio.create_task(engine.run(stop))
+            await _arrive(mta, "first@b.test")
+            await _queue("second@b.test")
+            await _arrive(mta, "second@b.test")
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        states = await get_model("Delivery").all().values_list("state", flat=True)
+        assert "sending" not in states
+        assert "claimed" not in states
+
+
+async def test_a_slow_answer_to_one_mail_stops_no_other(host: Runtime) -> None:
+    """F18"""
+    async with FakeMta(Script(steps={"dot": (Act(delay_s=3),)})) as mta:
+        await _server(mta)
+        await _queue("slow@b.test")
+        async with _running():
+            await _arrive(mta, "slow@b.test")
+            await _queue("quick@b.test")
+            await _arrive(mta, "quick@b.test")
+
+
+async def test_a_mail_never_goes_without_its_attachment(host: Runtime) -> None:
+    """F37, C3"""
+    file = await get_model("Attachment").create(name="a.txt", content=b"x", size_bytes=1, sha256="0" * 64)
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        message = await _queue("kim@b.test", attachments=[file])
+        await file.delete()
+        async with Engine() as engine:
+            await engine.drain()
+        await message.refresh_from_db()
+        assert not mta.ledger
+        assert "not all of them are there" in message.error
+
+
+async def test_a_stale_copy_does_not_undo_what_was_sent(host: Runtime) -> None:
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        message = await _queue("kim@b.test")
+        async with Engine() as engine:
+            await engine.drain()
+        message.priority = 1
+        await message.save()
+        await message.refresh_from_db()
+        assert (message.send_state, message.priority) == ("Sent", 1)
+        with pytest.raises(UserError, match="already"):
+            await _queue("kim@b.test", message=message)
+
+
+async def test_sending_inside_a_transaction_is_refused(host: Runtime) -> None:
+    message = await _queue("kim@b.test")
+    async with transaction():
+        with pytest.raises(RuntimeError, match="inside a transaction"):
+            await message.send_now()
+
+
+async def test_a_clock_ahead_of_the_databases_delays_nothing(host: Runtime) -> None:
+    """F34"""
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        with clock.clock_at(clock.now() + timedelta(minutes=10)):
+            await _queue("kim@b.test")
+        async with Engine() as engine:
+            await engine.drain()
+        assert len(mta.ledger) == 1
+
+
+async def test_a_corrected_server_is_tried_at_once(host: Runtime) -> None:
+    server = await _server(None)
+    await get_model("ServerPause").create(
+        server=str(server.pk), until_at=clock.now() + timedelta(minutes=5), failures=5, reason="refused"
+    )
+    await _queue("kim@b.test")
+    async with FakeMta(Script()) as mta:
+        server.port = mta.port
+        await server.save()
+        async with Engine() as engine:
+            await engine.drain()
+        assert len(mta.ledger) == 1
