@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -83,6 +83,7 @@ class Registry:
         module = ModuleType(self.module_name)
         for entry in self._entries.values():
             columns = self._columns(entry)
+            self._faults += _strange_names(entry, columns)
             if self._faults:
                 continue
             try:
@@ -167,6 +168,17 @@ def _build(entry: ModelEntry, columns: dict[str, Any], module_name: str) -> type
 def _merged_switches(fragments: list[type[Record]]) -> dict[str, tuple[str, ...]]:
     merged = {name: [item for one in fragments for item in getattr(one, name, ())] for name in _LIST_SWITCHES}
     return {name: tuple(dict.fromkeys(items)) for name, items in merged.items() if items}
+
+
+def _strange_names(entry: ModelEntry, columns: Mapping[str, Any]) -> Iterator[str]:
+    """Name what the switches about a model's own fields say of fields that are none."""
+    for addon, fragment in [(entry.addon, entry.base), *entry.extensions]:
+        for switch in ("_money", "_track"):
+            for name in getattr(fragment, switch, ()):
+                if name not in columns:
+                    hint = did_you_mean(name, columns)
+                    where = f"{addon}: {fragment.__name__}: {switch}"
+                    yield f'{where} names "{name}", which is no field of {entry.name}.{hint}'
 
 
 def _merged_meta(name: str, fragments: list[type[Record]]) -> type:

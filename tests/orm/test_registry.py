@@ -129,3 +129,19 @@ def test_tables_are_named_in_snake_case(name: str, snake: str) -> None:
 @given(st.from_regex(r"[A-Z][A-Za-z0-9]{0,20}", fullmatch=True))
 def test_snake_case_only_adds_underscores(name: str) -> None:
     assert snake_case(name).replace("_", "") == name.lower()
+
+
+def test_switches_name_fields_that_are_there() -> None:
+    class Ticket(Record):
+        _money = ("prize",)
+        _track = ("state",)
+        price = fields.DecimalField(max_digits=8, decimal_places=2, default=0)
+        state = fields.CharField(max_length=8, default="")
+
+    registry = Registry()
+    registry.add("desk", [Ticket])
+    with pytest.raises(
+        AddonError, match=r'_money names "prize", which is no field of Ticket\. Did you mean "price"'
+    ) as told:
+        registry.compose()
+    assert len(told.value.faults) == 1
