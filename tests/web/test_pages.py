@@ -138,6 +138,17 @@ async def test_a_template_is_shown_before_it_is_sent(visitor: Visitor, world: Wo
     assert (await get_model("CaughtEmail").get()).subject == "About Broken chair"
 
 
+async def test_a_preview_says_what_is_left_blank(visitor: Visitor, world: World) -> None:
+    model = await get_model("ModelRegistry").get(identifier="Ticket")
+    await get_model("EmailTemplate").create(
+        identifier="odd", name="Odd", subject="Hi", content="<p>{{ nam }}</p>", model=model
+    )
+    page = (await (await visitor("ann")).get(f"/records/Ticket/{world.ticket.id}/template/odd")).text
+    assert "left blank" in page
+    assert "content, line 1" in page
+    assert "Send to 1 person" in page
+
+
 async def test_the_timeline_tells_states_answers_and_changes(visitor: Visitor, world: World) -> None:
     ann = await visitor("ann")
     world.ticket.stage = "done"

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from core.access import Access, Right
-from core.errors import UnknownName
+from core.errors import TemplateError, UnknownName
 from core.mail.address import tolerant_addresses
 from core.runtime import get_model
 from core.web.guard import Allowed
@@ -29,6 +29,8 @@ class _Preview:
     template: Any
     rendered: dict[str, str]
     recipients: list[str]
+    blank: str
+    """What the template asks for that is not there, and so is left blank; empty where nothing is."""
 
 
 @router.get("")
@@ -69,4 +71,12 @@ async def _preview(request: Request, access: Access, model: str, record_id: int,
     named = [mailbox.address for name in ("to_email", "cc_email") for mailbox in tolerant_addresses(rendered[name])]
     if not rendered["to_email"]:
         named = [*await record.message_recipients(visit_of(request).user), *named]
-    return _Preview(record, template, rendered, list(dict.fromkeys(named)))
+    return _Preview(record, template, rendered, list(dict.fromkeys(named)), await _blank(template, record))
+
+
+async def _blank(template: Any, record: Any) -> str:
+    try:
+        await template.render_for(record, strict=True)
+    except TemplateError as error:
+        return str(error)
+    return ""
