@@ -51,6 +51,6 @@ clean:
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 -q
 lock: $(VENV)/bin/python
 	$(BIN)/pip install -q uv
-	$(LOCK) --extra build --extra pg --extra speed -o .ci/run.lock
-	$(LOCK) --extra build --extra pg --extra speed --extra dev -o .ci/test.lock
+	$(LOCK) --extra build --extra pg -o .ci/run.lock
+	$(LOCK) --extra build --extra pg --extra dev -o .ci/test.lock
 .PHONY: lock

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 _BUSY_S = 5.0
 """How long mail steps aside while all connections to its server are taken by an earlier claim."""
+_LONGEST_PUT_OFF_S = 120.0
+"""Mail for a paused server looks again after this long at the latest, since somebody may have mended it."""
 _DATABASE_AWAY_S = 5.0
 _UNNOTED_FAULT_S = 30.0
 
@@ -131,7 +133,7 @@ class Share:
         ids = [delivery.id for job in self._jobs for delivery in job.deliveries]
         if not ids:
             return
-        await release(self._token, ids, wait_s=self._wait_s)
+        await release(self._token, ids, wait_s=min(self._wait_s, _LONGEST_PUT_OFF_S))
         if self._wait_s:
             words = f"Waiting: {self._server.account} is left alone for {self._wait_s:.0f} s. {self._why_wait}"
             messages = get_model("Message").filter(id__in=[job.message_id for job in self._jobs])
