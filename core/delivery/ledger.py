@@ -58,11 +58,20 @@ class Ledger:
         """Return when everything taken so far is stored."""
         await self._idle.wait()
 
-    async def aclose(self) -> None:
-        """Return when everything is stored and told."""
-        await self.flush()
-        if self._teller is not None:
-            await self._teller
+    async def aclose(self, grace_s: float = 30.0) -> None:
+        """Return when everything is stored and told, or when the database was away for `grace_s` more seconds.
+
+        Results that are lost then are those of deliveries marked as begun; a sweep finds them, and says "unknown".
+        """
+        try:
+            async with asyncio.timeout(grace_s):
+                await self.flush()
+        except TimeoutError:
+            log.error("results not stored", worker=self.worker)
+            if self._writer is not None:
+                self._writer.cancel()
+        ending = [task for task in (self._writer, self._teller) if task is not None]
+        await asyncio.gather(*ending, return_exceptions=True)
 
     def _wake(self) -> None:
         self._idle.clear()

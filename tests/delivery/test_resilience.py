@@ -13,8 +13,12 @@ import pytest
 
 from core import clock
 from core.delivery.engine import Engine
+from core.delivery.job import Claimed
+from core.delivery.ledger import Ledger
+from core.delivery.results import Result
 from core.errors import UserError
 from core.hookspecs import hookimpl
+from core.mail.retry import Outcome
 from core.orm.transaction import transaction
 from core.runtime import Runtime, get_model
 from tests.servers.fake_mta import Act, FakeMta, Script
@@ -220,3 +224,18 @@ async def test_a_corrected_server_is_tried_at_once(host: Runtime) -> None:
         async with Engine() as engine:
             await engine.drain()
         assert len(mta.ledger) == 1
+
+
+async def test_closing_does_not_wait_for_ever_for_a_database(host: Runtime) -> None:
+    """A worker that is stopped while the database is away ends; what it knew is found in doubt later."""
+    ledger = Ledger("worker")
+    result = Result(Claimed(1, 1, "kim@b.test", 0), "token", Outcome.SENT, "content")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host.database, "batch", _away)
+        ledger.record([result])
+        async with asyncio.timeout(5):
+            await ledger.aclose(grace_s=0.1)
+
+
+async def _away(statements: object) -> None:
+    raise OSError("connection lost")
