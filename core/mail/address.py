@@ -25,11 +25,11 @@ _ADDRESS_MAX_CHARS = 320
 _FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 """Whatever some program takes for the end of a line, the other controls, and half characters; a tab is allowed."""
 
-_NAME_AND_ADDRESS = re.compile(r'(?:"((?:[^"\\]|\\.)*+)"|([^"<>@,;:\\]*+))\s*+<([^<>"\s]++)>')
+_NAME_AND_ADDRESS = re.compile(r'(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^"<>@,;:\\]*+))\s*+<([^<>"\s]++)>')
 _ATEXT = "A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PLAIN_ADDRESS = re.compile(
-    rf"(?!-)(?=[.{_ATEXT}]{{1,64}}@)[{_ATEXT}]+(?:\.[{_ATEXT}]+)*+@(?:{_LABEL}\.)*(?!\d+$){_LABEL}"
+    rf"(?!-)(?=[.{_ATEXT}]{{1,64}}@)[{_ATEXT}]+(?:\.[{_ATEXT}]+)*@(?:{_LABEL}\.)*(?!\d+$){_LABEL}"
 )
 """The addresses of everyday, known to be right without asking the library."""
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
@@ -204,7 +204,7 @@ def _poses_as_ascii(char: str) -> bool:
 # The inbound reader: one pass over the tokens of the header, no recursion.
 
 _TOKEN = re.compile(
-    r'"((?:[^"\\]|\\.?)*+)("?)'  # 1 quoted string, 2 its end
+    r'"([^"\\]*+(?:\\.?[^"\\]*+)*)("?)'  # 1 quoted string, 2 its end
     r"|<([^<>]*+)(>?)"  # 3 angle address, 4 its end
     r"|([()])"  # 5 comment
     r"|([,;:])"  # 6 separators

@@ -32,7 +32,7 @@ _NESTABLE = re.compile(
 _FORMATTING = re.compile(r"<(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)[\s/>]", re.IGNORECASE)
 _TELLING_FORMATTING = re.compile(
     r"<(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)"
-    r"(?:\s++[a-z-]++(?:=(?:\"[^\"<]*+\"|'[^'<]*+'|[^\s\"'<>=`/]++))?+)*+\s*+>",
+    r"(?:\s++[a-z-]++(?:=(?:\"[^\"<]*+\"|'[^'<]*+'|[^\s\"'<>=`/]++))?)*\s*+>",
     re.IGNORECASE,
 )
 _CLEAN_TAG = re.compile(r"<(/?)([a-z0-9]+)[^<>]*>")

@@ -317,7 +317,7 @@ def _decoded(content: bytes, encoding: str) -> bytes:
 
 # Parameters and file names.
 
-_PARAMETER = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]|\\.?)*+)"?|([^;"]*+))', re.DOTALL)
+_PARAMETER = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.?[^"\\]*+)*)"?|([^;"]*+))', re.DOTALL)
 _CONTINUED = re.compile(r"([^*]++)(?:\*(\d{1,4}))?(\*?)")
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,100}")
 _BACKSLASH = re.compile(r"\\(.)", re.DOTALL)

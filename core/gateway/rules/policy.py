@@ -16,7 +16,7 @@ from core.runtime import settings
 
 _DMARC = re.compile(r";\s*dmarc\s*=\s*(\w+)([^;]*)")
 _FROM_DOMAIN = re.compile(r"\bheader\.from\s*=\s*([^\s;]+)")
-_QUOTED_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*+"|\([^()"]*+\)')
+_QUOTED_OR_COMMENT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"|\([^()"]*+\)')
 _MOST_NESTED = 5
 
 
