@@ -16,7 +16,7 @@ import structlog
 
 from core import clock
 from core.errors import ConfigError, UserError
-from core.mail.address import domain_of
+from core.mail.address import domain_of, parse_address
 from core.runtime import get_model, settings
 from core.transport.smtp import SmtpAccount, Tls
 
@@ -59,6 +59,11 @@ class Servers:
         """Return the server for a message, or None where no one may send it."""
         domain = domain_of(from_address)
         return next((one for one in self.candidates if one.may_send(author_id, company_id, domain)), None)
+
+    def for_message(self, message: Any) -> Server | None:
+        """Return the server for a stored Message."""
+        sender = parse_address(message.email_from).address
+        return self.choose(message.author_id, message.company_id, sender)
 
     def none_for(self, sender: str) -> str:
         """Say why no server sends for `sender`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from core.delivery.servers import configured_server, note_success, server_of
+from core.delivery.servers import configured_server, load_servers, note_success, server_of
+from core.errors import UserError
 from core.orm import fields
 from core.orm.record import Record
-from core.runtime import settings
+from core.runtime import get_model, settings
 from core.transport.smtp import SmtpAccount, Step
 from core.transport.smtp import test_connection as check_connection
 
@@ -44,6 +46,46 @@ class OutgoingMailServer(Record):
         """Delete the server, and with it what is on record against it."""
         await super().delete(*args, **options)
         await note_success(str(self.pk))
+
+    @classmethod
+    async def send_email(
+        cls,
+        author: Any,
+        contact_emails: Sequence[str],
+        subject: str,
+        body: str,
+        attachments: Sequence[Any] | None = None,
+        tracking_identifier: str | None = None,
+        use_company_branding: bool = True,
+        include_signature: bool = True,
+        company: Any = None,
+        message: Any = None,
+        send_immediately: bool = False,
+    ) -> Any:
+        """Queue a mail, from a Contact or a User, and with `send_immediately` also send it now; returns the Message.
+
+        The keywords are those of `Message.queue_email`. Sending now raises UserError where no server may send for this
+        author, and RuntimeError inside a transaction, whose rollback could not take the mail back.
+        """
+        queued = await get_model("Message").queue_email(
+            author,
+            contact_emails,
+            subject,
+            body,
+            attachments,
+            tracking_identifier,
+            use_company_branding,
+            include_signature,
+            company,
+            message,
+        )
+        if send_immediately:
+            servers = await load_servers()
+            if settings().MAIL_MODE == "live" and servers.for_message(queued) is None:
+                await queued.cancel()
+                raise UserError(servers.none_for(queued.email_from))
+            await queued.send_now()
+        return queued
 
     async def test_connection(self) -> tuple[Step, ...]:
         """Connect and log in step by step, each step timed; no mail is sent and nothing is raised."""

@@ -239,3 +239,20 @@ async def test_closing_does_not_wait_for_ever_for_a_database(host: Runtime) -> N
 
 async def _away(statements: object) -> None:
     raise OSError("connection lost")
+
+
+async def test_send_email_queues_or_sends_at_once(host: Runtime) -> None:
+    """reference/000: a Contact as author; without any server sending at once is a UserError, and nothing waits."""
+    contact = await get_model("Contact").create(name="Office", email="office@acme.test")
+    servers = get_model("OutgoingMailServer")
+    with pytest.raises(UserError, match="SMTP_SERVER"):
+        await servers.send_email(contact, ["kim@b.test"], "Hi", "<p>Hi</p>", send_immediately=True)
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        queued = await servers.send_email(
+            author=contact, contact_emails=["later@b.test"], subject="Hi", body="<p>Hi</p>"
+        )
+        assert (queued.send_state, queued.email_from) == ("Queued", '"Office" <office@acme.test>')
+        sent = await servers.send_email(contact, ["now@b.test"], "Hi", "<p>Hi</p>", send_immediately=True)
+        assert sent.send_state == "Sent"
+        assert [one.recipient for one in mta.ledger] == ["now@b.test"]
