@@ -15,6 +15,7 @@ import typer
 
 from core.cli.command import command, configuration, host
 from core.cli.logs import set_up_logs
+from core.cli.output import Json, print_json
 from core.config import Origin
 from core.cron.runner import run_due
 from core.cron.scheduler import scheduler
@@ -76,6 +77,7 @@ async def serve(port: Annotated[int | None, typer.Option(help="Instead of HTTP_P
 
 async def worker(
     once: Annotated[bool, typer.Option("--once", help="Do what is due, then end.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Run the scheduler and the mail queue; several workers share one database.
 
@@ -85,18 +87,21 @@ async def worker(
     stop = _stop_event()
     async with host():
         if once:
-            await _once()
+            await _once(as_json)
         else:
             typer.echo("Worker started; stop it with Ctrl+C.")
             await _all_until_stopped(stop, _work(stop))
 
 
-async def _once() -> None:
-    await process_pending()
+async def _once(as_json: bool) -> None:
+    processed = (await process_pending()).count
     ran = await run_due(this_worker())
     async with Engine() as engine:
-        sent = await engine.drain()
-    typer.echo(f"{ran} cron runs, {sent} deliveries tried")
+        tried = await engine.drain()
+    if as_json:
+        print_json({"processed": processed, "cron_runs": ran, "deliveries": tried})
+    else:
+        typer.echo(f"{processed} inbound mails dealt with, {ran} cron runs, {tried} deliveries tried")
 
 
 async def _work(stop: asyncio.Event) -> None:
