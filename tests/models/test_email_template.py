@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from core.errors import AddressError, UserError
+from core.errors import AddressError, TemplateError, UserError
+from core.mail.parse import parse
 from core.orm.serialize import plain_data
 from core.runtime import Runtime, get_model, runtime
 
@@ -118,3 +119,39 @@ async def test_a_report_has_a_name_that_every_file_system_takes(lead: Any) -> No
     assert name.endswith("long.pdf")
     assert len(name) <= 255
     assert "\u202e" not in name
+
+
+async def test_render_template_gives_subject_and_content(lead: Any) -> None:
+    """reference/000: looked up by identifier, rendered by model name and id."""
+    await template(subject="{{ name }} for {{ contact.name }}", content="<p>{{ contact.name }}, {{ object.name }}</p>")
+    found = await get_model("EmailTemplate").filter(identifier="greeting").first()
+    assert await found.render_template(found, "CrmLead", lead.id) == {
+        "subject": 'Lamps for Ada "Countess" Byron',
+        "content": "<p>Ada &#34;Countess&#34; Byron, Lamps</p>",
+    }
+    with pytest.raises(UserError, match="no CrmLead 999"):
+        await found.render_template(found, "CrmLead", 999)
+
+
+async def test_a_fault_while_rendering_says_where(lead: Any) -> None:
+    broken = await template(content="<p>Hello</p>\n<p>{{ 1 / 0 }}</p>")
+    with pytest.raises(TemplateError) as caught:
+        await broken.render_template(broken, "CrmLead", lead.id)
+    assert (caught.value.source, caught.value.line) == ("greeting: content", 2)
+
+
+async def test_report_and_static_files_are_both_attached(lead: Any) -> None:
+    model = await get_model("ModelRegistry").get(identifier="CrmLead")
+    report = await get_model("ReportAction").create(
+        identifier="sheet", name="Sheet", model=model, content="<h1>{{ name }}</h1>", file_name="{{ name }}.pdf"
+    )
+    terms = await get_model("Attachment").create(
+        name="terms.txt", content_type="text/plain", content=b"Terms", size_bytes=5, sha256="0" * 64
+    )
+    greeting = await template()
+    greeting.report = report
+    await greeting.save()
+    await greeting.attachments.add(terms)
+    message = await lead.send_template("greeting")
+    mail = parse(await message.eml())
+    assert {file.name: file.content[:5] for file in mail.files} == {"terms.txt": b"Terms", "Lamps.pdf": b"%PDF-"}
