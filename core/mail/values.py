@@ -29,13 +29,22 @@ class File:
     content_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """An invitation as iCalendar text (RFC 5545), and the iTIP method that the text names: REQUEST, CANCEL, REPLY."""
+
+    text: str
+    method: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEmail:
     """All that composition needs, and nothing about the envelope or the server.
 
     `message_id`, `in_reply_to` and `references` carry angle brackets. `date` is aware. With `text` None, a text part is
-    made from `html`; with both None the body is empty. `headers` are extra ones, in order, after ours. An inline file
-    is shown where the HTML says `cid:` and its `content_id`.
+    made from `html`; with both None the body is empty. An inline file is shown where the HTML says `cid:` and its
+    `content_id`. `headers` are extra ones, in order, after ours; what a field below says, none of them may say again.
+    Where a text is empty, its header is not written.
     """
 
     sender: Mailbox
@@ -54,6 +63,19 @@ class OutgoingEmail:
     headers: tuple[tuple[str, str], ...] = ()
     attachments: tuple[File, ...] = ()
     inline_files: tuple[File, ...] = ()
+    calendar: Calendar | None = None
+    importance: str = ""
+    """high, low, or empty for normal: Importance and Priority (RFC 2156), and X-Priority."""
+    unsubscribe_url: str = ""
+    """Goes into List-Unsubscribe (RFC 2369). An https one must obey a POST of one click (RFC 8058), and says so."""
+    unsubscribe_mailto: str = ""
+    """An address; any mail to it unsubscribes."""
+    list_id: str = ""
+    """`news.example.com` or `Our news <news.example.com>` (RFC 2919)."""
+    feedback_id: str = ""
+    """Up to four words with colons between, the sender's own last: what complaint statistics are kept by."""
+    auto_submitted: str = ""
+    """auto-generated or auto-replied (RFC 3834): no person wrote this mail, and no program should answer it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
