@@ -38,11 +38,23 @@ class Delivery(Record):
     lease_until = fields.DatetimeField(null=True)
     begun_at = fields.DatetimeField(null=True)
     """When the mark before the content was made."""
+    remote_id = fields.CharField(max_length=255, null=True, db_index=True)
+    """What the other side calls it, where it gives a name: an SMS provider's id."""
+
+    open_count = fields.IntField(default=0)
+    opened_at = fields.DatetimeField(null=True)
+    """The first open by a person, as far as that can be told."""
+    click_count = fields.IntField(default=0)
+    clicked_at = fields.DatetimeField(null=True)
+    bounced_at = fields.DatetimeField(null=True)
+    bounce_kind = fields.SelectionField({"": "", "hard": "Hard", "soft": "Soft"}, default="")
+    complained_at = fields.DatetimeField(null=True)
 
     class Meta:
         # One small index per question that is asked all the time, over the few rows that it concerns.
         indexes = (
             PartialIndex(fields=("priority", "due_at", "id"), condition={"state": "queued"}),
+            PartialIndex(fields=("due_at", "id"), condition={"state": "queued"}),
             PartialIndex(fields=("lease_until",), condition={"state": "claimed"}),
             PartialIndex(fields=("lease_until", "id"), condition={"state": "sending"}),
             ("message_id",),

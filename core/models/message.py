@@ -83,6 +83,8 @@ class Message(Record):
     send_state = fields.SelectionField(SEND_STATES, null=True)
     """None for what is never sent."""
     scheduled_at = fields.DatetimeField(null=True)
+    expires_at = fields.DatetimeField(null=True)
+    """Not sent any more from then on; what is left is cancelled, and says so."""
     sent_at = fields.DatetimeField(null=True)
     retry_count = fields.IntField(default=0)
     max_retries = fields.IntField(default=3)
@@ -91,6 +93,15 @@ class Message(Record):
     priority = fields.IntField(default=10)
     on_unknown = fields.SelectionField({"retry": "Retry", "hold": "Hold"}, null=True)
     """None means ON_UNKNOWN of the configuration."""
+    individual = fields.BooleanField(default=False)
+    """Each recipient gets a copy that names no one else."""
+    unsubscribe_list = fields.CharField(max_length=100, null=True)
+    """The list that a recipient may leave with one click (RFC 8058); None for mail that is no list's."""
+    track = fields.BooleanField(default=False)
+    """Count opens and clicks, each recipient's own."""
+    importance = fields.SelectionField({"": "Normal", "high": "High", "low": "Low"}, default="")
+    calendar = fields.TextField(null=True)
+    """An invitation as iCalendar text (RFC 5546)."""
     use_company_branding = fields.BooleanField(default=False)
     include_signature = fields.BooleanField(default=False)
     presentation = fields.JSONField(default=dict)
