@@ -30,11 +30,13 @@ from core.models.message import Message
 from core.models.model_access import ModelAccess
 from core.models.model_registry import ModelRegistry
 from core.models.notification import Notification
+from core.models.oauth_account import OAuthAccount
 from core.models.outgoing_mail_server import OutgoingMailServer
 from core.models.report_action import ReportAction
 from core.models.schema_migration import SchemaMigration
 from core.models.seed_record import SeedRecord
 from core.models.server_pause import ServerPause
+from core.models.suppression import Suppression
 from core.models.tracking import Tracking
 from core.models.user import User
 from core.runtime import get_model
@@ -65,11 +67,13 @@ def register_models() -> list[type]:
         ModelAccess,
         ModelRegistry,
         Notification,
+        OAuthAccount,
         OutgoingMailServer,
         ReportAction,
         SchemaMigration,
         SeedRecord,
         ServerPause,
+        Suppression,
         Tracking,
         User,
     ]

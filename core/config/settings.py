@@ -61,6 +61,9 @@ class Settings(BaseModel):
         16, ge=1, le=256, description="Deliveries in flight per worker, and so the most that one kill can repeat."
     )
     SMTP_MAX_PER_CONNECTION: int = Field(1000, ge=1, description="Mails sent on one connection before a new one.")
+    SMTP_RATE_PER_SECOND: int = Field(0, ge=0, description="Most mails a second through SMTP_SERVER; 0 is no limit.")
+    SMTP_RATE_PER_MINUTE: int = Field(0, ge=0, description="Most mails a minute through SMTP_SERVER; 0 is no limit.")
+    SMTP_RATE_PER_DAY: int = Field(0, ge=0, description="Most mails a day through SMTP_SERVER; 0 is no limit.")
     ON_UNKNOWN: Literal["retry", "hold"] = Field(
         "retry", description="What follows a try whose outcome nobody knows, unless the message says otherwise."
     )

@@ -29,14 +29,28 @@ NO_SERVER = "Make an OutgoingMailServer record that may write as this From addre
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """The most mails within a window of time, over all workers."""
+
+    count: int
+    window_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
-    """A server that may send: `key` names it in pauses and pools."""
+    """A server that may send: `key` names it in pauses and pools.
+
+    `concurrency` is connections at once per worker; `tracks` tells whether its mail may carry pixel and counted links.
+    """
 
     key: str
     account: SmtpAccount
     user_id: int | None = None
     company_id: int | None = None
     from_domains: frozenset[str] = frozenset()
+    concurrency: int = 1
+    rates: tuple[Rate, ...] = ()
+    tracks: bool = True
 
     def may_send(self, author_id: int | None, company_id: int | None, from_domain: str) -> bool:
         return (
@@ -104,6 +118,9 @@ def server_of(record: Any) -> Server:
         user_id=record.user_id,
         company_id=record.company_id,
         from_domains=frozenset(str(domain).casefold() for domain in record.from_domains),
+        concurrency=record.concurrency or settings().SMTP_CONCURRENCY,
+        rates=_rates(record.rate_per_second, record.rate_per_minute, record.rate_per_day),
+        tracks=not record.disable_tracking,
     )
 
 
@@ -120,7 +137,13 @@ def configured_server() -> Server:
         password=values.SMTP_PASSWORD.get_secret_value(),
         verify=values.SMTP_VERIFY,
     )
-    return Server(CONFIG, account)
+    rates = _rates(values.SMTP_RATE_PER_SECOND, values.SMTP_RATE_PER_MINUTE, values.SMTP_RATE_PER_DAY)
+    return Server(CONFIG, account, concurrency=values.SMTP_CONCURRENCY, rates=rates)
+
+
+def _rates(per_second: int | None, per_minute: int | None, per_day: int | None) -> tuple[Rate, ...]:
+    windows = ((per_second, 1), (per_minute, 60), (per_day, 86_400))
+    return tuple(Rate(count, window_s) for count, window_s in windows if count)
 
 
 async def note_fault(key: str, reason: str) -> timedelta:

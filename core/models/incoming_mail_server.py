@@ -26,6 +26,10 @@ class IncomingMailServer(Record):
     verify_certificate = fields.BooleanField(default=True)
     username = fields.CharField(max_length=320, default="")
     password = fields.SecretField(default="")
+    oauth = fields.ForeignKeyField(
+        "models.OAuthAccount", null=True, related_name="incoming_servers", on_delete=fields.SET_NULL
+    )
+    """The sign-in at the provider that takes the place of the password."""
     folders = fields.JSONField(default=lambda: ["INBOX"])
     active = fields.BooleanField(default=True)
     last_success_at = fields.DatetimeField(null=True)

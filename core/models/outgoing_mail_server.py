@@ -30,8 +30,25 @@ class OutgoingMailServer(Record):
     verify_certificate = fields.BooleanField(default=True)
     username = fields.CharField(max_length=320, default="")
     password = fields.SecretField(default="")
+    auth = fields.SelectionField(
+        {"password": "Password", "oauth2": "Sign-in at the provider (OAuth 2)", "none": "None"}, default="password"
+    )
+    """How to log in; without a `username` nobody does."""
+    oauth = fields.ForeignKeyField(
+        "models.OAuthAccount", null=True, related_name="outgoing_servers", on_delete=fields.SET_NULL
+    )
     from_domains = fields.JSONField(default=list)
     """Domains that may stand in From; empty means any."""
+    from_identities = fields.JSONField(default=list)
+    """The senders that this server's users choose from: a list of `{"name", "email"}`."""
+    disable_tracking = fields.BooleanField(default=False)
+    """Mail through this server carries no pixel and no counted links."""
+    concurrency = fields.IntField(null=True)
+    """Connections at once per worker; null means SMTP_CONCURRENCY."""
+    rate_per_second = fields.IntField(null=True)
+    rate_per_minute = fields.IntField(null=True)
+    rate_per_day = fields.IntField(null=True)
+    """The most mails in such a time, over all workers; null means no limit."""
     user = fields.ForeignKeyField("models.User", null=True, related_name="mail_servers", on_delete=fields.CASCADE)
     company = fields.ForeignKeyField("models.Company", null=True, related_name="mail_servers", on_delete=fields.CASCADE)
     priority = fields.IntField(default=10)
