@@ -1,0 +1,130 @@
+"""Who must not be mailed, asked once per claim and again before content leaves; and how an address comes and goes.
+
+An entry without a list blocks all mail to its address; one with a list blocks the mail of that list only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from core import clock
+from core.errors import AddressError
+from core.mail.address import normalised
+from core.runtime import get_model, runtime
+
+_ADDRESS_CHARS = 320
+_LIST_CHARS = 255
+_NOTE_CHARS = 500
+_ASK_CHARS = 80
+
+
+class Reason(StrEnum):
+    """Why an address is not written to."""
+
+    HARD_BOUNCE = "hard_bounce"
+    SOFT_BOUNCE = "soft_bounce"
+    """It refused several mails within a few days; this ends by itself."""
+    COMPLAINT = "complaint"
+    UNSUBSCRIBE = "unsubscribe"
+    MANUAL = "manual"
+
+    @property
+    def words(self) -> str:
+        return {
+            "hard_bounce": "Bounced",
+            "soft_bounce": "Bounced repeatedly",
+            "complaint": "Complained",
+            "unsubscribe": "Unsubscribed",
+            "manual": "Added by hand",
+        }[self.value]
+
+
+async def suppressed(wanted: Sequence[tuple[int, str, str | None]]) -> dict[int, str]:
+    """Return why, in words, by delivery id, for those of (delivery id, address, list or None) that must not be mailed.
+
+    One query, whatever their number.
+    """
+    by_id = {delivery_id: (normalised(address), of_list or "") for delivery_id, address, of_list in wanted}
+    addresses = sorted({address for address, _ in by_id.values()})
+    if not addresses:
+        return {}
+    database = runtime().database
+    dialect = database.dialect
+    params = ", ".join(map(dialect.param, range(1, len(addresses) + 1)))
+    rows = await database.fetch(
+        f"""SELECT address, list, reason, note, created_at FROM suppression
+            WHERE address IN ({params}) AND (expires_at IS NULL OR expires_at > {dialect.now()})
+            ORDER BY id""",
+        addresses,
+    )
+    found: dict[tuple[str, str], str] = {}
+    for row in rows:
+        at = dialect.read_time(row["created_at"])
+        found.setdefault((row["address"], row["list"]), _words(row["reason"], row["list"], row["note"], at))
+    blocked = {
+        delivery_id: found.get((address, "")) or found.get((address, of_list))
+        for delivery_id, (address, of_list) in by_id.items()
+    }
+    return {delivery_id: words for delivery_id, words in blocked.items() if words}
+
+
+async def suppress(
+    address: str,
+    *,
+    reason: str,
+    list: str = "",
+    source: str = "",
+    note: str = "",
+    expires_at: datetime | None = None,
+) -> None:
+    """Write to an address no more: to nobody's mail where `list` is empty, else not for that list.
+
+    Known already for this reason: the newer words count, and the later end. AddressError where it is no address.
+    """
+    plain = normalised(address)
+    if not plain.partition("@")[2] or len(plain) > _ADDRESS_CHARS or any(char.isspace() for char in plain):
+        raise AddressError(f"{address[:_ASK_CHARS]!r} is not an address; write name@domain.")
+    database = runtime().database
+    dialect = database.dialect
+    params = ", ".join(map(dialect.param, range(1, 8)))
+    await database.execute(
+        f"""INSERT INTO suppression (address, list, reason, source, note, expires_at, created_at) VALUES ({params})
+            ON CONFLICT (address, list, reason) DO UPDATE SET
+                source = excluded.source, note = excluded.note, created_at = excluded.created_at,
+                expires_at = CASE WHEN suppression.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
+                                  WHEN suppression.expires_at > excluded.expires_at THEN suppression.expires_at
+                                  ELSE excluded.expires_at END""",
+        [
+            plain,
+            list[:_LIST_CHARS],
+            Reason(reason).value,
+            source[:64],
+            note[:_NOTE_CHARS],
+            expires_at and dialect.time(expires_at),
+            dialect.time(clock.now()),
+        ],
+    )
+
+
+async def unsuppress(address: str, *, list: str | None = "", reason: str | None = None) -> int:
+    """Write to an address again; return how many entries that ended.
+
+    `list` None means all of its entries, whatever they are for; `reason` None means any reason.
+    """
+    entries = get_model("Suppression").filter(address=normalised(address))
+    if list is not None:
+        entries = entries.filter(list=list)
+    if reason is not None:
+        entries = entries.filter(reason=reason)
+    ended: int = await entries.delete()
+    return ended
+
+
+def _words(reason: str, of_list: str, note: str, at: datetime | None) -> str:
+    on = f" on {at:%Y-%m-%d}" if at else ""
+    scope = f" from the list {of_list}" if of_list else ""
+    said = f" ({note})" if note else ""
+    why = Reason(reason).words.lower()
+    return f"The address is suppressed: {why}{scope}{on}{said}. To write to it again, remove it under Suppression."

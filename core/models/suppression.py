@@ -1,0 +1,49 @@
+"""`Suppression`: an address that is not written to any more, at all or by one list, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from core.delivery.suppression import Reason, suppress, unsuppress
+from core.mail.address import normalised
+from core.orm import fields
+from core.orm.record import Record
+
+
+class Suppression(Record):
+    """One reason not to write to one address.
+
+    `list` is empty where it holds for all mail; a named one holds for the mail of that list only. It ends at
+    `expires_at`, or never. `source` says who found out, such as `ses` or `dsn`; `note` says it in words.
+    """
+
+    label_field = "address"
+    _title = "Suppressions"
+
+    address = fields.CharField(max_length=320)
+    list = fields.CharField(max_length=255, default="")
+    reason = fields.SelectionField({one.value: one.words for one in Reason}, default=Reason.MANUAL.value)
+    source = fields.CharField(max_length=64, default="")
+    note = fields.TextField(default="")
+    expires_at = fields.DatetimeField(null=True)
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        unique_together = (("address", "list", "reason"),)
+
+    async def save(
+        self,
+        using_db: Any = None,
+        update_fields: Iterable[str] | None = None,
+        force_create: bool = False,
+        force_update: bool = False,
+    ) -> None:
+        """Store it under the form of the address in which equal mailboxes are equal."""
+        self.address = normalised(self.address)
+        await super().save(using_db, update_fields, force_create, force_update)
+
+    # Whoever may not import the delivery room finds its functions here.
+
+    suppress = staticmethod(suppress)
+    unsuppress = staticmethod(unsuppress)
