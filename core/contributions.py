@@ -50,12 +50,17 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An HTTP endpoint: `endpoint` is a FastAPI path function, with its types for OpenAPI."""
+    """An HTTP endpoint: `endpoint` is a FastAPI path function, with its types for OpenAPI.
+
+    A `public` one answers without a login and takes changes from anywhere: it checks by itself who calls, as a webhook
+    does by its secret.
+    """
 
     method: str
     path: str
     endpoint: Callable[..., Any]
     summary: str
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,22 @@ class TemplateFilter:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A way of delivery beside e-mail: `deliver(message, delivery)` returns the provider's receipt or raises."""
+    """A way to people beside e-mail, on the same queue (see `core.delivery.channel`).
+
+    Messages leave through the active records of `provider_model`, a `ChannelProvider`, the first that serves the
+    message's company. `address(text)` returns an address in the one form in which equal ones are equal, or raises a
+    UserError. `measure(text)` says in words how long a text is ("2 segments").
+    """
 
     name: str
-    deliver: Callable[[Any, Any], Awaitable[str]]
+    """What `Message.channel` holds."""
+    title: str
+    provider_model: str
+    address: Callable[[str], str]
+    contact_fields: tuple[str, ...] = ("mobile", "phone")
+    """The fields of a Contact that hold an address, the best first."""
+    max_chars: int = 1600
+    measure: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pluggy
 
-from core.contributions import Command, GatewayRule, MenuItem, Page, Route, TemplateFilter
+from core.contributions import Channel, Command, GatewayRule, MenuItem, Page, Route, TemplateFilter
 
 PROJECT = "postroom"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -50,6 +50,11 @@ def register_commands() -> Sequence[Command]:  # type: ignore[empty-body]
 @hookspec
 def register_template_filters() -> Sequence[TemplateFilter]:  # type: ignore[empty-body]
     """Return Jinja filters for e-mail templates and reports."""
+
+
+@hookspec
+def register_channels() -> Sequence[Channel]:  # type: ignore[empty-body]
+    """Return ways to people beside e-mail, such as SMS."""
 
 
 @hookspec

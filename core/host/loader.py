@@ -27,7 +27,7 @@ class LoadedAddons:
         self.contributions = Contributions(
             **{
                 name: hooks.contributions(f"register_{name}")
-                for name in ("pages", "routes", "menu", "commands", "template_filters", "gateway_rules")
+                for name in ("pages", "routes", "menu", "commands", "template_filters", "channels", "gateway_rules")
             }
         )
 
