@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from core.errors import did_you_mean
+
+
+class RetryRule(BaseModel):
+    """When mail of one priority is tried again; what is left out is as the RETRY_ keys say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedule: Literal["linear", "exponential"] | None = None
+    minutes: float | None = Field(None, gt=0)
+    longest_minutes: float | None = Field(None, gt=0)
+    jitter: float | None = Field(None, ge=0, lt=1)
+    max_retries: int | None = Field(None, ge=0)
+    lifetime_hours: float | None = Field(None, gt=0)
 
 
 class Settings(BaseModel):
@@ -68,12 +82,45 @@ class Settings(BaseModel):
         "retry", description="What follows a try whose outcome nobody knows, unless the message says otherwise."
     )
     MAX_RETRIES: int = Field(3, ge=0, description="Tries after the first one, for temporary refusals.")
-    RETRY_MINUTES: int = Field(5, ge=1, description="The n-th retry waits n times as many minutes.")
+    RETRY_MINUTES: float = Field(5, gt=0, description="The first retry waits so long, the n-th n times as long.")
+    RETRY_SCHEDULE: Literal["linear", "exponential"] = Field(
+        "linear", description="`exponential` doubles the wait with each retry instead."
+    )
+    RETRY_LONGEST_MINUTES: float = Field(360, gt=0, description="No exponential wait is longer.")
+    RETRY_JITTER: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="Share of a wait that chance adds or takes away, so that retries do not come at once.",
+    )
+    RETRY_LIFETIME_HOURS: float = Field(
+        0, ge=0, description="No retry begins later than this after the mail was queued; 0 means no such limit."
+    )
+    RETRY_BY_PRIORITY: dict[Literal["high", "normal", "low"], RetryRule] = Field(
+        default_factory=dict,
+        description="Other retries for mail of a priority, such as "
+        "`{high: {minutes: 1, schedule: exponential, max_retries: 10, lifetime_hours: 2}}`.",
+    )
+    UNDO_SECONDS: float = Field(
+        10, ge=0, le=3600, description="How long a mail written in the web UI waits, so that it can be taken back."
+    )
+    IDEMPOTENCY_HOURS: float = Field(24, gt=0, description="How long an idempotency key is remembered.")
+    RETENTION_DAYS: int = Field(
+        0, ge=0, description="Sent mail of no record, attempts and old keys are deleted after this; 0 keeps them."
+    )
+    FEEDBACK_SENDER: str = Field(
+        "", max_length=15, pattern=r"^[A-Za-z0-9_-]*$", description="Names this sender in Feedback-ID headers."
+    )
     LEASE_SECONDS: int = Field(60, ge=2, description="How long a claim holds without a heartbeat.")
     CRON_POLL_SECONDS: float = Field(
         10.0, gt=0, description="How often the scheduler and the queue look without being woken."
     )
 
+    PRIVATE_HOSTS_ALLOWED: tuple[str, ...] = Field(
+        (),
+        description="Networks inside which users' own mail servers, webhooks and providers may be "
+        "(`10.1.0.0/16, 192.168.1.7`); otherwise only public addresses are connected to on their behalf.",
+    )
     TRUSTED_AUTHSERV_ID: str = Field("", description="Whose Authentication-Results headers are believed.")
     WEBHOOK_SECRET: SecretStr = Field(
         SecretStr(""), description="Shared secret of inbound webhooks; empty refuses all."
@@ -97,6 +144,19 @@ class Settings(BaseModel):
         except (KeyError, OSError, ValueError):
             raise ValueError(f"no such time zone.{did_you_mean(name, available_timezones())}") from None
         return name
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The keys of SECRET_KEY: the first one signs and encrypts, all of them are believed."""
+        keys = (key.strip() for key in self.SECRET_KEY.get_secret_value().split(","))
+        return tuple(key for key in keys if key)
+
+    @field_validator("PRIVATE_HOSTS_ALLOWED")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            ip_network(network, strict=False)
+        return networks
 
     @property
     def smtp_tls(self) -> str:

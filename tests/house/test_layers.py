@@ -35,7 +35,7 @@ HEAVY = {
     "core.orm.schema": "Tortoise",
 }
 """Modules of ours that may be imported late, and the library whose loading that delays."""
-TESTING_ONLY = frozenset({"pytest", "httpx2"})
+TESTING_ONLY = frozenset({"pytest"})
 
 
 def source_files() -> list[Path]:
