@@ -95,13 +95,22 @@ class TemplateError(UserError):
     """A template does not compile, or failed while rendering.
 
     `line` and `column` count from 1 and are None where the engine does not know them; `source` says which text of the
-    template (subject, content, ...) is meant.
+    template (subject, content, ...) is meant, and `excerpt` is the line itself, or empty.
     """
 
     code = "template"
 
-    def __init__(self, message: str, *, source: str = "template", line: int | None = None, column: int | None = None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: str = "template",
+        line: int | None = None,
+        column: int | None = None,
+        excerpt: str = "",
+    ):
         self.reason = message
+        self.excerpt = excerpt
         self.source = source
         self.line = line
         self.column = column

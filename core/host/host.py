@@ -54,7 +54,8 @@ async def open_host(configuration: Configuration) -> AsyncIterator[Runtime]:
 
 
 def _renderer(loaded: LoadedAddons) -> Renderer:
-    return Renderer({item.name: item.function for _, item in loaded.contributions.template_filters})
+    filters = {item.name: item.function for _, item in loaded.contributions.template_filters}
+    return Renderer(filters, catalogues=loaded.catalogues)
 
 
 def _pdf_limits(settings: Settings) -> PdfLimits:

@@ -15,15 +15,17 @@ from core.host.finder import find_addons
 from core.host.graph import dependency_order
 from core.orm.record import Record
 from core.orm.registry import Registry
+from core.render.catalogue import Catalogues, read_catalogues
 
 
 class LoadedAddons:
     """What the addons of one host brought."""
 
-    def __init__(self, sources: tuple[AddonInfo, ...], hooks: Hooks, registry: Registry):
+    def __init__(self, sources: tuple[AddonInfo, ...], hooks: Hooks, registry: Registry, catalogues: Catalogues):
         self.sources = sources
         self.hooks = hooks
         self.registry = registry
+        self.catalogues = catalogues
         self.contributions = Contributions(
             **{
                 name: hooks.contributions(f"register_{name}")
@@ -47,10 +49,12 @@ def load_addons(wanted: Iterable[str], addons_path: Iterable[str]) -> LoadedAddo
     faults += missing
     for source in sources:
         faults += _load(source, hooks, registry)
+    catalogues, broken = read_catalogues((source.name, source.folder) for source in sources)
+    faults += broken
     if faults:
         raise AddonError("The addons cannot be loaded:", faults)
     registry.compose()
-    return LoadedAddons(sources, hooks, registry)
+    return LoadedAddons(sources, hooks, registry, catalogues)
 
 
 def _load(source: AddonInfo, hooks: Hooks, registry: Registry) -> list[str]:

@@ -18,10 +18,12 @@ from jinja2 import Template, TemplateSyntaxError
 
 from core.errors import AddonError, TemplateError, UserError
 from core.render import filters as own_filters
+from core.render.catalogue import Catalogues
 from core.render.run import Audience, Refused, RenderLimits, Run, current_run
 from core.render.sandbox import Sandbox
 
 CACHED_TEMPLATES = 512
+EXCERPT_CHARS = 400
 
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
@@ -48,6 +50,7 @@ _FAULTS = (
 )
 _FILE = "<postroom template>"
 _FIELD_TOKEN = re.compile(r"(\{\{[-+]?\s*)field:([A-Za-z_]\w*(?:-\w+)*)(?=\s*(?:[-+]?\}\}|\|))")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _REPR = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 _QUOTED = re.compile(r"'([^']+)'")
@@ -71,10 +74,12 @@ class Renderer:
         self,
         filters: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
         *,
+        catalogues: Catalogues = Catalogues(),  # noqa: B008 - nothing changes it
         limits: RenderLimits = RenderLimits(),  # noqa: B008 - a frozen value
         cached_templates: int = CACHED_TEMPLATES,
     ):
         self.limits = limits
+        self.catalogues = catalogues
         localised = {name: _for_audience(function) for name, function in FILTERS.items()}
         self._sandboxes = {}
         for escape in (True, False):
@@ -104,7 +109,8 @@ class Renderer:
         text is meant. Raises TemplateError with line and, where it can be told, column.
         """
         template = self._template(source, escape, name)
-        run = Run(audience, self.limits, escape=escape, strict=strict, names=context.keys())
+        words = self.catalogues.of(audience.locale)
+        run = Run(audience, words, self.limits, escape=escape, strict=strict, names=context.keys())
         token = current_run.set(run)
         try:
             text = self._output(template, context)
@@ -148,9 +154,9 @@ class Renderer:
         chunks: list[str] = []
         size = 0
         for chunk in template.root_render_func(template.new_context(dict(context))):
-            size += len(chunk)
-            if size > self.limits.output_chars:
-                raise Refused(f"it makes more than {self.limits.output_chars} characters")
+            size += len(chunk) if chunk.isascii() else len(chunk.encode(errors="replace"))
+            if size > self.limits.output_bytes:
+                raise Refused(f"it makes more than {self.limits.output_bytes} bytes")
             chunks.append(chunk)
         return "".join(chunks)
 
@@ -180,9 +186,12 @@ def _raise_at(error: BaseException, source: str, name: str, template: Template |
     """Raise the TemplateError that says what went wrong, and where, in an author's words."""
     line = _line(error, template)
     reason, word = _reason(error)
-    column = _column(source, line, word)
+    text = _text_of(source, line)
+    column = None if text is None else _column(text, word)
     # Python's own error would carry paths and values along.
-    raise TemplateError(reason, source=name, line=line, column=column) from None
+    raise TemplateError(
+        reason, source=name, line=line, column=column, excerpt=(text or "")[:EXCERPT_CHARS].rstrip()
+    ) from None
 
 
 def _line(error: BaseException, template: Template | None) -> int | None:
@@ -211,12 +220,15 @@ def _reason(error: BaseException) -> tuple[str, str | None]:
     return said, getattr(error, "name", None) or (quoted[1] if quoted else None)
 
 
-def _column(source: str, line: int | None, word: object) -> int | None:
+def _text_of(source: str, line: int | None) -> str | None:
+    # As Jinja counts lines, to which a form feed or a U+2028 is none.
+    lines = _LINE_END.split(source)
+    return lines[line - 1] if line is not None and 0 < line <= len(lines) else None
+
+
+def _column(text: str, word: object) -> int | None:
     """Return where in the line the fault is: at the word it names, or at the line's only tag."""
-    lines = source.splitlines()
-    if line is None or not 0 < line <= len(lines):
-        return None
-    at = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", lines[line - 1]) if isinstance(word, str) and word else None
-    tags = list(re.finditer(r"\{[{%]", lines[line - 1]))
+    at = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) if isinstance(word, str) and word else None
+    tags = list(re.finditer(r"\{[{%]", text))
     found = at or (tags[0] if len(tags) == 1 else None)
     return found.start() + 1 if found else None

@@ -8,10 +8,11 @@ inside a single operation of C code, which is why the sandbox bounds the operand
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
+
+from core.render.catalogue import Catalogue
 
 CLOCK_EVERY_UNITS = 32
 CHARS_PER_UNIT = 8
@@ -22,14 +23,12 @@ CHARS_PER_UNIT = 8
 class Audience:
     """Whom a text is rendered for; filters and translations follow it.
 
-    `locale` is a language tag with `_` or `-`; `currency` (ISO 4217) is what amounts are in when they do not say;
-    `catalogue` maps message ids to translations.
+    `locale` is a language tag with `_` or `-`; `currency` (ISO 4217) is what amounts are in when they do not say.
     """
 
     locale: str = "en"
     timezone: str = "UTC"
     currency: str | None = None
-    catalogue: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class RenderLimits:
 
     source_chars: int = 256 * 1024
     source_tokens: int = 30_000
-    output_chars: int = 5_000_000
+    output_bytes: int = 5_000_000
     wall_s: float = 2.0
     units: int = 5_000_000
 
@@ -50,10 +49,22 @@ class Refused(Exception):
 class Run:
     """The state of one render."""
 
-    __slots__ = ("_deadline", "_due", "_left", "audience", "escape", "limits", "missing", "names", "strict")
+    __slots__ = (
+        *("_deadline", "_due", "_left", "audience", "catalogue", "escape", "limits", "missing", "names", "strict"),
+    )
 
-    def __init__(self, audience: Audience, limits: RenderLimits, *, escape: bool, strict: bool, names: Iterable[str]):
+    def __init__(
+        self,
+        audience: Audience,
+        catalogue: Catalogue,
+        limits: RenderLimits,
+        *,
+        escape: bool,
+        strict: bool,
+        names: Iterable[str],
+    ):
         self.audience = audience
+        self.catalogue = catalogue
         self.limits = limits
         self.escape = escape
         self.strict = strict

@@ -21,7 +21,7 @@ from jinja2.visitor import NodeTransformer
 
 from core.render import plain
 from core.render.guards import SAFE_FILTERS, SAFE_TESTS
-from core.render.i18n import gettext, ngettext, translate
+from core.render.i18n import gettext, ngettext, npgettext, pgettext, translate
 from core.render.plain import Method, Missing, admitted, compared, counting, each, printed
 from core.render.run import Refused, RenderLimits, current_run
 
@@ -36,9 +36,14 @@ GLOBALS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "_": translate,
         "gettext": gettext,
         "ngettext": ngettext,
+        "pgettext": pgettext,
+        "npgettext": npgettext,
     }
 )
 """All that a template may call by name, beside its own macros."""
+
+_WORDS_OF: Mapping[str, int] = MappingProxyType({"gettext": 1, "ngettext": 2, "pgettext": 2, "npgettext": 3})
+"""How many arguments of these are words that must stand in the template itself."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -165,8 +170,8 @@ class _Counting(NodeTransformer):
         return _filtered(node, ADMIT) if node.ctx == "load" else node
 
     def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
-        messages = node.args[: 2 if _named(node.node, "ngettext") else 1]
-        if _named(node.node, "gettext", "ngettext") and not all(isinstance(part, nodes.Const) for part in messages):
+        words = _WORDS_OF.get(node.node.name, 0) if isinstance(node.node, nodes.Name) else 0
+        if not all(isinstance(part, nodes.Const) for part in node.args[:words]):
             raise TemplateAssertionError("use t() for a text that is not written here", node.lineno)
         return self.generic_visit(node)
 
@@ -174,10 +179,6 @@ class _Counting(NodeTransformer):
         raise TemplateAssertionError("a template stands alone: it has no blocks and loads no other", node.lineno)
 
     visit_Include = visit_Import = visit_FromImport = visit_Extends = visit_Block = _alone  # noqa: N815
-
-
-def _named(node: nodes.Node, *names: str) -> bool:
-    return isinstance(node, nodes.Name) and node.name in names
 
 
 def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:

@@ -12,19 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import AddonError, TemplateError
+from core.render.catalogue import Catalogue, Catalogues, Plural
 from core.render.environment import Rendered, Renderer
 from core.render.run import Audience
 
-RENDERER = Renderer()
-GERMAN = Audience(
-    locale="de_DE",
-    catalogue={
+WORDS = Catalogue(
+    {
         "Hello %(name)s": "Hallo %(name)s",
         "<b>Hello %(name)s</b>": "<b>Hallo %(name)s</b>",
         "One line": "Eine Zeile",
-        "%(count)s lines": "%(count)s Zeilen",
     },
+    {"One line": Plural(("Eine Zeile", "%(count)s Zeilen"), lambda number: number != 1)},
 )
+RENDERER = Renderer(catalogues=Catalogues({"de": WORDS}))
+GERMAN = Audience("de_DE")
 INVOICE = {
     "number": "INV/7",
     "short_name": "It",

@@ -210,7 +210,7 @@ def test_the_allow_lists_are_these_and_no_more() -> None:
         != < <= == > >= boolean defined divisibleby eq equalto escaped even false float ge greaterthan gt in integer
         iterable le lessthan lower lt mapping ne none number odd sequence string true undefined upper
     """
-    assert set(GLOBALS) == {"range", "namespace", "t", "_", "gettext", "ngettext"}
+    assert set(GLOBALS) == {"range", "namespace", "t", "_", "gettext", "ngettext", "pgettext", "npgettext"}
     assert set(SAFE_FILTERS) == set(filters.split())
     assert set(SAFE_TESTS) == set(tests.split())
     for sandbox in RENDERER._sandboxes.values():
