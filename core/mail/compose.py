@@ -16,15 +16,13 @@ from email.utils import format_datetime
 from hashlib import blake2b
 from urllib.parse import quote
 
-from core.errors import AddressError, UserError
-from core.mail.address import encoded_words, format_mailbox, has_encoded_word, header_text
+from core.errors import UserError
+from core.mail.address import has_encoded_word, header_text
 from core.mail.body import html_to_text
-from core.mail.thread import checked_id
-from core.mail.values import File, Mailbox, OutgoingEmail
+from core.mail.header_line import LONGEST_LINE_BYTES, ids_line, mailboxes_line, text_line
+from core.mail.values import File, OutgoingEmail
 
 _LINE_CHARS = 76
-_LONGEST_WORD_CHARS = 900
-_LONGEST_LINE_BYTES = 998
 _READABLE_MAX_BYTES = 10_000
 """Above this, quoted-printable costs more time than its legibility is worth."""
 
@@ -63,33 +61,23 @@ def compose(email: OutgoingEmail) -> bytes:
 def _headers(email: OutgoingEmail) -> str:
     if email.date.utcoffset() is None:
         raise UserError("The date of an e-mail needs a time zone; pass an aware datetime.")
-    lines = [_mailboxes("From", (email.sender,))]
+    lines = [mailboxes_line("From", (email.sender,))]
     if email.real_sender is not None:
-        lines.append(_mailboxes("Sender", (email.real_sender,)))
+        lines.append(mailboxes_line("Sender", (email.real_sender,)))
     if email.to or not email.cc:
-        lines.append(_mailboxes("To", email.to) if email.to else "To: undisclosed-recipients:;\r\n")
+        lines.append(mailboxes_line("To", email.to) if email.to else "To: undisclosed-recipients:;\r\n")
     if email.cc:
-        lines.append(_mailboxes("Cc", email.cc))
+        lines.append(mailboxes_line("Cc", email.cc))
     if email.reply_to is not None:
-        lines.append(_mailboxes("Reply-To", (email.reply_to,)))
-    lines += _unstructured("Subject", email.subject), f"Date: {format_datetime(email.date)}\r\n"
-    lines.append(_ids("Message-ID", (email.message_id,)))
+        lines.append(mailboxes_line("Reply-To", (email.reply_to,)))
+    lines += text_line("Subject", email.subject), f"Date: {format_datetime(email.date)}\r\n"
+    lines.append(ids_line("Message-ID", (email.message_id,)))
     if email.in_reply_to:
-        lines.append(_ids("In-Reply-To", (email.in_reply_to,)))
+        lines.append(ids_line("In-Reply-To", (email.in_reply_to,)))
     if email.references:
-        lines.append(_ids("References", email.references))
+        lines.append(ids_line("References", email.references))
     lines += (_extra(name, value) for name, value in email.headers)
     return "".join(lines)
-
-
-def _mailboxes(name: str, mailboxes: tuple[Mailbox, ...]) -> str:
-    if len(mailboxes) == 1:
-        return _folded(name, format_mailbox(mailboxes[0]))
-    return _folded(name, ", ".join(map(format_mailbox, mailboxes)))
-
-
-def _ids(name: str, identifiers: Iterable[str]) -> str:
-    return _folded(name, " ".join(map(checked_id, identifiers)))
 
 
 def _extra(name: str, value: str) -> str:
@@ -97,41 +85,7 @@ def _extra(name: str, value: str) -> str:
         raise UserError(f"{name!r} is not a header name; use letters, digits and hyphens.")
     if name.lower() in _OURS:
         raise UserError(f"The header {name} is written from its own field; pass the value there.")
-    return _unstructured(name, value)
-
-
-def _unstructured(name: str, value: str) -> str:
-    value = header_text(value).strip()
-    if _goes_as_it_is(value):
-        return _folded(name, value)
-    return _folded(name, " ".join(encoded_words(value)))
-
-
-def _goes_as_it_is(value: str) -> bool:
-    if not value.isascii() or has_encoded_word(value):
-        return False
-    if len(value) < _LINE_CHARS - 20:
-        return True
-    # Folding must give back the very same spaces, and no line can be cut inside a word.
-    words = value.split(" ")
-    return "" not in words and "\t" not in value and max(map(len, words)) <= _LONGEST_WORD_CHARS
-
-
-def _folded(name: str, value: str) -> str:
-    """Write one header, broken at spaces only, so that an identifier, an address or an encoded-word stays whole."""
-    if len(name) + 2 + len(value) <= _LINE_CHARS:
-        return f"{name}: {value}\r\n"
-    lines = []
-    line = f"{name}:"
-    for word in value.split(" "):
-        if len(line) + 1 + len(word) > _LINE_CHARS and line != f"{name}:":
-            lines.append(line)
-            line = ""
-        line += " " + word
-    lines.append(line)
-    if max(len(line.encode("utf-8")) for line in lines) > _LONGEST_LINE_BYTES:
-        raise AddressError(f"The header {name} has a word that is too long for a line; shorten it.")
-    return "\r\n".join(lines) + "\r\n"
+    return text_line(name, value)
 
 
 # The body.
@@ -190,7 +144,7 @@ def _coded_text(data: bytes, is_ascii: bool) -> tuple[bytes, bytes]:
 
 def _is_plain(data: bytes) -> bool:
     """Tell whether the bytes may go uncoded: short lines, no NUL, and nothing that looks like one of our boundaries."""
-    return b"\0" not in data and b"--=_" not in data and max(map(len, data.split(b"\n"))) <= _LONGEST_LINE_BYTES
+    return b"\0" not in data and b"--=_" not in data and max(map(len, data.split(b"\n"))) <= LONGEST_LINE_BYTES
 
 
 def _base64(data: bytes) -> bytes:
@@ -204,7 +158,7 @@ def _file(file: File, disposition: str) -> _Part:
     kind, coding, content = _coded_file(file)
     headers = [f"Content-Type: {kind}\r\n", f"Content-Disposition: {disposition}{_file_name(file.name)}\r\n"]
     if file.content_id is not None:
-        headers.append(_ids("Content-ID", (f"<{file.content_id}>",)))
+        headers.append(ids_line("Content-ID", (f"<{file.content_id}>",)))
     return _Part("".join(headers).encode("ascii") + coding, content)
 
 

@@ -1,0 +1,64 @@
+"""One header line of an outgoing mail: checked, encoded where it must be, and broken so that no word of it is cut.
+
+It knows no header by name and keeps no order. RFC 5322 section 2.2.3 for folding, RFC 2047 for words beyond ASCII.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from core.errors import AddressError
+from core.mail.address import encoded_words, format_mailbox, has_encoded_word, header_text
+from core.mail.thread import checked_id
+from core.mail.values import Mailbox
+
+_LINE_CHARS = 76
+_LONGEST_WORD_CHARS = 900
+LONGEST_LINE_BYTES = 998
+
+
+def mailboxes_line(name: str, mailboxes: tuple[Mailbox, ...]) -> str:
+    """Write an address header; AddressError for a name or an address that may not stand in one."""
+    if len(mailboxes) == 1:
+        return folded(name, format_mailbox(mailboxes[0]))
+    return folded(name, ", ".join(map(format_mailbox, mailboxes)))
+
+
+def ids_line(name: str, identifiers: Iterable[str]) -> str:
+    """Write a header of Message-IDs; AddressError for what is none."""
+    return folded(name, " ".join(map(checked_id, identifiers)))
+
+
+def text_line(name: str, value: str) -> str:
+    """Write an unstructured header; AddressError for characters that no header may hold."""
+    value = header_text(value).strip()
+    if _goes_as_it_is(value):
+        return folded(name, value)
+    return folded(name, " ".join(encoded_words(value)))
+
+
+def folded(name: str, value: str) -> str:
+    """Write one header, broken at spaces only, so that an identifier, an address, a link or a word stays whole."""
+    if len(name) + 2 + len(value) <= _LINE_CHARS:
+        return f"{name}: {value}\r\n"
+    lines = []
+    line = f"{name}:"
+    for word in value.split(" "):
+        if len(line) + 1 + len(word) > _LINE_CHARS and line != f"{name}:":
+            lines.append(line)
+            line = ""
+        line += " " + word
+    lines.append(line)
+    if max(len(line.encode("utf-8")) for line in lines) > LONGEST_LINE_BYTES:
+        raise AddressError(f"The header {name} has a word that is too long for a line; shorten it.")
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _goes_as_it_is(value: str) -> bool:
+    if not value.isascii() or has_encoded_word(value):
+        return False
+    if len(value) < _LINE_CHARS - 20:
+        return True
+    # Folding must give back the very same spaces, and no line can be cut inside a word.
+    words = value.split(" ")
+    return "" not in words and "\t" not in value and max(map(len, words)) <= _LONGEST_WORD_CHARS
