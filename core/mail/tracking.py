@@ -1,0 +1,236 @@
+"""Opens and clicks: a mail's HTML with its pixel and its tracked links, and what their tokens say when they come back.
+
+A token names one delivery and carries 128 bits that only the holder of a key can make (keyed BLAKE2b, RFC 7693); that
+of a link covers the link's target, so it leads nowhere else. Nothing is stored for a token. All of the HTML but the
+targets of its links stays as it is, byte for byte: comments, with those that only Outlook reads, styles, odd markup.
+Nothing here keeps a hit, knows a clock or asks who may be tracked.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from html import escape, unescape
+from html.entities import html5
+from typing import Any
+from urllib.parse import quote
+
+from core.mail.address import domain_of
+
+OPEN_PATH = "/api/email/track/open/"
+CLICK_PATH = "/api/email/track/click/"
+PIXEL_PATH = "/email/pixel/"
+_OWN_PATHS = (OPEN_PATH, CLICK_PATH, PIXEL_PATH, "/unsubscribe")
+_AFTER_PIXEL = '" alt="" width="1" height="1" style="border:0;width:1px;height:1px">'
+_OFF = "data-no-track"
+
+_ID_BYTES = 8
+_MAC_BYTES = 16
+_TOKEN_CHARS = (_ID_BYTES + _MAC_BYTES) * 4 // 3
+_URL_CHARS = 4_000
+"""Longer targets are left alone: wrapped, they would not pass every proxy."""
+_BODIES_KEPT = 8
+
+# HTML section 13.2.5, in patterns that match whatever comes, so that no input makes them look twice. A quote means
+# something only where a value begins.
+_SPACE = r"\t\n\f\r\x20"
+_NAME = rf"(?:=[^{_SPACE}/>=]*+|[^{_SPACE}/>=]++)"
+_EQUALS = rf"[{_SPACE}]*+=[{_SPACE}]*+"
+_VALUE = rf"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^{_SPACE}>"'][^{_SPACE}>]*+)"""
+_ATTRIBUTES = rf"(?:[{_SPACE}/]++|{_NAME}(?:{_EQUALS}{_VALUE}?)?)*"
+_REST = rf"{_ATTRIBUTES}(?:>|\Z)"
+_ATTRIBUTE = re.compile(rf"({_NAME})(?:{_EQUALS}({_VALUE})?)?")
+_MARKUP = re.compile(
+    rf"""<(?:
+      !--(?:-?>|.*?(?:--!?>|\Z))
+    | (?P<link>a|area)(?=[{_SPACE}/]){_ATTRIBUTES}(?:(?P<closed>>)|\Z)
+    | (?P<raw>style|script|title|textarea|xmp|iframe|noembed|noframes)(?=[{_SPACE}/>]){_REST}
+      .*?(?=</(?P=raw)[{_SPACE}/>]|\Z)
+    | (?P<end>/body)(?=[{_SPACE}/>]){_REST}
+    | /?[a-z][^{_SPACE}/>]*+{_REST}
+    | [!?/][^>]*+
+    )""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+_REFERENCE = re.compile(r"&(?:#(?:[0-9]++|[xX][0-9a-fA-F]++);?|([A-Za-z][A-Za-z0-9]*+;?)(?!=))")
+# What a browser would have to mend before it could go there is left alone, since we might mend it in another way.
+_ODD = r"\s\x00-\x20\x7f\\\ud800-\udfff"
+_TARGET = re.compile(rf"(https?://)([^{_ODD}/?\#]++)([^{_ODD}]*+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A link's target, and where its text stands in the HTML."""
+
+    start: int
+    end: int
+    target: str
+
+
+class Tracker:
+    """Makes and reads the tokens of one host. The first key signs, all of them are believed, so that keys rotate."""
+
+    def __init__(self, base_url: str, keys: Sequence[str]):
+        """`base_url` is where recipients reach this host; `keys` are secrets of any length, at least one."""
+        self._base_url = base_url.rstrip("/")
+        self._pixels = [_keyed(key, b"pixel") for key in keys]
+        self._links = [_keyed(key, b"link") for key in keys]
+        self._cut = lru_cache(maxsize=_BODIES_KEPT)(self._cut_up)
+
+    def rewritten(self, html: str, delivery_id: int) -> str:
+        """Return the HTML with a pixel at its end, and each web link leading here first and then to its target.
+
+        Links with `data-no-track`, links of other kinds (`mailto:`, `tel:`, `#`) and our own stay as they are. Make
+        the plain text part of the HTML before this, so that it shows where links lead.
+        """
+        segments, targets = self._cut(html)
+        data = delivery_id.to_bytes(_ID_BYTES, "big")
+        pixel, link = self._pixels[0].copy(), self._links[0].copy()
+        pixel.update(data)
+        link.update(data)
+        woven = [segments[0]]
+        for target, segment in zip(targets, segments[1:], strict=True):
+            woven += _token(data, link, target) if target else _token(data, pixel), segment
+        return "".join(woven)
+
+    def token(self, delivery_id: int) -> str:
+        """Return the token of a delivery's pixel."""
+        data = delivery_id.to_bytes(_ID_BYTES, "big")
+        return _token(data, self._pixels[0], data)
+
+    def opened(self, token: str) -> int | None:
+        """Return the delivery whose pixel a token is, or None where it was not made here."""
+        return _read(self._pixels, token, b"")
+
+    def clicked(self, token: str, url: str) -> int | None:
+        """Return the delivery in which a link with this token led to `url`, or None where none did."""
+        return _read(self._links, token, url.encode("utf-8", "replace"))
+
+    def _cut_up(self, html: str) -> tuple[list[str], list[bytes]]:
+        """Return the HTML as segments with a token between each two, and what each token is about: a link's target, or
+        nothing for the pixel. Done once for a body, to however many it goes.
+        """
+        links, end = _scan(html)
+        base = escape(self._base_url)
+        slots = [(end, end, f'<img src="{base}{OPEN_PATH}', _AFTER_PIXEL, b"")]
+        for link in filter(self._is_foreign, links):
+            after = f"?url={quote(link.target, safe=':/')}"
+            slots.append((link.start, link.end, base + CLICK_PATH, after, link.target.encode()))
+        segments, targets, at, kept = [], [], 0, ""
+        for start, stop, before, after, target in sorted(slots):
+            segments.append(kept + html[at:start] + before)
+            targets.append(target)
+            at, kept = stop, after
+        return [*segments, kept + html[at:]], targets
+
+    def _is_foreign(self, link: _Link) -> bool:
+        rest = link.target.removeprefix(self._base_url)
+        return rest == link.target or not rest.startswith(_OWN_PATHS)
+
+
+@lru_cache(maxsize=8)
+def tracker(base_url: str, keys: tuple[str, ...]) -> Tracker:
+    """Return the tracker of a host with these settings, the same one each time."""
+    return Tracker(base_url, keys)
+
+
+def links_of(html: str) -> frozenset[str]:
+    """Return the targets of all links that tracking would wrap."""
+    return frozenset(link.target for link in _scan(html)[0])
+
+
+def location(url: str) -> str | None:
+    """Return a link's target as a Location header says it (RFC 3986), or None for what no tracked link can be."""
+    found = _TARGET.fullmatch(url)
+    if found is None or len(url) > _URL_CHARS:
+        return None
+    scheme, authority, rest = found.groups()
+    host, colon, port = authority.partition(":")
+    if not authority.isascii() and "@" not in authority:
+        authority = domain_of(f"@{host}") + colon + port
+    return scheme + quote(authority + rest, safe=":/?#[]@!$&'(*+),;=%")
+
+
+# Tokens.
+
+
+def _keyed(key: str, purpose: bytes) -> Any:
+    """Return the hash that makes one purpose's codes; a secret of any length becomes a key of the right one."""
+    derived = blake2b(key.encode(), digest_size=32, person=b"postroom track").digest()
+    return blake2b(key=derived, digest_size=_MAC_BYTES, person=purpose)
+
+
+def _token(data: bytes, keyed: Any, about: bytes = b"") -> str:
+    code = keyed.copy()
+    code.update(about)
+    written = binascii.b2a_base64(data + code.digest(), newline=False)
+    return written.translate(_URL_SAFE).decode("ascii")
+
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
+def _read(keyed: Sequence[Any], token: str, about: bytes) -> int | None:
+    if len(token) != _TOKEN_CHARS or not token.isascii():
+        return None
+    try:
+        said = urlsafe_b64decode(token)
+    except binascii.Error:
+        return None
+    data = said[:_ID_BYTES]
+    # Every key is tried, the right one found or not, so that the time says nothing.
+    known = [hmac.compare_digest(_code(one, data + about), said[_ID_BYTES:]) for one in keyed]
+    return int.from_bytes(data, "big") if any(known) else None
+
+
+def _code(keyed: Any, text: bytes) -> bytes:
+    code = keyed.copy()
+    code.update(text)
+    digest: bytes = code.digest()
+    return digest
+
+
+# Markup.
+
+
+def _scan(html: str) -> tuple[list[_Link], int]:
+    """Return the links that can be tracked, and where the body ends."""
+    links: list[_Link] = []
+    end = len(html)
+    for markup in _MARKUP.finditer(html):
+        if markup.lastgroup == "closed":
+            links += _link_in(html, markup.end("link"), markup.start("closed"))
+        elif markup.lastgroup == "end":
+            end = markup.start()
+    return links, end
+
+
+def _link_in(html: str, start: int, stop: int) -> Iterator[_Link]:
+    """Give the link of one tag, its attributes between `start` and `stop`; of two equal names the first one counts."""
+    value: tuple[int, int] | None = None
+    for attribute in _ATTRIBUTE.finditer(html, start, stop):
+        name = attribute[1].lower()
+        if name == _OFF:
+            return
+        if name == "href" and value is None:
+            value = attribute.span(2)
+    if value is None or value[0] < 0:
+        return
+    first, last = value
+    if html[first] in "\"'":
+        first, last = first + 1, last - 1
+    target = _REFERENCE.sub(_character, html[first:last])
+    if len(target) <= _URL_CHARS and _TARGET.fullmatch(target):
+        yield _Link(first, last, target)
+
+
+def _character(reference: re.Match[str]) -> str:
+    """Return what a character reference in an attribute means (HTML section 13.2.5.73): `&copy=` is none, say."""
+    name = reference[1]
+    return unescape(reference[0]) if name is None or name in html5 else reference[0]
