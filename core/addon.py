@@ -18,6 +18,7 @@ from core.models.contact import Contact
 from core.models.cron_job import CronJob
 from core.models.cron_run import CronRun
 from core.models.delivery import Delivery
+from core.models.dkim_key import DkimKey
 from core.models.email_route import EmailRoute
 from core.models.email_template import EmailTemplate
 from core.models.follower import Follower
@@ -55,6 +56,7 @@ def register_models() -> list[type]:
         CronJob,
         CronRun,
         Delivery,
+        DkimKey,
         EmailRoute,
         EmailTemplate,
         Follower,
