@@ -5,8 +5,9 @@ it receives is read strictly: only CRLF.CRLF ends a mail. As a program it serves
 
     python -m tests.servers.fake_mta --ledger accepted.jsonl [--port 0] [--script script.json] [--latency-ms 30]
 
-prints `{"port": 12345}`, and with --events a line for each final dot that a script's conversation reads ("dot") and for
-each mail written down but not yet answered ("accepted").
+prints `{"port": 12345}`, and with --events a line for each step that a script's conversation comes to, before it is
+answered (the steps of Script, with the command as detail), for each mail written down but not yet answered ("accepted")
+and for each answer to a final dot that was handed to the network ("answered").
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ class FakeMta:
         self._keeps_ledger = keeps_ledger
         self._ledger_file = ledger_file
         self._keeps_raw = keeps_raw
-        self._on_event = on_event
+        self.on_event = on_event
         self._times: Counter[str] = Counter()
         self._transports: set[asyncio.WriteTransport] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -196,8 +197,8 @@ class FakeMta:
         self.event("accepted", message_id)
 
     def event(self, name: str, detail: str) -> None:
-        if self._on_event is not None:
-            self._on_event(name, detail)
+        if self.on_event is not None:
+            self.on_event(name, detail)
 
     def act(self, acts: Mapping[str, Acts], name: str) -> Act | None:
         """Return what the script wants this time; None is the usual."""
@@ -317,6 +318,7 @@ class _Conversation:
     async def run(self) -> None:
         try:
             with suppress(OSError, EOFError, asyncio.LimitOverrunError, _Over):
+                self._mta.event("connect", "")
                 await self._say("connect", "220 fake.test ESMTP")
                 while True:
                     await self._command()
@@ -327,6 +329,7 @@ class _Conversation:
         line = (await self._reader.readuntil(b"\r\n"))[:-2].decode("utf-8", "replace")
         self._mta.commands.append(line)
         verb = line.split(" ")[0].lower()
+        self._mta.event(verb, line)
         handler = getattr(self, f"_on_{verb}", None)
         if handler is None:
             await self._say(verb, "502 5.5.1 what?")
@@ -400,12 +403,14 @@ class _Conversation:
             self._mta.accept(self._sender or "", self._recipients, content)
         self._messages += 1
         await self._send(act, "250 2.0.0 taken")
+        self._mta.event("answered", "")
 
     async def _content(self) -> bytes:
         """Read up to CRLF.CRLF; a dot after a bare CR or LF is content."""
         act = self._mta.act(self._script.steps, "block")
         if act is not None:
             await self._reader.readexactly(1)
+            self._mta.event("block", "")
             await self._send(act, "")
         lines = [b""]
         after_crlf = True
