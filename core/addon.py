@@ -19,13 +19,18 @@ from core.models.cron_job import CronJob
 from core.models.cron_run import CronRun
 from core.models.delivery import Delivery
 from core.models.dkim_key import DkimKey
+from core.models.domain_pace import DomainPace
 from core.models.email_route import EmailRoute
 from core.models.email_template import EmailTemplate
+from core.models.email_template_variant import EmailTemplateVariant
+from core.models.email_template_version import EmailTemplateVersion
 from core.models.follower import Follower
 from core.models.group import Group
+from core.models.idempotency_key import IdempotencyKey
 from core.models.inbound_email import InboundEmail
 from core.models.inbound_raw import InboundRaw
 from core.models.incoming_mail_server import IncomingMailServer
+from core.models.mail_event import MailEvent
 from core.models.mail_folder import MailFolder
 from core.models.message import Message
 from core.models.model_access import ModelAccess
@@ -33,12 +38,16 @@ from core.models.model_registry import ModelRegistry
 from core.models.notification import Notification
 from core.models.oauth_account import OAuthAccount
 from core.models.outgoing_mail_server import OutgoingMailServer
+from core.models.pace_use import PaceUse
+from core.models.queue_suspension import QueueSuspension
+from core.models.receipt import Receipt
 from core.models.report_action import ReportAction
 from core.models.schema_migration import SchemaMigration
 from core.models.seed_record import SeedRecord
 from core.models.server_pause import ServerPause
 from core.models.suppression import Suppression
 from core.models.tracking import Tracking
+from core.models.tracking_event import TrackingEvent
 from core.models.user import User
 from core.runtime import get_model
 
@@ -59,11 +68,14 @@ def register_models() -> list[type]:
         DkimKey,
         EmailRoute,
         EmailTemplate,
+        EmailTemplateVariant,
+        EmailTemplateVersion,
         Follower,
         Group,
         InboundEmail,
         InboundRaw,
         IncomingMailServer,
+        MailEvent,
         MailFolder,
         Message,
         ModelAccess,
@@ -77,6 +89,12 @@ def register_models() -> list[type]:
         ServerPause,
         Suppression,
         Tracking,
+        DomainPace,
+        IdempotencyKey,
+        PaceUse,
+        QueueSuspension,
+        Receipt,
+        TrackingEvent,
         User,
     ]
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 from core.errors import UserError
 from core.events import tell
 from core.mail.address import normalised
+from core.models.rendering import related
 from core.models.tracked import changes_between, tracked_values
 from core.orm.record import Record
 from core.orm.transaction import Transaction, transaction
@@ -35,8 +36,7 @@ class Chatter(Record):
 
     async def _collaborate_contact(self) -> Any:
         """Return the Contact that this record is discussed with, or None: by default that of a `contact` field."""
-        contact_id = getattr(self, "contact_id", None)
-        return await get_model("Contact").get_or_none(id=contact_id) if contact_id else None
+        return await related(self, "contact") if "contact" in self._meta.fk_fields else None
 
     # Writing to the timeline.
 

@@ -1,22 +1,51 @@
-"""`EmailTemplate`: a mail that is written once and rendered for each record."""
+"""`EmailTemplate`: a mail that is written once and rendered for each record, in its reader's language."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from core.errors import AddressError, TemplateError, UserError
+from core.errors import AddressError, PostroomError, TemplateError, UserError
 from core.gateway.target import header_form
 from core.mail.address import address_list
-from core.models.rendering import audience_of, template_context
+from core.models.email_template_variant import nearest
+from core.models.email_template_version import difference
+from core.models.rendering import audience_of, filtered_context, template_context
 from core.orm import fields
 from core.orm.record import Record
+from core.orm.serialize import plain_data_of
+from core.orm.transaction import transaction
+from core.render.run import Audience
 from core.runtime import get_model, runtime
 
-_LINES = ("subject", "from_email", "to_email", "cc_email", "reply_email")
+LINES = ("subject", "from_email", "to_email", "cc_email", "reply_email")
+TEXTS = (*LINES, "content")
+ADDRESSES = ("to_email", "cc_email", "from_email", "reply_email")
+RENDERED_AT_ONCE = 200
+"""Records whose data is held at one time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatePreview:
+    """What a template makes of a record, and all that is wrong with it.
+
+    `texts` are by field name, and `file_name` where a report is attached; one that cannot be rendered is empty.
+    `language` is the variant's, empty for the template itself; `missing` are names that came out blank.
+    """
+
+    texts: Mapping[str, str]
+    faults: tuple[TemplateError, ...]
+    missing: tuple[str, ...]
+    language: str
+    locale: str
 
 
 class EmailTemplate(Record):
     """Jinja in subject, body and addresses, bound to a model."""
+
+    _title = "Templates"
 
     identifier = fields.CharField(max_length=128, unique=True)
     name = fields.CharField(max_length=200)
@@ -31,18 +60,82 @@ class EmailTemplate(Record):
     to_email = fields.CharField(max_length=998, default="")
     cc_email = fields.CharField(max_length=998, default="")
     reply_email = fields.CharField(max_length=512, default="")
+    on_unknown = fields.SelectionField({"retry": "Send again", "hold": "Ask a person"}, null=True)
+    """What becomes of a mail whose fate is unknown; None leaves it to the record and the configuration."""
+    track = fields.BooleanField(null=True)
+    """Whether opens and clicks are counted; None leaves it to the server and the company."""
     active = fields.BooleanField(default=True)
 
     @classmethod
     async def check_values(cls, values: dict[str, Any]) -> list[str]:
         """Return what is wrong with values before they are stored: texts that do not compile."""
         faults = []
-        for name in (*_LINES, "content"):
+        for name in TEXTS:
             try:
                 runtime().renderer.check(str(values.get(name) or ""), name=name)
             except TemplateError as error:
                 faults.append(str(error))
         return faults
+
+    # Storing, and the versions of it.
+
+    async def save(self, *args: Any, note: str = "", **kwargs: Any) -> None:
+        """Store the template, and a version of its texts where they were changed; `note` says why."""
+        async with transaction():
+            before = await self.stored_texts()
+            await super().save(*args, **kwargs)
+            await get_model("EmailTemplateVersion").keep(self.pk, "", before, await self.stored_texts(), note)
+
+    async def stored_texts(self) -> dict[str, str] | None:
+        """Return the texts that the database holds; None where it holds none."""
+        found: dict[str, str] | None = await type(self).filter(id=self.pk).first().values(*TEXTS) if self.pk else None
+        return found
+
+    async def history(self) -> list[Any]:
+        """Return the versions of this template and of its variants, newest first, with their authors."""
+        versions: list[Any] = (
+            await get_model("EmailTemplateVersion")
+            .filter(template_id=self.pk)
+            .order_by("-number")
+            .prefetch_related("author")
+        )
+        return versions
+
+    async def version(self, number: int) -> Any:
+        """Return a version; UserError where there is none."""
+        found = await get_model("EmailTemplateVersion").get_or_none(template_id=self.pk, number=number)
+        if found is None:
+            raise UserError(f'The template "{self.identifier}" has no version {number}.')
+        return found
+
+    async def diff(self, old: int, new: int | None = None) -> str:
+        """Return what changed between two versions, as a unified diff; None is what is stored now. Empty: nothing."""
+        first = await self.version(old)
+        if new is not None:
+            second = await self.version(new)
+            return difference(first.texts, second.texts, first.display_name.lower(), second.display_name.lower())
+        holder = self if not first.language else await self._variant(first.language)
+        return difference(first.texts, await holder.stored_texts() or {}, first.display_name.lower(), "now")
+
+    async def restore(self, number: int) -> None:
+        """Make the texts of a version the current ones, which makes a version of its own.
+
+        UserError where they compile no more. What is queued already goes out as it was queued.
+        """
+        version = await self.version(number)
+        holder = self if not version.language else await self._variant(version.language)
+        if faults := await holder.check_values(version.texts):
+            raise UserError(f"Version {number} cannot be restored: {'; '.join(faults)}.")
+        holder.update_from_dict(version.texts)
+        await holder.save(note=f"Restored from version {number}")
+
+    async def _variant(self, language: str) -> Any:
+        """Return the variant of a language, or a new one that is not stored yet."""
+        model = get_model("EmailTemplateVariant")
+        found = await model.get_or_none(template_id=self.pk, language=language)
+        return found or model(template_id=self.pk, language=language)
+
+    # Rendering.
 
     async def render_template(
         self, email_template: EmailTemplate, class_name: str, instance_id: int, *, locale: str | None = None
@@ -60,19 +153,59 @@ class EmailTemplate(Record):
 
     async def render_for(self, record: Any, *, locale: str | None = None, strict: bool = False) -> dict[str, str]:
         """Return every text of this template rendered for a record, by field name; a strict render allows no blank."""
-        renderer = runtime().renderer
-        audience = await audience_of(record, locale)
+        (rendered,) = await self.render_many([record], locale=locale, strict=strict)
+        if isinstance(rendered, PostroomError):
+            raise rendered
+        return rendered
+
+    async def render_many(
+        self, records: Sequence[Any], *, locale: str | None = None, strict: bool = False
+    ) -> list[dict[str, str] | PostroomError]:
+        """Return the texts for each of some records of one model, in their order.
+
+        Nothing is compiled twice, and the database is asked per relation, not per record. A record for which it cannot
+        be rendered has its error in its place and stops no other.
+        """
+        variants = await self._variants()
+        rendered: list[dict[str, str] | PostroomError] = []
+        for start in range(0, len(records), RENDERED_AT_ONCE):
+            batch = records[start : start + RENDERED_AT_ONCE]
+            for record, data in zip(batch, await plain_data_of(batch), strict=True):
+                try:
+                    context = await filtered_context(data, record, self)
+                    audience = await audience_of(record, locale)
+                    texts = self._texts(nearest(variants, audience.locale))
+                    rendered.append(
+                        {
+                            name: _rendered(name, source, where, context, audience, strict=strict).text
+                            for name, (source, where) in texts.items()
+                        }
+                    )
+                except PostroomError as error:
+                    rendered.append(error)
+            await asyncio.sleep(0)  # Rendering never waits by itself, and others want the loop.
+        return rendered
+
+    async def preview(self, record: Any, *, locale: str | None = None) -> TemplatePreview:
+        """Return what this template makes of a record, with every fault that sending it would meet, or pass over."""
+        await self.fetch_related("report")
         context = await template_context(record, self)
-        rendered = {
-            name: renderer.render_line(
-                getattr(self, name), context, audience=audience, strict=strict, name=f"{self.identifier}: {name}"
-            ).text
-            for name in _LINES
-        }
-        body = renderer.render(
-            self.content, context, escape=True, audience=audience, strict=strict, name=f"{self.identifier}: content"
+        audience = await audience_of(record, locale)
+        variant = nearest(await self._variants(), audience.locale)
+        texts, faults, missing = {}, [], dict[str, None]()
+        for name, (source, where) in self._texts(variant).items():
+            texts[name], found, blank = _tried(name, source, where, context, audience)
+            faults += found
+            missing |= dict.fromkeys(blank)
+        for name in ADDRESSES:
+            faults += self._address_faults(name, texts[name])
+        if self.report is not None:
+            report, found = await self.report.preview(record, audience)
+            texts["file_name"] = report
+            faults += found
+        return TemplatePreview(
+            texts, tuple(faults), tuple(missing), variant.language if variant else "", audience.locale
         )
-        return {**rendered, "content": body.text}
 
     async def mail_for(self, record: Any, **options: Any) -> dict[str, Any]:
         """Return the keywords of `post_message` for a record, with the report made and all attachments.
@@ -85,7 +218,26 @@ class EmailTemplate(Record):
             raise UserError(
                 f'The template "{self.identifier}" is for {self.model.identifier}, not for {type(record).__name__}.'
             )
-        rendered = await self.render_for(record)
+        return await self._mail(record, await self.render_for(record), options)
+
+    async def mails_for(self, records: Sequence[Any], **options: Any) -> list[dict[str, Any] | PostroomError]:
+        """Return `mail_for` of many records of one model; one that has none has its error in its place."""
+        await self.fetch_related("attachments", "report", "model")
+        if strangers := {type(record).__name__ for record in records} - {self.model.identifier}:
+            raise UserError(
+                f'The template "{self.identifier}" is for {self.model.identifier}, not for {", ".join(strangers)}.'
+            )
+        mails: list[dict[str, Any] | PostroomError] = []
+        for record, rendered in zip(records, await self.render_many(records), strict=True):
+            try:
+                mails.append(
+                    rendered if isinstance(rendered, PostroomError) else await self._mail(record, rendered, options)
+                )
+            except PostroomError as error:
+                mails.append(error)
+        return mails
+
+    async def _mail(self, record: Any, rendered: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:
         mail: dict[str, Any] = {
             "subject": rendered["subject"],
             "body": rendered["content"],
@@ -103,9 +255,53 @@ class EmailTemplate(Record):
             mail["attachments"].append(await self.report.render_pdf(record))
         return {**mail, **options}
 
-    def _named_in(self, name: str, rendered: dict[str, str]) -> list[str]:
+    def _named_in(self, name: str, rendered: Mapping[str, str]) -> list[str]:
         """Return the header forms in a rendered address line; each is checked again when the mail is queued."""
         try:
             return [header_form(one.name, one.address) for one in address_list(rendered[name])]
         except AddressError as error:
             raise UserError(f'The template "{self.identifier}" cannot be sent: {name}: {error}') from error
+
+    def _address_faults(self, name: str, line: str) -> Iterator[TemplateError]:
+        try:
+            address_list(line)
+        except AddressError as error:
+            yield TemplateError(str(error), source=f"{self.identifier}: {name}", excerpt=getattr(self, name))
+
+    async def _variants(self) -> list[Any]:
+        if self.pk is None:
+            return []
+        return list(await get_model("EmailTemplateVariant").filter(template_id=self.pk, active=True))
+
+    def _texts(self, variant: Any) -> dict[str, tuple[str, str]]:
+        """Return (source, where it stands) of every text, by field name: the variant's where it has one."""
+        texts = {}
+        for name in TEXTS:
+            own = getattr(variant, name, "")
+            place = f"{self.identifier} ({variant.language})" if own else self.identifier
+            texts[name] = own or getattr(self, name), f"{place}: {name}"
+        return texts
+
+
+def _rendered(
+    name: str, source: str, where: str, context: Mapping[str, Any], audience: Audience, *, strict: bool
+) -> Any:
+    renderer = runtime().renderer
+    if name == "content":
+        return renderer.render(source, context, escape=True, audience=audience, strict=strict, name=where)
+    return renderer.render_line(source, context, audience=audience, strict=strict, name=where)
+
+
+def _tried(
+    name: str, source: str, where: str, context: Mapping[str, Any], audience: Audience
+) -> tuple[str, list[TemplateError], tuple[str, ...]]:
+    """Return a text as it would be sent, the fault that a strict render meets, and the names that are missing."""
+    faults: list[TemplateError] = []
+    for strict in (True, False):
+        try:
+            rendered = _rendered(name, source, where, context, audience, strict=strict)
+        except TemplateError as error:
+            faults = faults or [error]
+        else:
+            return rendered.text, faults, rendered.missing
+    return "", faults, ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from core.errors import TemplateError
@@ -10,6 +11,7 @@ from core.mail.parse import safe_file_name
 from core.models.rendering import audience_of, template_context
 from core.orm import fields
 from core.orm.record import Record
+from core.render.run import Audience
 from core.runtime import get_model, runtime
 
 
@@ -34,6 +36,23 @@ class ReportAction(Record):
                 faults.append(str(error))
         return faults
 
+    async def preview(self, record: Any, audience: Audience) -> tuple[str, list[TemplateError]]:
+        """Return the document's file name, and what a strict render finds wrong with it; no PDF is made."""
+        renderer = runtime().renderer
+        context = await template_context(record, self)
+        faults, name = [], ""
+        try:
+            name = self._file_name(context, audience, strict=True)
+        except TemplateError as error:
+            faults.append(error)
+        try:
+            renderer.render(
+                self.content, context, escape=True, audience=audience, strict=True, name=self._place("content")
+            )
+        except TemplateError as error:
+            faults.append(error)
+        return name, faults
+
     async def render_pdf(self, record: Any, *, locale: str | None = None) -> Any:
         """Return the document of `record` as a stored Attachment.
 
@@ -41,15 +60,13 @@ class ReportAction(Record):
         transaction.
         """
         renderer = runtime().renderer
-        audience = await audience_of(record, locale)
         context = await template_context(record, self)
-        html = renderer.render(
-            self.content, context, escape=True, audience=audience, name=f"{self.identifier}: content"
-        )
-        name = renderer.render_line(self.file_name, context, audience=audience, name=f"{self.identifier}: file_name")
+        audience = await audience_of(record, locale)
+        html = renderer.render(self.content, context, escape=True, audience=audience, name=self._place("content"))
+        name = self._file_name(context, audience)
         pdf = await runtime().pdf.render(html.text)
         return await get_model("Attachment").create(
-            name=safe_file_name(name.text.replace("/", "-")) or "document.pdf",
+            name=name,
             content_type="application/pdf",
             content=pdf.content,
             size_bytes=len(pdf.content),
@@ -57,3 +74,13 @@ class ReportAction(Record):
             res_model=type(record).__name__,
             res_id=record.pk,
         )
+
+    def _file_name(self, context: Mapping[str, Any], audience: Audience, *, strict: bool = False) -> str:
+        """Return a name that every file system takes."""
+        named = runtime().renderer.render_line(
+            self.file_name, context, audience=audience, strict=strict, name=self._place("file_name")
+        )
+        return safe_file_name(named.text.replace("/", "-")) or "document.pdf"
+
+    def _place(self, text: str) -> str:
+        return f"{self.identifier}: {text}"

@@ -1,0 +1,72 @@
+"""`EmailTemplateVersion`: what a template said, each time that it was changed, by whom and why.
+
+Versions of a template and of its variants are numbered together. They are only ever added; mail that is queued holds
+its own text and does not look here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import unified_diff
+from typing import Any
+
+from core.orm import fields
+from core.orm.record import Record
+from core.runtime import acting_user, get_model
+
+
+class EmailTemplateVersion(Record):
+    """The texts of a template, or of one of its variants, as they were stored at one time."""
+
+    _title = "Template versions"
+
+    template = fields.ForeignKeyField("models.EmailTemplate", related_name="versions", on_delete=fields.CASCADE)
+    language = fields.CharField(max_length=32, default="")
+    """The variant's; empty for the template itself."""
+    number = fields.IntField()
+    """Counts from 1 within the template."""
+    texts = fields.JSONField(default=dict)
+    """By field name: subject, content, addresses."""
+    author = fields.ForeignKeyField("models.User", null=True, related_name="+", on_delete=fields.SET_NULL)
+    note = fields.CharField(max_length=200, default="")
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        unique_together = (("template", "number"),)
+
+    @property
+    def display_name(self) -> str:
+        """`Version 3`, or `Version 3 (de)`."""
+        return f"Version {self.number}{f' ({self.language})' if self.language else ''}"
+
+    @classmethod
+    async def keep(
+        cls, template_id: int, language: str, before: Mapping[str, str] | None, after: Mapping[str, str], note: str
+    ) -> None:
+        """Keep a version, in the running transaction, where the stored texts were changed.
+
+        `before` is None for what is new.
+        """
+        if before == after:
+            return
+        # Two who change it at once take their numbers one after the other.
+        await get_model("EmailTemplate").select_for_update().get(id=template_id)
+        of_this = cls.filter(template_id=template_id)
+        last = await of_this.order_by("-number").first()
+        number = last.number if last else 0
+        common: dict[str, Any] = {"template_id": template_id, "language": language}
+        if before is not None and not await of_this.filter(language=language).exists():
+            number += 1
+            await cls.create(
+                **common, number=number, texts=dict(before), note="As it was when versions were first kept"
+            )
+        await cls.create(**common, number=number + 1, texts=dict(after), author=acting_user(), note=note[:200])
+
+
+def difference(old: Mapping[str, str], new: Mapping[str, str], old_name: str, new_name: str) -> str:
+    """Return what changed from one set of texts to another, as a unified diff by field; empty where nothing did."""
+    lines: list[str] = []
+    for name in dict.fromkeys((*old, *new)):
+        before, after = old.get(name, "").splitlines(), new.get(name, "").splitlines()
+        lines += unified_diff(before, after, f"{name} ({old_name})", f"{name} ({new_name})", lineterm="")
+    return "".join(f"{line}\n" for line in lines)
