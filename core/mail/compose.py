@@ -19,8 +19,9 @@ from urllib.parse import quote
 from core.errors import UserError
 from core.mail.address import has_encoded_word, header_text
 from core.mail.body import html_to_text
-from core.mail.header_line import LONGEST_LINE_BYTES, ids_line, mailboxes_line, text_line
-from core.mail.values import File, OutgoingEmail
+from core.mail.header_line import LONGEST_LINE_BYTES, folded, ids_line, mailboxes_line, text_line
+from core.mail.optional_headers import ONLY_ONCE, optional_headers
+from core.mail.values import Calendar, File, OutgoingEmail
 
 _LINE_CHARS = 76
 _READABLE_MAX_BYTES = 10_000
@@ -30,9 +31,11 @@ _HEADER_NAME = re.compile(r"[!-9;-~]{1,70}")
 _OURS = frozenset({
     *("from", "sender", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "in-reply-to", "references"),
     *("mime-version", "content-type", "content-transfer-encoding", "content-disposition", "content-id"),
-    *("resent-bcc", "return-path"),
+    *("return-path", "received", "delivered-to", "dkim-signature", "authentication-results"),
 })  # fmt: skip
+_OF_SERVERS = ("resent-", "arc-")
 _CONTENT_TYPE = re.compile(r"(?!multipart/)[a-z0-9][a-z0-9!#$&^_.+-]{0,80}/[a-z0-9][a-z0-9!#$&^_.+-]{0,80}")
+_METHOD = re.compile(r"[A-Z]{3,20}")
 _QUOTED_SAFE = re.compile(r"[ !#-\[\]-~]{1,60}")
 
 
@@ -48,11 +51,16 @@ def compose(email: OutgoingEmail) -> bytes:
     """Return the whole message.
 
     Raises AddressError for an address, an identifier or a header value that may not stand in a header, UserError for
-    an extra header that is ours to write or has no proper name, or for a date without a zone.
+    a field with a word that it does not know, a date without a zone, or an extra header that has no proper name, is
+    ours to write, or says what a field says already.
     """
-    headers = _headers(email).encode("utf-8")
+    return with_body(_headers(email), email)
+
+
+def with_body(headers: str, email: OutgoingEmail) -> bytes:
+    """Return the lines of a header, and the email's body under them."""
     body = _body(email)
-    return b"".join((headers, b"MIME-Version: 1.0\r\n", body.headers, b"\r\n", body.content, b"\r\n"))
+    return b"".join((headers.encode("utf-8"), b"MIME-Version: 1.0\r\n", body.headers, b"\r\n", body.content, b"\r\n"))
 
 
 # The header.
@@ -64,28 +72,49 @@ def _headers(email: OutgoingEmail) -> str:
     lines = [mailboxes_line("From", (email.sender,))]
     if email.real_sender is not None:
         lines.append(mailboxes_line("Sender", (email.real_sender,)))
-    if email.to or not email.cc:
-        lines.append(mailboxes_line("To", email.to) if email.to else "To: undisclosed-recipients:;\r\n")
-    if email.cc:
-        lines.append(mailboxes_line("Cc", email.cc))
-    if email.reply_to is not None:
-        lines.append(mailboxes_line("Reply-To", (email.reply_to,)))
+    if not email.to and not email.cc:
+        lines.append("To: undisclosed-recipients:;\r\n")
+    lines += recipient_lines(email)
     lines += text_line("Subject", email.subject), f"Date: {format_datetime(email.date)}\r\n"
     lines.append(ids_line("Message-ID", (email.message_id,)))
-    if email.in_reply_to:
-        lines.append(ids_line("In-Reply-To", (email.in_reply_to,)))
-    if email.references:
-        lines.append(ids_line("References", email.references))
-    lines += (_extra(name, value) for name, value in email.headers)
+    lines += thread_lines(email)
+    optional = optional_headers(email)
+    lines += (folded(name, value) for name, value in optional)
+    if email.headers:
+        lines += _extra(email.headers, {name.lower() for name, _ in optional})
     return "".join(lines)
 
 
-def _extra(name: str, value: str) -> str:
-    if not _HEADER_NAME.fullmatch(name):
-        raise UserError(f"{name!r} is not a header name; use letters, digits and hyphens.")
-    if name.lower() in _OURS:
-        raise UserError(f"The header {name} is written from its own field; pass the value there.")
-    return text_line(name, value)
+def recipient_lines(email: OutgoingEmail) -> Iterator[str]:
+    """Write whom the mail names: To, Cc and Reply-To, as far as there are any."""
+    if email.to:
+        yield mailboxes_line("To", email.to)
+    if email.cc:
+        yield mailboxes_line("Cc", email.cc)
+    if email.reply_to is not None:
+        yield mailboxes_line("Reply-To", (email.reply_to,))
+
+
+def thread_lines(email: OutgoingEmail) -> Iterator[str]:
+    """Write what the mail answers: In-Reply-To and References."""
+    if email.in_reply_to:
+        yield ids_line("In-Reply-To", (email.in_reply_to,))
+    if email.references:
+        yield ids_line("References", email.references)
+
+
+def _extra(headers: Iterable[tuple[str, str]], written: set[str]) -> Iterator[str]:
+    for name, value in headers:
+        lower = name.lower()
+        if not _HEADER_NAME.fullmatch(name):
+            raise UserError(f"{name!r} is not a header name; use letters, digits and hyphens.")
+        if lower in _OURS or lower.startswith(_OF_SERVERS):
+            raise UserError(f"The header {name} is not for authors to add; what they may say in it has its own field.")
+        if lower in written:
+            raise UserError(f"The header {name} would stand there twice; pass it once, best in its own field.")
+        if lower in ONLY_ONCE:
+            written.add(lower)
+        yield text_line(name, value)
 
 
 # The body.
@@ -94,20 +123,38 @@ def _extra(name: str, value: str) -> str:
 def _body(email: OutgoingEmail) -> _Part:
     boundary = "=_" + blake2b(email.message_id.encode("utf-8"), digest_size=12).hexdigest()
     files = email.attachments if email.html is not None else email.inline_files + email.attachments
+    if email.calendar is not None:
+        files += (_invite_file(email.calendar),)
     content = _readable(email, boundary)
     if not files:
         return content
     return _multipart("mixed", boundary + "m", [content, *(_file(file, "attachment") for file in files)])
 
 
+def _invite_file(calendar: Calendar) -> File:
+    """Return the invitation as a file too, for mail programs that show no text/calendar part."""
+    is_named = _METHOD.fullmatch(calendar.method) and f"\nMETHOD:{calendar.method}\n" in calendar.text.replace("\r", "")
+    if not is_named:
+        # RFC 6047 section 2.4: what the part is called and what its text says must be the same.
+        raise UserError(f"The invitation does not say METHOD:{calendar.method}; make it with core.mail.invite.")
+    return File("invite.ics", "application/ics", _with_crlf(calendar.text))
+
+
 def _readable(email: OutgoingEmail, boundary: str) -> _Part:
-    if email.html is None:
+    if email.html is None and email.calendar is None:
         return _text("plain", email.text or "")
-    html = _text("html", email.html)
-    if email.inline_files:
-        html = _multipart("related", boundary + "r", [html, *(_file(file, "inline") for file in email.inline_files)])
-    text = html_to_text(email.html) if email.text is None else email.text
-    return _multipart("alternative", boundary + "a", [_text("plain", text), html])
+    # Of alternatives the last one that a reader understands is shown (RFC 2046 section 5.1.4).
+    parts = [_text("plain", html_to_text(email.html or "") if email.text is None else email.text)]
+    if email.html is not None:
+        parts.append(_html(email.html, email.inline_files, boundary))
+    if email.calendar is not None:
+        parts.append(_text(f"calendar; method={email.calendar.method}", email.calendar.text))
+    return _multipart("alternative", boundary + "a", parts)
+
+
+def _html(html: str, files: tuple[File, ...], boundary: str) -> _Part:
+    part = _text("html", html)
+    return _multipart("related", boundary + "r", [part, *(_file(file, "inline") for file in files)]) if files else part
 
 
 def _multipart(kind: str, boundary: str, parts: Iterable[_Part]) -> _Part:
@@ -120,12 +167,15 @@ def _multipart(kind: str, boundary: str, parts: Iterable[_Part]) -> _Part:
 
 
 def _text(subtype: str, text: str) -> _Part:
+    coding, content = _coded_text(_with_crlf(text), is_ascii=text.isascii())
+    return _Part(b"Content-Type: text/%s; charset=utf-8\r\n%s" % (subtype.encode("ascii"), coding), content)
+
+
+def _with_crlf(text: str) -> bytes:
     data = text.encode("utf-8", "replace")
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    data = data.replace(b"\n", b"\r\n")
-    coding, content = _coded_text(data, is_ascii=text.isascii())
-    return _Part(b"Content-Type: text/%s; charset=utf-8\r\n%s" % (subtype.encode("ascii"), coding), content)
+    return data.replace(b"\n", b"\r\n")
 
 
 _AS_IT_IS = b"Content-Transfer-Encoding: 7bit\r\n"

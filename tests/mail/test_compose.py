@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from core.errors import AddressError, UserError
 from core.mail.compose import compose
 from core.mail.parse import parse
-from core.mail.values import File, Mailbox, OutgoingEmail
+from core.mail.values import Calendar, File, Mailbox, OutgoingEmail
 
 ALICE = Mailbox("Alice", "alice@example.org")
 BOB = Mailbox("Bob", "bob@example.net")
@@ -64,12 +64,14 @@ files = st.builds(
     st.sampled_from(["application/pdf", "text/csv", "image/png", "x", "multipart/mixed"]),
     st.binary(max_size=300),
 )
+urls = st.text(st.sampled_from("abz09-._~:/?#[]@!$&'()*+;=%"), max_size=300).map(lambda rest: "https://x.test/" + rest)
 emails = st.builds(
     OutgoingEmail,
     sender=mailboxes,
     to=st.lists(mailboxes, max_size=30).map(tuple),
     cc=st.lists(mailboxes, max_size=3).map(tuple),
     reply_to=st.none() | mailboxes,
+    real_sender=st.none() | mailboxes,
     subject=line,
     message_id=ids,
     date=st.integers(0, 2**32).map(lambda second: datetime.fromtimestamp(second, timezone(timedelta(hours=-5)))),
@@ -77,7 +79,7 @@ emails = st.builds(
     text=st.none() | body,
     in_reply_to=st.none() | ids,
     references=st.lists(ids, max_size=12, unique=True).map(tuple),
-    headers=st.lists(st.tuples(st.sampled_from(["X-One", "List-Unsubscribe", "Auto-Submitted"]), line), max_size=3).map(
+    headers=st.lists(st.tuples(st.sampled_from(["X-One", "Precedence", "X-Long-Name-Two"]), line), max_size=3).map(
         tuple
     ),
     attachments=st.lists(files, max_size=3).map(tuple),
@@ -85,7 +87,59 @@ emails = st.builds(
         st.builds(File, file_names, st.just("image/png"), st.binary(max_size=99), ids.map(lambda i: i[1:-1])),
         max_size=2,
     ).map(tuple),
+    calendar=st.none() | st.just(Calendar("BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nX-A:ü\r\nEND:VCALENDAR", "REQUEST")),
+    importance=st.sampled_from(["", "high", "low"]),
+    unsubscribe_url=st.just("") | urls,
+    unsubscribe_mailto=st.sampled_from(["", "leave+" + "a" * 32 + "@example.org", "müll@bücher.test"]),
+    list_id=st.just("") | line.map(lambda name: name.replace("<", "").replace(">", "") + " <news.example.com>"),
+    feedback_id=st.sampled_from(["", "a:b:c:postroom", "postroom"]),
+    auto_submitted=st.sampled_from(["", "auto-generated", "auto-replied"]),
 )
+
+
+def intended_names(email: OutgoingEmail) -> list[str]:
+    """Return the names of the headers that the mail must have, all of them, in order."""
+    optional = {
+        "Sender": email.real_sender,
+        "To": email.to or not email.cc,
+        "Cc": email.cc,
+        "Reply-To": email.reply_to,
+        "In-Reply-To": email.in_reply_to,
+        "References": email.references,
+        "List-Id": email.list_id,
+        "List-Unsubscribe": email.unsubscribe_url or email.unsubscribe_mailto,
+        "List-Unsubscribe-Post": email.unsubscribe_url.startswith("https:"),
+        "Feedback-ID": email.feedback_id,
+    }
+    optional |= dict.fromkeys(("X-Priority", "Importance", "Priority"), email.importance)
+    optional |= dict.fromkeys(("Auto-Submitted", "X-Auto-Response-Suppress"), email.auto_submitted)
+    order = (
+        *("From", "Sender", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "References"),
+        *("X-Priority", "Importance", "Priority", "List-Id", "List-Unsubscribe", "List-Unsubscribe-Post"),
+        *("Feedback-ID", "Auto-Submitted", "X-Auto-Response-Suppress"),
+    )
+    return [name for name in order if optional.get(name, True)] + [name for name, _ in email.headers]
+
+
+def intended_types(email: OutgoingEmail) -> list[str]:
+    """Return the content types of all parts that the mail must have, in the order of the tree."""
+    related = ["multipart/related", "text/html", *["image/png"] * len(email.inline_files)]
+    html = ["text/html"] if not email.inline_files else related
+    readable = ["text/plain"]
+    if email.html is not None or email.calendar:
+        shown = html if email.html is not None else []
+        readable = ["multipart/alternative", "text/plain", *shown, *(["text/calendar"] if email.calendar else [])]
+    files = [] if email.html is not None else ["image/png"] * len(email.inline_files)
+    known = {"application/pdf", "text/csv", "image/png"}
+    files += [
+        one.content_type if one.content_type in known else "application/octet-stream" for one in email.attachments
+    ]
+    files += ["application/ics"] if email.calendar else []
+    return ["multipart/mixed", *readable, *files] if files else readable
+
+
+def body_headers(message: EmailMessage) -> list[str]:
+    return ["Content-Type"] if message.is_multipart() else ["Content-Type", "Content-Transfer-Encoding"]
 
 
 def normal(text: str) -> str:
@@ -117,8 +171,9 @@ def test_our_reader_gives_back_what_was_composed(written: OutgoingEmail) -> None
     assert read.html == (None if written.html is None else normal(written.html))
     if written.text is not None:
         assert read.text == normal(written.text)
+    calendars = [written.calendar.text.encode()] * 2 if written.calendar else []
     assert sorted(f.content for f in read.files) == sorted(
-        f.content for f in written.attachments + written.inline_files
+        [*calendars, *(f.content for f in written.attachments + written.inline_files)]
     )
     if written.html is not None:
         assert [f.content_id for f in read.files if f.content_id] == [f.content_id for f in written.inline_files]
@@ -129,6 +184,8 @@ def test_our_reader_gives_back_what_was_composed(written: OutgoingEmail) -> None
 def test_the_standard_library_reads_the_same(written: OutgoingEmail) -> None:
     message = read_by_library(compose(written))
 
+    assert message.keys() == [*intended_names(written), "MIME-Version", *body_headers(message)]
+    assert [part.get_content_type() for part in message.walk()] == intended_types(written)
     assert message["Subject"] == written.subject
     assert [a.addr_spec for a in message["From"].addresses] == [in_idna(written.sender).address]
     if written.to:
@@ -143,11 +200,9 @@ def test_the_standard_library_reads_the_same(written: OutgoingEmail) -> None:
     if written.text is not None:
         assert text is not None
         assert normal(text.get_content()) == normal(written.text)
-    attached = [part.get_payload(decode=True) for part in message.iter_attachments()]
-    assert (
-        attached[-len(written.attachments) :] == [file.content for file in written.attachments]
-        or not written.attachments
-    )
+    parts = [part for part in message.iter_attachments() if part.get_filename() != "invite.ics"]
+    expected = written.attachments if written.html is not None else written.inline_files + written.attachments
+    assert [part.get_payload(decode=True) for part in parts] == [file.content for file in expected]
 
 
 def test_the_same_value_gives_the_same_bytes() -> None:
