@@ -93,6 +93,14 @@ async def message_failed(message: Any, error: str) -> None:
 
 
 @hookspec
+async def message_bounced(message: Any, report: Any) -> None:
+    """A copy of a message came back; `report` is a ProviderEvent: recipient, hard, status, reason.
+
+    Told only of what is proven, by a return path of ours or by an authenticated webhook.
+    """
+
+
+@hookspec
 async def email_routed(email: Any, record: Any, message: Any) -> None:
     """An inbound mail became an entry on a record's timeline, of a new record or an old one."""
 

@@ -17,11 +17,11 @@ class RetryRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schedule: Literal["linear", "exponential"] | None = None
-    minutes: float | None = Field(None, gt=0)
-    longest_minutes: float | None = Field(None, gt=0)
-    jitter: float | None = Field(None, ge=0, lt=1)
-    max_retries: int | None = Field(None, ge=0)
-    lifetime_hours: float | None = Field(None, gt=0)
+    minutes: float | None = Field(default=None, gt=0)
+    longest_minutes: float | None = Field(default=None, gt=0)
+    jitter: float | None = Field(default=None, ge=0, lt=1)
+    max_retries: int | None = Field(default=None, ge=0)
+    lifetime_hours: float | None = Field(default=None, gt=0)
 
 
 class Settings(BaseModel):
@@ -121,10 +121,31 @@ class Settings(BaseModel):
         description="Networks inside which users' own mail servers, webhooks and providers may be "
         "(`10.1.0.0/16, 192.168.1.7`); otherwise only public addresses are connected to on their behalf.",
     )
+    TRACKING: bool = Field(
+        True,
+        description="Count opens and clicks of the messages that ask for it; needs BASE_URL. Off, no mail carries a "
+        "pixel or a counted link, and links in mails of before still lead where they led.",
+    )
+    TRACKING_DAYS: int = Field(365, ge=1, description="Opens and clicks are forgotten after this; their sums stay.")
+    TRACKING_IP: Literal["cut", "whole", "none"] = Field(
+        "cut", description="What is kept of a reader's address: its network (/24, /48), all of it, or nothing."
+    )
+
     TRUSTED_AUTHSERV_ID: str = Field("", description="Whose Authentication-Results headers are believed.")
     WEBHOOK_SECRET: SecretStr = Field(
         SecretStr(""), description="Shared secret of inbound webhooks; empty refuses all."
     )
+    MAILGUN_SIGNING_KEY: SecretStr = Field(
+        SecretStr(""), description="Mailgun's HTTP webhook signing key: events that it signs need no other secret."
+    )
+    SENDGRID_PUBLIC_KEY: str = Field(
+        "", description="SendGrid's verification key (base64): events that it signs need no other secret."
+    )
+    SOFT_BOUNCES: int = Field(
+        5, ge=1, description="So many different mails bounced within SOFT_BOUNCE_DAYS, and the address is left alone."
+    )
+    SOFT_BOUNCE_DAYS: int = Field(14, ge=1, description="How long a bounce that may pass is remembered.")
+    SOFT_BOUNCE_PAUSE_DAYS: int = Field(14, ge=1, description="For how long such an address is left alone.")
 
     MAX_MAIL_BYTES: int = Field(25_000_000, ge=1, description="Largest raw mail that is fetched.")
     MAX_RECIPIENTS: int = Field(100, ge=1, description="Recipients of one message outside campaigns.")

@@ -5,6 +5,7 @@ An entry without a list blocks all mail to its address; one with a list blocks t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +15,7 @@ from core.errors import AddressError
 from core.mail.address import normalised
 from core.runtime import get_model, runtime
 
+_NUMBER = re.compile(r"\+[0-9]{3,15}")
 _ADDRESS_CHARS = 320
 _LIST_CHARS = 255
 _NOTE_CHARS = 500
@@ -46,7 +48,7 @@ async def suppressed(wanted: Sequence[tuple[int, str, str | None]]) -> dict[int,
 
     One query, whatever their number.
     """
-    by_id = {delivery_id: (normalised(address), of_list or "") for delivery_id, address, of_list in wanted}
+    by_id = {delivery_id: (plain_address(address), of_list or "") for delivery_id, address, of_list in wanted}
     addresses = sorted({address for address, _ in by_id.values()})
     if not addresses:
         return {}
@@ -83,9 +85,10 @@ async def suppress(
 
     Known already for this reason: the newer words count, and the later end. AddressError where it is no address.
     """
-    plain = normalised(address)
-    if not plain.partition("@")[2] or len(plain) > _ADDRESS_CHARS or any(char.isspace() for char in plain):
-        raise AddressError(f"{address[:_ASK_CHARS]!r} is not an address; write name@domain.")
+    plain = plain_address(address)
+    is_mailbox = bool(plain.partition("@")[2]) and not any(char.isspace() for char in plain)
+    if not (is_mailbox or _NUMBER.fullmatch(plain)) or len(plain) > _ADDRESS_CHARS:
+        raise AddressError(f"{address[:_ASK_CHARS]!r} is not an address; write name@domain, or +49 and so on.")
     database = runtime().database
     dialect = database.dialect
     params = ", ".join(map(dialect.param, range(1, 8)))
@@ -111,15 +114,23 @@ async def suppress(
 async def unsuppress(address: str, *, list: str | None = "", reason: str | None = None) -> int:
     """Write to an address again; return how many entries that ended.
 
-    `list` None means all of its entries, whatever they are for; `reason` None means any reason.
+    `list` None means all of its entries, whatever they are for; `reason` None means any reason. What bounced before
+    does not count any more.
     """
-    entries = get_model("Suppression").filter(address=normalised(address))
+    await get_model("MailEvent").filter(recipient=normalised(address), settled=False).update(settled=True)
+    entries = get_model("Suppression").filter(address=plain_address(address))
     if list is not None:
         entries = entries.filter(list=list)
     if reason is not None:
         entries = entries.filter(reason=reason)
     ended: int = await entries.delete()
     return ended
+
+
+def plain_address(address: str) -> str:
+    """Return the form in which equal addresses are equal: of a mailbox, or of a telephone number (E.164)."""
+    number = address.strip()
+    return number if _NUMBER.fullmatch(number) else normalised(address)
 
 
 def _words(reason: str, of_list: str, note: str, at: datetime | None) -> str:

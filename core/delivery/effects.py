@@ -1,0 +1,276 @@
+"""What follows from a bounce, a complaint and their like: one way for provider webhooks and for delivery reports.
+
+Each event is stored once. What is proven marks the delivery and its message, tells the author and the addons, and may
+suppress the address; what anybody could have written is shown, and changes nothing else (SECURITY I9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from core import clock
+from core.delivery.suppression import Reason, suppress
+from core.events import tell
+from core.mail.address import normalised
+from core.mail.body import text_to_html
+from core.mail.provider_events import EventKind, ProviderEvent
+from core.mail.return_path import Origin, read_return_tag
+from core.mail.thread import alias_of
+from core.orm.transaction import transaction
+from core.runtime import get_model, runtime, settings
+
+_RECIPIENT_CHARS = 320
+_STATUS_CHARS = 16
+_ERROR_CHARS = 2000
+_LOST = frozenset({EventKind.BOUNCED, EventKind.DROPPED})
+_WITH_EFFECT = _LOST | {EventKind.COMPLAINED, EventKind.UNSUBSCRIBED}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of events: how many are new, were known already, or belong to no mail of ours."""
+
+    new: int = 0
+    known: int = 0
+    unmatched: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """The delivery that an event is about."""
+
+    id: int
+    message_id: int
+    recipient: str
+
+
+async def take(
+    events: Sequence[ProviderEvent], *, of: Origin | None = None, proven: bool = True, entry: Any = None
+) -> Taken:
+    """Store events and do what follows from those that are new, in the running transaction or in one of its own.
+
+    `of` says whose they are, where the way they came by says so. `proven` false: anybody could have written them.
+    `entry` is the timeline entry that tells of them, where there is one already.
+    """
+    unique = {event.key: event for event in events}
+    async with transaction():
+        copies = await _copies(list(unique.values()), of)
+        fresh = await _stored([(event, copies.get(event.key)) for event in unique.values()], proven=proven)
+        found = [(event, copies[event.key]) for event in fresh if event.key in copies]
+        by_message: dict[int, list[tuple[ProviderEvent, _Copy]]] = {}
+        for event, copy in found:
+            if event.kind in _WITH_EFFECT:
+                by_message.setdefault(copy.message_id, []).append((event, copy))
+        for message in await get_model("Message").filter(id__in=list(by_message)):
+            await _apply(message, by_message[message.pk], proven=proven, entry=entry)
+    return Taken(len(fresh), len(unique) - len(fresh), len(fresh) - len(found))
+
+
+def words_of(event: ProviderEvent, recipient: str) -> str:
+    """Return the event in a sentence, as plain text; what a stranger's server said stands after the colon."""
+    status = f" ({event.status})" if event.status else ""
+    reason = event.reason or "no reason given"
+    match event.kind:
+        case EventKind.BOUNCED:
+            how = " for good" if event.hard else ""
+            return f"The mail to {recipient} could not be delivered{how}{status}: {reason}"
+        case EventKind.DROPPED:
+            return f"The mail to {recipient} was not even tried by {event.provider}{status}: {reason}"
+        case EventKind.COMPLAINED:
+            return f"{recipient} reported the mail as unwanted; nothing is sent there any more."
+        case EventKind.UNSUBSCRIBED:
+            return f"{recipient} unsubscribed at {event.provider}."
+        case EventKind.DEFERRED:
+            return f"The mail to {recipient} is delayed{status}: {reason}"
+    return f"The mail to {recipient} was {event.kind.value}."
+
+
+# Whose event it is.
+
+
+async def _copies(events: Sequence[ProviderEvent], of: Origin | None) -> dict[str, _Copy]:
+    """Return the delivery of each event that belongs to one of ours, by its key."""
+    origins = {event.key: origin for event in events if (origin := of or _origin_of(event))}
+    candidates = await _candidates([event for event in events if event.key not in origins])
+    message_ids = {origin.message_id for origin in origins.values()} | {
+        one for ids in candidates.values() for one in ids
+    }
+    rows = await get_model("Delivery").filter(message_id__in=list(message_ids)).values_list(
+        "id", "message_id", "recipient"
+    )  # fmt: skip
+    copies = [_Copy(*row) for row in rows]
+    by_recipient = {(copy.message_id, normalised(copy.recipient)): copy for copy in copies}
+    by_id = {(copy.message_id, copy.id): copy for copy in copies}
+    found: dict[str, _Copy] = {}
+    for event in events:
+        origin = origins.get(event.key)
+        ids = (origin.message_id,) if origin else candidates.get(event.key, ())
+        copy = next((one for name in ids if (one := by_recipient.get((name, normalised(event.recipient))))), None)
+        # A return path of one recipient alone says who that was, also where the report names whom it was forwarded to.
+        if copy is None and origin is not None and origin.delivery_id is not None:
+            copy = by_id.get((origin.message_id, origin.delivery_id))
+        if copy is not None:
+            found[event.key] = copy
+    return found
+
+
+def _origin_of(event: ProviderEvent) -> Origin | None:
+    alias, tag = alias_of(event.return_path)
+    return read_return_tag(settings().secret_keys, tag) if alias == settings().BOUNCE_ALIAS.lower() else None
+
+
+async def _candidates(events: Sequence[ProviderEvent]) -> dict[str, tuple[int, ...]]:
+    """Return the messages that each event may be about, the likeliest first."""
+    by_remote: dict[str, list[int]] = {}
+    remote_ids = {event.remote_id for event in events} - {""}
+    rows: Iterable[tuple[str, int]] = []
+    if remote_ids:
+        rows = await get_model("Delivery").filter(remote_id__in=list(remote_ids)).values_list("remote_id", "message_id")
+    for remote_id, message_id in rows:
+        by_remote.setdefault(remote_id, []).append(message_id)
+    by_token = await _messages("tracking_identifier", {event.tracking_id for event in events} - {""})
+    by_header = await _messages("message_id", {event.message_id for event in events} - {""})
+    return {
+        event.key: (
+            *by_remote.get(event.remote_id, ()),
+            *by_token.get(event.tracking_id, ()),
+            *by_header.get(event.message_id, ()),
+        )
+        for event in events
+    }
+
+
+async def _messages(column: str, values: set[str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    if values:
+        rows = get_model("Message").filter(direction="Outbound", **{f"{column}__in": list(values)})
+        for value, message_id in await rows.values_list(column, "id"):
+            found.setdefault(value, []).append(message_id)
+    return found
+
+
+# What follows.
+
+
+async def _stored(told: Sequence[tuple[ProviderEvent, _Copy | None]], *, proven: bool) -> list[ProviderEvent]:
+    """Store the events and return those that are new."""
+    database = runtime().database
+    dialect = database.dialect
+    columns = (
+        "key, kind, provider, recipient, delivery_id, hard, proven, status, reason, url, told_at, created_at, settled"
+    )
+    params = ", ".join(map(dialect.param, range(1, 14)))
+    now = dialect.time(clock.now())
+    fresh: list[ProviderEvent] = []
+    for event, copy in told:
+        added = await database.fetch(
+            f"INSERT INTO mail_event ({columns}) VALUES ({params}) ON CONFLICT (key) DO NOTHING RETURNING id",
+            [
+                event.key,
+                event.kind.value,
+                event.provider,
+                normalised(event.recipient)[:_RECIPIENT_CHARS],
+                copy and copy.id,
+                event.hard,
+                proven,
+                event.status[:_STATUS_CHARS],
+                event.reason,
+                event.url,
+                event.at and dialect.time(event.at),
+                now,
+                False,
+            ],
+        )
+        fresh += [event] if added else []
+    return fresh
+
+
+async def _apply(message: Any, told: Sequence[tuple[ProviderEvent, _Copy]], *, proven: bool, entry: Any) -> None:
+    now = clock.now()
+    words = "\n".join(words_of(event, copy.recipient) for event, copy in told)
+    if not proven:
+        words += "\nNothing proves this report, so no address is suppressed for it."
+    for event, copy in told:
+        await _mark(event, copy, now, proven=proven)
+        if proven:
+            await _suppress(event, copy, message.unsubscribe_list or "", now)
+    if any(event.kind in _LOST for event, _ in told):
+        await get_model("Message").filter(id=message.pk, bounced_at=None).update(bounced_at=now)
+        await get_model("Message").filter(id=message.pk).update(error=words[:_ERROR_CHARS])
+    await _notify(message, entry or await _post(message, words))
+    if proven:
+        for event, _ in told:
+            if event.kind in _LOST:
+                await tell("message_bounced", message=message, report=event)
+
+
+async def _mark(event: ProviderEvent, copy: _Copy, now: datetime, *, proven: bool) -> None:
+    """Write it at the recipient; a soft bounce never softens a hard one, and a later event never undoes one."""
+    deliveries = get_model("Delivery").filter(id=copy.id)
+    if event.kind in _LOST:
+        await deliveries.filter(bounced_at=None).update(bounced_at=now)
+        if proven:
+            await (deliveries if event.hard else deliveries.filter(bounce_kind="")).update(
+                bounce_kind="hard" if event.hard else "soft"
+            )
+    elif event.kind is EventKind.COMPLAINED and proven:
+        await deliveries.filter(complained_at=None).update(complained_at=now)
+
+
+async def _suppress(event: ProviderEvent, copy: _Copy, of_list: str, now: datetime) -> None:
+    until: datetime | None = None
+    if event.kind in _LOST and event.hard:
+        reason = Reason.HARD_BOUNCE
+    elif event.kind is EventKind.COMPLAINED:
+        reason = Reason.COMPLAINT
+    elif event.kind is EventKind.UNSUBSCRIBED:
+        reason = Reason.UNSUBSCRIBE
+    elif event.kind is EventKind.BOUNCED and await _bounces_too_often(event, now):
+        reason, until = Reason.SOFT_BOUNCE, now + timedelta(days=settings().SOFT_BOUNCE_PAUSE_DAYS)
+    else:
+        return
+    scope = of_list if reason is Reason.UNSUBSCRIBE else ""
+    await suppress(
+        copy.recipient, reason=reason, list=scope, source=event.provider, note=event.reason, expires_at=until
+    )
+
+
+async def _bounces_too_often(event: ProviderEvent, now: datetime) -> bool:
+    """Whether so many different mails to the address bounced lately that it is left alone for a while."""
+    counted = get_model("MailEvent").filter(
+        recipient=normalised(event.recipient)[:_RECIPIENT_CHARS],
+        kind=EventKind.BOUNCED.value,
+        delivery_id__isnull=False,
+        proven=True,
+        settled=False,
+        created_at__gte=now - timedelta(days=settings().SOFT_BOUNCE_DAYS),
+    )
+    most = settings().SOFT_BOUNCES
+    bounced: list[int] = await counted.distinct().limit(most).values_list("delivery_id", flat=True)
+    return len(bounced) >= most
+
+
+async def _post(message: Any, words: str) -> Any:
+    """Tell it on the timeline of the message's record."""
+    entry = await get_model("Message").create(
+        kind="system",
+        direction="Internal",
+        res_model=message.res_model,
+        res_id=message.res_id,
+        parent_id=message.pk,
+        company_id=message.company_id,
+        subject=f"About: {message.subject}"[:998],
+        body=text_to_html(words),
+        text=words,
+    )
+    await tell("message_posted", message=entry)
+    return entry
+
+
+async def _notify(message: Any, entry: Any) -> None:
+    """Tell the author inside the application, once for each entry."""
+    if message.author_id is not None:
+        await get_model("Notification").get_or_create(message_id=entry.pk, user_id=message.author_id)
