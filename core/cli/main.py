@@ -20,6 +20,7 @@ _FILES = (
     "addon",
     "config",
     "cron",
+    "dkim",
     "doctor",
     "inbound",
     "init",

@@ -1,0 +1,68 @@
+"""A DNS server that knows a few TXT records, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Self, cast
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+
+
+class NameServer:
+    """Answers over UDP while it is open; `texts` may change meanwhile. A name it does not know does not exist.
+
+    A `silent` one answers nothing at all, and a `failing` one says SERVFAIL.
+    """
+
+    def __init__(
+        self, texts: Mapping[str, Sequence[str]] | None = None, *, silent: bool = False, failing: bool = False
+    ):
+        self.texts = dict(texts or {})
+        self.silent = silent
+        self.failing = failing
+        self.address = ""
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: _Protocol(self), ("127.0.0.1", 0))
+        self.address = "127.0.0.1:{}".format(self._transport.get_extra_info("sockname")[1])
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._transport.close()
+
+    def answer(self, query: bytes) -> bytes | None:
+        if self.silent:
+            return None
+        asked = dns.message.from_wire(query)
+        reply = dns.message.make_response(asked)
+        name = asked.question[0].name
+        texts = self.texts.get(name.to_text(omit_final_dot=True))
+        if self.failing:
+            reply.set_rcode(dns.rcode.SERVFAIL)
+        elif texts is None:
+            reply.set_rcode(dns.rcode.NXDOMAIN)
+        elif texts:
+            reply.answer.append(dns.rrset.from_text(name, 60, "IN", "TXT", *map(_pieces, texts)))
+        return reply.to_wire()
+
+
+class _Protocol(asyncio.DatagramProtocol):
+    def __init__(self, server: NameServer):
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        reply = self._server.answer(data)
+        if reply is not None:
+            self._transport.sendto(reply, addr)
+
+
+def _pieces(text: str) -> str:
+    return " ".join(f'"{text[at : at + 255]}"' for at in range(0, len(text), 255))
