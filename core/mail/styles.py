@@ -1,0 +1,69 @@
+"""The CSS of a mail's `<style>` elements moved onto the elements it is for, since some mail programs read no other.
+
+Done by css-inline, which is given no way to a file or to the network: what a `<link>` or an `@import` names is left to
+the program that shows the mail. What cannot be moved, such as media queries and `:hover`, stays in its `<style>`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from core.errors import UserError
+
+_MAX_STYLE_CHARS = 200_000
+"""Ten times what Gmail reads of a mail."""
+_MAX_NESTABLE_TAGS = 1_000
+"""The library goes down, and the process with it, where elements nest about 10,000 deep (8 MB of stack)."""
+_MAX_WORK = 60_000_000
+"""Characters of CSS times tags: about what the result may grow by, and a quarter of a second."""
+
+_STYLE_END = re.compile(r"</style[\s/>]")
+_TAG = re.compile(r"<[a-z]")
+# All but those that hold nothing, and those that the next of their kind closes unless one of the others is between. Of
+# these at most six stand between two others: the rows and cells of a table, an item, a term, a paragraph.
+_NESTABLE = re.compile(
+    r"<(?!(?:p|td|th|tr|tbody|thead|tfoot|li|dd|dt|option|br|img|hr|wbr|col|input|link|meta)[\s/>])[a-z]"
+)
+
+
+def inlined(html: str) -> str:
+    """Return the HTML with its styles on its elements; the very same where it has no `<style>`.
+
+    A fragment comes back as a whole document. HTML with more elements than can be done safely and at once is returned
+    as it is: most mail programs do read a `<style>`, and a long invoice must go out all the same. Raises UserError for
+    CSS that is too long, or that cannot be read.
+    """
+    lowered = html.lower()
+    if "<style" not in lowered:
+        return html
+    css_chars = sum(len(_STYLE_END.split(after, 1)[0]) for after in lowered.split("<style")[1:])
+    if css_chars > _MAX_STYLE_CHARS:
+        raise UserError(
+            f"The mail has {css_chars} characters of CSS, and at most {_MAX_STYLE_CHARS} can be moved onto its "
+            "elements; take out what it does not use."
+        )
+    # Counted without parsing, which no trick of syntax deceives.
+    if _count(_NESTABLE, lowered) > _MAX_NESTABLE_TAGS or css_chars * _count(_TAG, lowered) > _MAX_WORK:
+        return html
+    return _moved(html)
+
+
+def _count(pattern: re.Pattern[str], text: str) -> int:
+    return sum(1 for _ in pattern.finditer(text))
+
+
+def _moved(html: str) -> str:
+    # Imported here: 12 MB of library that a host without such templates never needs.
+    from css_inline import CSSInliner
+
+    inliner = CSSInliner(
+        load_remote_stylesheets=False,
+        keep_link_tags=True,
+        keep_style_tags=True,
+        remove_inlined_selectors=True,
+        keep_at_rules=True,
+    )
+    try:
+        return inliner.inline(html)
+    except ValueError as error:
+        raise UserError(f"The CSS of the mail cannot be moved onto its elements ({error}); correct it.") from error
