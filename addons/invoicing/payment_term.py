@@ -19,6 +19,7 @@ _SENTENCES = {
     "fr": "Délai de paiement : {days}",
     "it": "Termine di pagamento: {days}",
     "nl": "Betalingstermijn: {days}",
+    "pl": "Termin płatności: {days}",
 }
 _ALWAYS_DAYS = 1e9
 _AT_ONCE = {
@@ -29,6 +30,7 @@ _AT_ONCE = {
     "fr": "Payable immédiatement",
     "it": "Pagamento immediato",
     "nl": "Direct te betalen",
+    "pl": "Płatne natychmiast",
 }
 
 

@@ -147,7 +147,7 @@ class Renderer:
 
     def _compile(self, source: str, escape: bool) -> Template:
         sandbox = self._sandboxes[escape]
-        code = sandbox.compile(_FIELD_TOKEN.sub(_field, source), filename=_FILE)
+        code = sandbox.compile(plain_source(source), filename=_FILE)
         return Template.from_code(sandbox, code, sandbox.globals)
 
     def _output(self, template: Template, context: Mapping[str, object]) -> str:
@@ -159,6 +159,11 @@ class Renderer:
                 raise Refused(f"it makes more than {self.limits.output_bytes} bytes")
             chunks.append(chunk)
         return "".join(chunks)
+
+
+def plain_source(source: str) -> str:
+    """Return a template as Jinja reads it: `{{field:slug}}` tokens as the variables that they mean."""
+    return _FIELD_TOKEN.sub(_field, source)
 
 
 def _for_audience(function: Callable[..., str]) -> Callable[..., str]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -36,14 +36,14 @@ async def caught_mail(message: Any) -> EmailMessage:
 def pdf_text(mail: EmailMessage) -> str:
     (attached,) = mail.iter_attachments()
     assert attached.get_content_type() == "application/pdf"
-    assert attached.get_filename() == "Invoice INV-2031-0001.pdf"
+    assert attached.get_filename() == "Rechnung INV-2031-0001.pdf"
     pages = PdfReader(io.BytesIO(attached.get_content())).pages
     return "\n".join(page.extract_text() for page in pages).replace("\xa0", " ")
 
 
 async def test_the_mail_and_its_pdf_say_the_same_in_the_readers_way(document: Any) -> None:
     message = await document.send()
-    assert (message.subject, message.on_unknown) == ("Invoice INV/2031/0001 from Lakeside Joinery", "hold")
+    assert (message.subject, message.on_unknown) == ("Rechnung INV/2031/0001 von Lakeside Joinery", "hold")
     mail = await caught_mail(message)
     assert mail["To"] == "jonas@weber-bau.example"
     assert mail["From"] == "Lakeside Joinery <office@lakeside.example>"
@@ -52,7 +52,7 @@ async def test_the_mail_and_its_pdf_say_the_same_in_the_readers_way(document: An
     assert body is not None
     html = body.get_content().replace("\xa0", " ")
     for text in (html, pdf_text(mail)):
-        for said in ("INV/2031/0001", "2.977,00 €", "Zahlungsziel: 30 Tage"):
+        for said in ("Rechnung", "INV/2031/0001", "Gesamtbetrag", "2.977,00 €", "Zahlungsziel: 30 Tage"):
             assert said in text
     assert "4. Februar 2031" in html
     assert "04.02.2031" in pdf_text(mail)
@@ -84,6 +84,15 @@ async def test_a_failed_mail_leaves_a_note_on_the_document(host: Any, document: 
     assert "550 &lt;no such&gt; user" in note.body
     await document.refresh_from_db()
     assert document.state == "draft"
+
+
+async def test_the_first_time_that_a_mail_about_it_is_opened_is_when_it_was_seen(host: Any, document: Any) -> None:
+    message = await document.send()
+    first = datetime(2031, 1, 6, 9, 30, tzinfo=UTC)
+    for message.opened_at in (first, first + timedelta(days=1)):
+        await host.hooks.emit("message_opened", message=message)
+    await document.refresh_from_db()
+    assert document.seen_at == first
 
 
 async def test_without_an_address_nothing_is_numbered_or_queued(make_document: MakeDocument) -> None:
