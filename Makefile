@@ -1,6 +1,7 @@
 # make run    set up and start Postroom with its demo, at http://127.0.0.1:8080
 # make test   set up and run every check: style, types, tests against real servers
 # make bench  measure against the goals of docs/performance.md
+# make soak   kill workers every two seconds for SOAK_SECONDS on both databases, and count what was lost or repeated
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,9 @@ BIN := $(VENV)/bin
 NO_SKIP ?= 0
 WORKERS ?= 2
 
-.PHONY: run test check bench clean
+SOAK_SECONDS ?= 60
+
+.PHONY: run test check bench soak clean
 
 run: $(VENV)/run.stamp
 	@.ci/debian run
@@ -27,6 +30,9 @@ check: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	@.ci/debian test
 	$(BIN)/python -m tests.benchmarks
+
+soak: $(VENV)/test.stamp
+	$(BIN)/python -m tests.faults.soak --seconds $(SOAK_SECONDS)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Postroom needs Python 3.11 or later" >&2; exit 1; }

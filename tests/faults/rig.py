@@ -16,6 +16,7 @@ import pytest
 
 from core.delivery import servers
 from core.delivery.engine import Engine
+from core.delivery.queue import QueueRequest
 from core.hookspecs import hookimpl
 from core.runtime import Runtime, get_model, runtime
 from core.transport.smtp_account import SmtpAccount, Timeouts
@@ -46,7 +47,9 @@ async def queue(*to: str, **options: Any) -> Any:
 
 async def queue_some(count: int, **options: Any) -> list[Any]:
     """Queue `count` mails, each to an address of its own."""
-    return [await queue(f"kim{number}@b.test", **options) for number in range(count)]
+    values = {"author": None, "subject": "Invoice", "body": "<p>Hello</p>", "from_email": "office@acme.test", **options}
+    requests = [QueueRequest(to=(f"kim{number}@b.test",), **values) for number in range(count)]
+    return list(await get_model("Message").queue_many(requests))
 
 
 async def drain(at_most_s: float = 20) -> None:

@@ -5,9 +5,8 @@ it receives is read strictly: only CRLF.CRLF ends a mail. As a program it serves
 
     python -m tests.servers.fake_mta --ledger accepted.jsonl [--port 0] [--script script.json] [--latency-ms 30]
 
-prints `{"port": 12345}`, and with --events a line for each step that a script's conversation comes to, before it is
-answered (the steps of Script, with the command as detail), for each mail written down but not yet answered ("accepted")
-and for each answer to a final dot that was handed to the network ("answered").
+prints `{"port": 12345}`, and with --events a line for each final dot that a script's conversation reads ("dot") and for
+each mail written down but not yet answered ("accepted").
 """
 
 from __future__ import annotations
@@ -147,6 +146,9 @@ class FakeMta:
         self._ledger_file = ledger_file
         self._keeps_raw = keeps_raw
         self.on_event = on_event
+        """Told at once: each step that a script's conversation comes to (connect, the commands, block, dot), before the
+        answer; "accepted" once a mail is written down; "answered" once the reply to its dot was handed over.
+        """
         self._times: Counter[str] = Counter()
         self._transports: set[asyncio.WriteTransport] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -502,7 +504,8 @@ async def _main(options: argparse.Namespace) -> None:
 
 
 def _print_event(name: str, detail: str) -> None:
-    print(json.dumps({"event": name, "message_id": detail, "at": time()}), flush=True)
+    if name in ("dot", "accepted"):
+        print(json.dumps({"event": name, "message_id": detail, "at": time()}), flush=True)
 
 
 if __name__ == "__main__":
