@@ -101,6 +101,16 @@ async def message_bounced(message: Any, report: Any) -> None:
 
 
 @hookspec
+async def message_opened(message: Any) -> None:
+    """A person opened a message for the first time, as far as that can be told."""
+
+
+@hookspec
+async def message_clicked(message: Any, url: str) -> None:
+    """A person followed a link of a message."""
+
+
+@hookspec
 async def email_routed(email: Any, record: Any, message: Any) -> None:
     """An inbound mail became an entry on a record's timeline, of a new record or an old one."""
 

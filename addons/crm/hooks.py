@@ -9,7 +9,7 @@ from core.api import Command, Page, Received, get_model, hookimpl
 from . import pages
 from .commands import print_pipeline
 from .models.contact import ContactOfLeads
-from .models.crm_lead import CrmLead
+from .models.crm_lead import OPEN_STAGES, CrmLead
 from .signature import phone_in_signature
 
 
@@ -51,6 +51,16 @@ async def message_posted(message: Any) -> None:
     lead = await get_model("CrmLead").get_or_none(id=message.res_id, user_id=None)
     if lead is not None:
         await lead.take_up(await get_model("User").get(id=message.author_id))
+
+
+@hookimpl
+async def message_clicked(message: Any, url: str) -> None:
+    """Whoever follows a link of an offer is thinking of it now: the salesperson had better call."""
+    if message.res_model != "CrmLead":
+        return
+    lead = await get_model("CrmLead").get_or_none(id=message.res_id, stage__in=OPEN_STAGES)
+    if lead is not None:
+        await lead.ask_to_call(url)
 
 
 @hookimpl

@@ -91,6 +91,13 @@ async def message_failed(message: Any, error: str) -> None:
 
 
 @hookimpl
+async def message_opened(message: Any) -> None:
+    """Remember when a document was first seen: a reminder reads differently to who never saw the invoice."""
+    if _is_document(message.res_model):
+        await get_model("FinancialDocument").filter(id=message.res_id, seen_at=None).update(seen_at=message.opened_at)
+
+
+@hookimpl
 async def record_updated(record: Any, changed: Mapping[str, Any]) -> None:
     """A document that is settled, or due on another day, needs its reminder no more."""
     if not isinstance(record, FinancialDocument):

@@ -35,5 +35,6 @@ def _row(document: Any) -> dict[str, Any]:
         "contact": document.contact.name if document.contact else "",
         "due_date": document.due_date,
         "is_overdue": document.is_overdue,
+        "seen_at": document.seen_at,
         "total": f"{document.total:,.2f} {document.currency}",
     }

@@ -21,4 +21,6 @@ class Company(Record):
     """The accent of branded mails, as `#rrggbb`."""
     footer = fields.TextField(default="")
     """Plain text under each branded mail."""
+    no_tracking = fields.BooleanField(default=False)
+    """True: this company counts no opens and no clicks."""
     active = fields.BooleanField(default=True)

@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from core.errors import PostroomError
-from core.runtime import runtime
+from core.mail.tracking import tracker
+from core.runtime import runtime, settings
 from core.web import api_dev_mail, api_queue, api_records, docs, errors
 from core.web.edge import Edge
 from core.web.guard import guard
@@ -29,6 +30,9 @@ from core.web.pages import (
     records,
     template_preview,
 )
+from core.web.tracking import Tracking
+from core.web.tracking_hits import Hits
+from core.web.tracking_ledger import TrackingLedger
 from core.web.tries import Tries
 from core.web.view import STATIC, make_environment
 
@@ -64,7 +68,16 @@ def create_app() -> FastAPI:
     app.state.tries = Tries()
     # Addresses are cheap, and behind a careless proxy they are whatever the client says.
     app.state.tries_anywhere = Tries(limit=30)
+    app.state.open_paths = frozenset(route.path for _, route in runtime().contributions.routes if route.public)
     app.add_middleware(Edge)
+    values = settings()
+    app.state.hits = Hits(TrackingLedger())
+    app.add_middleware(
+        Tracking,
+        tracker=tracker(values.BASE_URL, values.secret_keys),
+        hits=app.state.hits if values.TRACKING else None,
+        base_url=values.BASE_URL,
+    )
     app.add_exception_handler(PostroomError, errors.on_postroom_error)
     app.add_exception_handler(HTTPException, errors.on_http_error)
     app.add_exception_handler(RequestValidationError, errors.on_invalid_request)

@@ -32,8 +32,9 @@ async def serve(
     Raises ConfigError where the address cannot be taken.
     """
     listener = _listener(host, port)
+    app = create_app()
     config = uvicorn.Config(
-        create_app(),
+        app,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -44,6 +45,8 @@ async def serve(
     server = _QuietServer(config)
     serving = asyncio.create_task(server.serve([listener]))
     stopping = asyncio.create_task(stop.wait())
+    ended = asyncio.Event()
+    counting = asyncio.create_task(app.state.hits.run(ended))
     try:
         announce(address_of(listener))
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -54,6 +57,8 @@ async def serve(
         serving.cancel()
         await asyncio.gather(stopping, serving, return_exceptions=True)
         listener.close()
+        ended.set()
+        await counting
 
 
 def address_of(listener: socket.socket) -> str:

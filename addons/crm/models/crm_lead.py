@@ -71,11 +71,18 @@ class CrmLead(Chatter):
         if self.stage == "lost":
             self.stage = "qualified"
             await self.save(update_fields=["stage"])
-        waiting = {"res_model": "CrmLead", "res_id": self.pk, "kind": "Answer", "done_at": None}
+        await self._ask_to("Answer")
+
+    async def ask_to_call(self, url: str) -> None:
+        """Ask the salesperson to call, since the other side just followed a link of ours."""
+        await self._ask_to("Call", note=f"They followed {url}")
+
+    async def _ask_to(self, kind: str, note: str = "") -> None:
+        """Give the salesperson something to do today, unless it waits to be done already."""
+        waiting = {"res_model": "CrmLead", "res_id": self.pk, "kind": kind, "done_at": None}
         if not await get_model("Activity").exists(**waiting):
-            await self.schedule_activity(
-                "Answer", now().date(), summary=f"Answer: {self.name}"[:255], assignee=await self.user
-            )
+            summary = f"{kind}: {self.name}"[:255]
+            await self.schedule_activity(kind, now().date(), summary=summary, note=note, assignee=await self.user)
 
     async def _contact_by_address(self) -> Any:
         address = address_of(self.email_from)

@@ -127,3 +127,18 @@ async def test_the_acknowledgement_goes_to_the_sender_and_only_when_asked(host: 
     assert message.subject == "Re: A door"
     assert [one.recipient async for one in get_model("Delivery").filter(message_id=message.pk)] == ["zoe@new.example"]
     assert "Dear Zoe," in message.body
+
+
+async def test_a_followed_link_asks_for_a_call_once(host: Any) -> None:
+    seller = await make_user("Anna")
+    lead = await get_model("CrmLead").create(name="Oak tables", user=seller)
+    message = await lead.post_note("<p>stands for a mail</p>")
+    for _ in range(2):
+        await host.hooks.emit("message_clicked", message=message, url="https://oak.example/<offer>")
+    (activity,) = await get_model("Activity").filter(res_model="CrmLead", res_id=lead.pk)
+    assert (activity.kind, activity.assignee_id) == ("Call", seller.pk)
+    assert activity.note == "They followed https://oak.example/<offer>"
+    await activity.finish()
+    await get_model("CrmLead").filter(id=lead.pk).update(stage="lost")
+    await host.hooks.emit("message_clicked", message=message, url="https://oak.example/")
+    assert await get_model("Activity").filter(res_model="CrmLead", res_id=lead.pk).count() == 1

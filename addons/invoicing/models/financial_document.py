@@ -60,6 +60,8 @@ class FinancialDocument(Chatter):
     note = fields.TextField(default="")
     """Plain text under the totals."""
     reminded_on = fields.DateField(null=True)
+    seen_at = fields.DatetimeField(null=True)
+    """When a mail about it was first opened; an estimate, as opens are."""
     created_at = fields.DatetimeField(auto_now_add=True)
 
     class Meta:
