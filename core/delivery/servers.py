@@ -1,8 +1,8 @@
 """Which server sends a message, and whether it is left alone for a while.
 
-The order is that of the documents: the author's own server, then the company's and the database's that may write as
-this From domain, then the configuration. A server at fault is paused for all workers; its mail waits and burns no
-retry (C7).
+The order: the author's own server, the company's, one whose allow-list names the From domain, any other record, the
+configuration; in each group by priority. A server at fault is paused for all workers, by the database's clock; its
+mail waits and burns no retry (C7). Nothing here sends.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ import structlog
 from core import clock
 from core.errors import ConfigError, UserError
 from core.mail.address import domain_of, parse_address
-from core.runtime import get_model, settings
+from core.orm.fields import readable
+from core.runtime import get_model, runtime, settings
+from core.transport.peer import PeerPolicy
 from core.transport.smtp import SmtpAccount, Tls
 
 log = structlog.get_logger(__name__)
 
 CONFIG = "config"
 _FAULTS_TOLERATED = 5
+_FIRST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=15)
+_MENDED_BY_HAND = timedelta(minutes=1)
+"""Mail of a server that only a person can mend looks again so often."""
 NO_SERVER = "Make an OutgoingMailServer record that may write as this From address, or set SMTP_SERVER in config.yaml."
 
 
@@ -38,9 +43,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that may send: `key` names it in pauses and pools.
+    """A server that may send: `key` names it in pauses and pools, `name` to people.
 
     `concurrency` is connections at once per worker; `tracks` tells whether its mail may carry pixel and counted links.
+    With a `fault` it is not connected to: its mail waits until a person has mended what the words say.
     """
 
     key: str
@@ -51,13 +57,46 @@ class Server:
     concurrency: int = 1
     rates: tuple[Rate, ...] = ()
     tracks: bool = True
+    name: str = ""
+    fault: str = ""
 
     def may_send(self, author_id: int | None, company_id: int | None, from_domain: str) -> bool:
-        return (
-            (self.user_id is None or self.user_id == author_id)
-            and (self.company_id is None or self.company_id == company_id)
-            and (not self.from_domains or from_domain in self.from_domains)
-        )
+        return not self.why_not(author_id, company_id, from_domain)
+
+    def why_not(self, author_id: int | None, company_id: int | None, from_domain: str) -> str:
+        """Say why this server does not send such mail; empty where it may."""
+        return self._whose_else(author_id, company_id) or self._not_as(from_domain)
+
+    def _whose_else(self, author_id: int | None, company_id: int | None) -> str:
+        if self.user_id is not None and self.user_id != author_id:
+            return "it is another user's own server"
+        if self.company_id is not None and self.company_id != company_id:
+            return "it is another company's server"
+        return ""
+
+    def _not_as(self, from_domain: str) -> str:
+        if not self.from_domains or from_domain in self.from_domains:
+            return ""
+        return f"it may write as {', '.join(sorted(self.from_domains))} only, not as {from_domain}"
+
+    @property
+    def risks(self) -> tuple[str, ...]:
+        """What the operator switched off of this server's protection, each in words."""
+        words = []
+        if self.account.tls is Tls.NONE:
+            words.append("mail travels without TLS")
+        elif not self.account.verify:
+            words.append("any certificate is accepted")
+        return tuple(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One server as `explain` tells it; `why_not` is empty where it could send, `is_chosen` marks the one that does."""
+
+    server: Server
+    why_not: str
+    is_chosen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +105,7 @@ class Servers:
 
     candidates: tuple[Server, ...]
     paused_until: Mapping[str, datetime]
+    """By this process's clock, though the database's decides."""
     left_out: tuple[str, ...] = ()
     """Why some servers cannot be used, each in a sentence."""
 
@@ -73,6 +113,26 @@ class Servers:
         """Return the server for a message, or None where no one may send it."""
         domain = domain_of(from_address)
         return next((one for one in self.candidates if one.may_send(author_id, company_id, domain)), None)
+
+    def explain(self, author_id: int | None, company_id: int | None, from_address: str) -> tuple[Choice, ...]:
+        """Return every server in the order in which it is asked, each with the reason why it is passed over."""
+        chosen, domain = self.choose(author_id, company_id, from_address), domain_of(from_address)
+        return tuple(Choice(one, one.why_not(author_id, company_id, domain), one is chosen) for one in self.candidates)
+
+    def may_send_as(self, author_id: int | None, company_id: int | None, from_address: str) -> bool:
+        """Tell whether the allow-lists let anybody write as this address; so they do where no server is there yet."""
+        mine = [one for one in self.candidates if not one._whose_else(author_id, company_id)]
+        domain = domain_of(from_address)
+        return not mine or any(not one._not_as(domain) for one in mine)
+
+    def require_sender(self, author_id: int | None, company_id: int | None, from_address: str) -> None:
+        """Refuse mail that no server will ever take, before it is queued: UserError (400)."""
+        if not self.may_send_as(author_id, company_id, from_address):
+            allowed = sorted({domain for one in self.candidates for domain in one.from_domains})
+            raise UserError(
+                f"No outgoing mail server may send as {from_address}; the servers here write as {', '.join(allowed)}. "
+                "Use such a From address, or add its domain to a server's From domains."
+            )
 
     def for_message(self, message: Any) -> Server | None:
         """Return the server for a stored Message."""
@@ -85,11 +145,12 @@ class Servers:
 
 
 async def load_servers() -> Servers:
-    """Read the servers and pauses: two queries."""
-    records = await get_model("OutgoingMailServer").filter(active=True).order_by("priority", "id")
-    ranked = sorted(records, key=lambda record: (record.user_id is None, record.company_id is None))
+    """Read the servers and pauses: three queries at the most."""
+    records = (
+        await get_model("OutgoingMailServer").filter(active=True).order_by("priority", "id").select_related("oauth")
+    )
     candidates, left_out = [], []
-    for record in ranked:
+    for record in sorted(records, key=_rank):
         try:
             candidates.append(server_of(record))
         except ConfigError as error:
@@ -97,30 +158,46 @@ async def load_servers() -> Servers:
             left_out.append(f"{record.name} cannot be used: {error}")
     if settings().SMTP_SERVER:
         candidates.append(configured_server())
-    pauses = await get_model("ServerPause").all()
-    return Servers(tuple(candidates), {pause.server: pause.until_at for pause in pauses}, tuple(left_out))
+    now = clock.now()
+    paused = {key: now + timedelta(seconds=left_s) for key, left_s in (await pauses()).items()}
+    paused |= {one.key: now + _MENDED_BY_HAND for one in candidates if one.fault}
+    return Servers(tuple(candidates), paused, tuple(left_out))
+
+
+async def pauses() -> dict[str, float]:
+    """Return for how many seconds each server with faults on record is left alone yet; under 0, it is tried."""
+    database = runtime().database
+    rows = await database.fetch(
+        f"SELECT server, {database.dialect.seconds_until('until_at')} AS left_s FROM server_pause"
+    )
+    return {row["server"]: float(row["left_s"]) for row in rows}
 
 
 def server_of(record: Any) -> Server:
-    """Return an OutgoingMailServer record as a value."""
-    tls = Tls(record.tls) if record.tls else (Tls.AUTO if record.use_ssl else Tls.NONE)
+    """Return an OutgoingMailServer record, its `oauth` loaded, as a value; ConfigError for one that makes no sense."""
+    uses_oauth = record.auth == "oauth2"
+    fault = _fault_of(record)
     account = SmtpAccount(
         host=record.server,
         port=record.port,
-        tls=tls,
-        username=record.username,
-        password=record.password or "",
+        tls=Tls(record.tls) if record.tls else (Tls.AUTO if record.use_ssl else Tls.NONE),
+        username="" if record.auth == "none" or (uses_oauth and fault) else record.username,
+        password="" if fault or record.auth != "password" else record.password or "",
+        token=get_model("OAuthAccount").tokens(record.oauth_id) if uses_oauth and not fault else None,
         verify=record.verify_certificate,
+        peers=PeerPolicy.of(settings().PRIVATE_HOSTS_ALLOWED) if record.user_id is not None else None,
     )
     return Server(
         key=str(record.id),
         account=account,
         user_id=record.user_id,
         company_id=record.company_id,
-        from_domains=frozenset(str(domain).casefold() for domain in record.from_domains),
+        from_domains=frozenset(_domain(str(domain)) for domain in record.from_domains),
         concurrency=record.concurrency or settings().SMTP_CONCURRENCY,
         rates=_rates(record.rate_per_second, record.rate_per_minute, record.rate_per_day),
         tracks=not record.disable_tracking,
+        name=record.name,
+        fault=fault,
     )
 
 
@@ -138,12 +215,7 @@ def configured_server() -> Server:
         verify=values.SMTP_VERIFY,
     )
     rates = _rates(values.SMTP_RATE_PER_SECOND, values.SMTP_RATE_PER_MINUTE, values.SMTP_RATE_PER_DAY)
-    return Server(CONFIG, account, concurrency=values.SMTP_CONCURRENCY, rates=rates)
-
-
-def _rates(per_second: int | None, per_minute: int | None, per_day: int | None) -> tuple[Rate, ...]:
-    windows = ((per_second, 1), (per_minute, 60), (per_day, 86_400))
-    return tuple(Rate(count, window_s) for count, window_s in windows if count)
+    return Server(CONFIG, account, concurrency=values.SMTP_CONCURRENCY, rates=rates, name=CONFIG)
 
 
 async def note_fault(key: str, reason: str) -> timedelta:
@@ -151,20 +223,81 @@ async def note_fault(key: str, reason: str) -> timedelta:
 
     Faults met by several connections at once, while the server is paused already, count for nothing.
     """
-    model = get_model("ServerPause")
-    pause, _ = await model.get_or_create(server=key, defaults={"until_at": clock.now(), "failures": 0})
-    if pause.until_at > clock.now():
-        left: timedelta = pause.until_at - clock.now()
-        return left
-    pause.failures += 1
-    beyond = pause.failures - _FAULTS_TOLERATED
-    wait = min(timedelta(seconds=30) * 2 ** min(beyond, 10), _LONGEST_PAUSE) if beyond >= 0 else timedelta(0)
-    pause.until_at = clock.now() + wait
-    pause.reason = reason
-    await pause.save()
+    database = runtime().database
+    param, now, after = database.dialect.param, database.dialect.now(), database.dialect.after
+    await database.execute(
+        f"""INSERT INTO server_pause (server, until_at, failures, reason) VALUES ({param(1)}, {now}, 0, '')
+            ON CONFLICT (server) DO NOTHING""",
+        [key],
+    )
+    counted = await database.fetch(
+        f"""UPDATE server_pause SET failures = failures + 1, reason = {param(2)}
+            WHERE server = {param(1)} AND until_at <= {now} RETURNING failures""",
+        [key, reason.replace("\0", "")],
+    )
+    if not counted:
+        return timedelta(seconds=max((await pauses()).get(key, 0.0), 0.0))
+    failures = int(counted[0]["failures"])
+    wait = _pause_after(failures)
+    if wait:
+        await database.execute(
+            f"""UPDATE server_pause SET until_at = {after(param(3))}
+                WHERE server = {param(1)} AND failures = {param(2)}""",
+            [key, failures, wait.total_seconds()],
+        )
+    if failures == _FAULTS_TOLERATED:
+        await _tell_admins(key, reason)
     return wait
 
 
 async def note_success(key: str) -> None:
     """Forget the faults of a server that works again."""
     await get_model("ServerPause").filter(server=key).delete()
+
+
+def _pause_after(failures: int) -> timedelta:
+    beyond = failures - _FAULTS_TOLERATED
+    return min(_FIRST_PAUSE * 2 ** min(beyond, 10), _LONGEST_PAUSE) if beyond >= 0 else timedelta(0)
+
+
+async def _tell_admins(key: str, reason: str) -> None:
+    record = await get_model("OutgoingMailServer").get_or_none(id=int(key)) if key.isdecimal() else None
+    name = record.name if record is not None else key
+    await get_model("Notification").tell_admins(
+        f"The mail server “{name}” is paused",
+        f"It failed {_FAULTS_TOLERATED} times in a row: {reason}. Its mail waits, and it is tried again now and then. "
+        f"See its page, or run `postroom server test {name!r}`.",
+    )
+
+
+def _rank(record: Any) -> int:
+    """Order servers by how closely they belong to a message; the sort keeps priority within each group."""
+    belongs = (record.user_id is not None, record.company_id is not None, bool(record.from_domains), True)
+    return belongs.index(True)
+
+
+def _fault_of(record: Any) -> str:
+    """Say what a person must mend before this server can be used; empty where nothing is known."""
+    if record.auth == "password":
+        try:
+            readable(record.password, f"The password of {record.name}")
+        except ConfigError as error:
+            return str(error)
+    if record.auth != "oauth2":
+        return ""
+    if record.oauth is None:
+        return f"{record.name} logs in by a sign-in, and none is chosen; choose one on its page."
+    if not record.username:
+        return f"{record.name} needs the username that it logs in as: the mailbox's address."
+    fault: str = record.oauth.fault
+    return fault
+
+
+def _domain(text: str) -> str:
+    """Return a domain that a person wrote as `domain_of` returns an address's."""
+    return domain_of("@" + text.strip().removeprefix("@").rstrip("."))
+
+
+def _rates(per_second: int | None, per_minute: int | None, per_day: int | None) -> tuple[Rate, ...]:
+    windows = ((per_second, 1), (per_minute, 60), (per_day, 86_400))
+    return tuple(Rate(count, window_s) for count, window_s in windows if count)

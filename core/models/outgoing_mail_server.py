@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from core.delivery.servers import configured_server, load_servers, note_success, server_of
-from core.errors import UserError
+import structlog
+
+from core.delivery.servers import Server, configured_server, load_servers, note_success, server_of
+from core.errors import ConfigError, UserError
+from core.mail.address import domain_of, parse_address
 from core.orm import fields
 from core.orm.record import Record
 from core.runtime import get_model, settings
-from core.transport.smtp import SmtpAccount, Step
+from core.transport.smtp import Envelope, Step
 from core.transport.smtp import test_connection as check_connection
+
+log = structlog.get_logger(__name__)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class OutgoingMailServer(Record):
@@ -37,6 +45,7 @@ class OutgoingMailServer(Record):
     oauth = fields.ForeignKeyField(
         "models.OAuthAccount", null=True, related_name="outgoing_servers", on_delete=fields.SET_NULL
     )
+    oauth_id: int | None
     from_domains = fields.JSONField(default=list)
     """Domains that may stand in From; empty means any."""
     from_identities = fields.JSONField(default=list)
@@ -54,10 +63,53 @@ class OutgoingMailServer(Record):
     priority = fields.IntField(default=10)
     active = fields.BooleanField(default=True)
 
-    async def save(self, *args: Any, **options: Any) -> None:
-        """Store the server; whatever it was paused for may be mended now, so it is tried again at once."""
-        await super().save(*args, **options)
+    async def save(
+        self,
+        using_db: Any = None,
+        update_fields: Iterable[str] | None = None,
+        force_create: bool = False,
+        force_update: bool = False,
+    ) -> None:
+        """Store the server; whatever it was paused for may be mended now, so it is tried again at once.
+
+        Another host never gets the password or sign-in of the former one: both are forgotten unless they change too.
+        Raises ConfigError for settings that cannot be used, and could be read as a second command.
+        """
+        if await self._forget_login() and update_fields is not None:
+            update_fields = {*update_fields, "password", "oauth_id"}
+        server = await self._checked()
+        await super().save(using_db, update_fields, force_create, force_update)
         await note_success(str(self.pk))
+        if server.risks:
+            log.warning("mail server with less protection", server=self.name, risks=server.risks)
+
+    async def _forget_login(self) -> bool:
+        """Forget the login where the host is another one; tells whether it is."""
+        stored = await type(self).get_or_none(id=self.pk) if self.pk is not None else None
+        if stored is None or stored.server.casefold() == self.server.casefold():
+            return False
+        if self.password == stored.password:
+            self.password = ""
+        if self.oauth_id == stored.oauth_id:
+            self.oauth = None
+        return True
+
+    async def _checked(self) -> Server:
+        """Return the record as a value; ConfigError for what cannot be used, UserError for identities that cannot."""
+        for name in ("concurrency", "rate_per_second", "rate_per_minute", "rate_per_day"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} of {self.name} must be 1 or more; leave it empty for no limit of its own.")
+        if _CONTROL.search(self.name):
+            raise UserError("The name of a mail server must not contain control characters.")
+        if self.oauth_id is not None:
+            await self.fetch_related("oauth")
+        server = server_of(self)
+        for identity in self.from_identities:
+            address = parse_address(str(identity.get("email", "")) if isinstance(identity, dict) else "").address
+            if server.from_domains and domain_of(address) not in server.from_domains:
+                raise UserError(f"{self.name} may not write as {address}; add its domain to the From domains.")
+        return server
 
     async def delete(self, *args: Any, **options: Any) -> None:
         """Delete the server, and with it what is on record against it."""
@@ -104,17 +156,28 @@ class OutgoingMailServer(Record):
             await queued.send_now()
         return queued
 
-    async def test_connection(self) -> tuple[Step, ...]:
-        """Connect and log in step by step, each step timed; no mail is sent and nothing is raised."""
-        return await _check(server_of(self).account)
+    async def test_connection(self, envelope: Envelope | None = None) -> tuple[Step, ...]:
+        """Connect and log in step by step, each step timed and hinted at; no mail is sent and nothing is raised.
+
+        With an `envelope` the server is also asked whether it would take a mail from and to these.
+        """
+        await self.fetch_related("oauth")
+        try:
+            server = server_of(self)
+        except ConfigError as error:
+            return (Step("settings", ok=False, detail=str(error), duration_ms=0, hint="Correct this server's record."),)
+        return await _check(server, envelope)
 
     @classmethod
-    async def test_configured(cls) -> tuple[Step, ...]:
+    async def test_configured(cls, envelope: Envelope | None = None) -> tuple[Step, ...]:
         """Do the same for the server of the SMTP_* keys; UserError where none is set."""
-        return await _check(configured_server().account)
+        return await _check(configured_server(), envelope)
 
 
-async def _check(account: SmtpAccount) -> tuple[Step, ...]:
+async def _check(server: Server, envelope: Envelope | None) -> tuple[Step, ...]:
     if settings().MAIL_MODE == "catch":
-        return (Step("mail mode", ok=False, detail="MAIL_MODE is catch: no connection is opened.", duration_ms=0),)
-    return await check_connection(account)
+        detail = "MAIL_MODE is catch: no connection is opened."
+        return (Step("mail mode", ok=False, detail=detail, duration_ms=0, hint="Set MAIL_MODE: live to send mail."),)
+    if server.fault:
+        return (Step("settings", ok=False, detail=server.fault, duration_ms=0),)
+    return await check_connection(server.account, envelope)

@@ -29,6 +29,14 @@ class Dialect(Protocol):
         """Return an expression for the database's clock, moved by a parameter of seconds."""
         ...
 
+    def epoch(self) -> str:
+        """Return an expression for the database's clock in seconds since 1970, with their fraction."""
+        ...
+
+    def seconds_until(self, column: str) -> str:
+        """Return an expression for the seconds from the database's clock to the time in `column`."""
+        ...
+
     def among(self, column: str, param: str) -> str:
         """Return a condition: `column` is one of the ids in the parameter made by `ids`."""
         ...
@@ -61,6 +69,12 @@ class Sqlite:
     def after(self, param: str) -> str:
         return f"strftime('%Y-%m-%d %H:%M:%f000+00:00', 'now', printf('%+.3f seconds', {param}))"
 
+    def epoch(self) -> str:
+        return "((julianday('now') - 2440587.5) * 86400.0)"
+
+    def seconds_until(self, column: str) -> str:
+        return f"((julianday({column}) - julianday('now')) * 86400.0)"
+
     def among(self, column: str, param: str) -> str:
         return f"{column} IN (SELECT value FROM json_each({param}))"
 
@@ -88,6 +102,12 @@ class Postgres:
 
     def after(self, param: str) -> str:
         return f"(clock_timestamp() + make_interval(secs => {param}::float8))"
+
+    def epoch(self) -> str:
+        return "extract(epoch FROM clock_timestamp())::float8"
+
+    def seconds_until(self, column: str) -> str:
+        return f"extract(epoch FROM {column} - clock_timestamp())::float8"
 
     def among(self, column: str, param: str) -> str:
         return f"{column} = ANY({param}::bigint[])"

@@ -53,7 +53,9 @@ __all__ = [
     "SecretField",
     "SelectionField",
     "TextField",
+    "UnreadableSecret",
     "more_choices",
+    "readable",
     "secret_cipher",
 ]
 
@@ -132,12 +134,40 @@ def more_choices(choices: Mapping[str, str]) -> Any:
     return MoreChoices(choices)
 
 
+class UnreadableSecret(str):
+    """What a SecretField reads where no key of SECRET_KEY fits: empty text that keeps what is stored when saved again.
+
+    So a list of records with one such secret can still be read; `readable` refuses it where it would be used.
+    """
+
+    __slots__ = ("stored",)
+
+    stored: str
+
+    def __new__(cls, stored: str) -> UnreadableSecret:
+        self = super().__new__(cls, "")
+        self.stored = stored
+        return self
+
+
+def readable(secret: str | None, name: str) -> str:
+    """Return a secret for use; ConfigError, calling it `name`, where it was encrypted with a key that is gone."""
+    if isinstance(secret, UnreadableSecret):
+        raise ConfigError(f"{name} was encrypted with another SECRET_KEY; restore that key or enter it again")
+    return secret or ""
+
+
 class SecretField(TextField):
-    """Text that is encrypted at rest (Fernet: AES-128-CBC with HMAC-SHA256) and clear in Python."""
+    """Text that is encrypted at rest (Fernet: AES-128-CBC with HMAC-SHA256) and clear in Python.
+
+    Where the key is gone it reads as an UnreadableSecret; ask `readable` before use.
+    """
 
     def to_db_value(self, value: Any, instance: Any) -> Any:
         if value is None:
             return None
+        if isinstance(value, UnreadableSecret):
+            return value.stored
         return _cipher().encrypt(str(value).encode()).decode()
 
     def to_python_value(self, value: Any) -> Any:
@@ -145,10 +175,8 @@ class SecretField(TextField):
             return value
         try:
             return _cipher().decrypt(value).decode()
-        except InvalidToken as error:
-            raise ConfigError(
-                f"{self.model_field_name} was encrypted with another SECRET_KEY; restore that key or enter it again"
-            ) from error
+        except InvalidToken:
+            return UnreadableSecret(value)
 
 
 def _cipher() -> MultiFernet:

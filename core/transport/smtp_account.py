@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import ConfigError
+from core.transport.oauth import TokenSource
+from core.transport.peer import PeerPolicy
 from core.transport.tls import Tls
 
 IMPLICIT_TLS_PORT = 465
@@ -39,7 +41,8 @@ class SmtpAccount:
     """An outgoing mail server and our login there; `username` empty means no AUTH.
 
     `local_hostname` is what EHLO says, by default the address literal of our end of the connection. `ca_file` is a PEM
-    file trusted besides the system's authorities. `verify` False accepts any certificate.
+    file trusted besides the system's authorities. `verify` False accepts any certificate. A `token` source logs in in
+    the place of the password. `peers` says where a host that a user named may be; None is anywhere.
     """
 
     host: str
@@ -47,10 +50,12 @@ class SmtpAccount:
     tls: Tls = Tls.AUTO
     username: str = ""
     password: str = field(default="", repr=False)
+    token: TokenSource | None = None
     verify: bool = True
     ca_file: Path | None = None
     local_hostname: str = ""
     timeouts: Timeouts = Timeouts()
+    peers: PeerPolicy | None = None
 
     def __post_init__(self) -> None:
         if not self.host or _NOT_IN_A_NAME.search(self.host):
@@ -61,6 +66,8 @@ class SmtpAccount:
             raise ConfigError(f"The local host name {self.local_hostname!r} for {self.host} must be plain ASCII.")
         if _NOT_IN_A_LOGIN.search(self.username) or _NOT_IN_A_LOGIN.search(self.password):
             raise ConfigError(f"The login for {self.host} contains a control character.")
+        if self.token is not None and not self.username:
+            raise ConfigError(f"The sign-in for {self.host} needs the username that it logs in as.")
 
     @property
     def is_implicit_tls(self) -> bool:

@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import ssl
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv6Address, ip_address
@@ -20,6 +20,7 @@ from typing import Any, cast
 import aiosmtplib
 
 from core.mail.retry import Phase
+from core.transport.oauth import OAuthError, TokenSource
 from core.transport.smtp_account import SmtpAccount
 from core.transport.smtp_reply import SmtpError, SmtpReply, printable
 from core.transport.smtp_session import Features, SmtpSession
@@ -28,6 +29,7 @@ from core.transport.step import StepLog
 from core.transport.tls import Tls, client_context
 
 _ONE_REPLY = re.compile(rb"(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*)?\n")
+_BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]{8,}")
 _Address = tuple[Any, ...]
 
 
@@ -41,6 +43,7 @@ class _Opening:
         self._account = account
         self._timeouts = account.timeouts
         self._log = log
+        self._secrets = {account.password} - {""}
 
     async def run(self) -> SmtpSession:
         context = await self._context() if self._account.is_implicit_tls else None
@@ -68,6 +71,9 @@ class _Opening:
         async with self._step("DNS", Phase.CONNECT, seconds) as detail:
             loop = asyncio.get_running_loop()
             found = await loop.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
+            if account.peers is not None:
+                allowed = account.peers.only_allowed(account.host, [str(one[-1][0]) for one in found])
+                found = [one for one in found if one[-1][0] in allowed]
             detail.extend(dict.fromkeys(str(address[0]) for *_, address in found))
         async with self._step("TCP", Phase.CONNECT, seconds) as detail:
             sock = await _dial(found, seconds)
@@ -137,14 +143,44 @@ class _Opening:
         is_safe = smtp.get_transport_info("ssl_object") is not None or (account.tls is Tls.NONE and is_loopback)
         if not is_safe:
             raise self._error(Phase.TLS, "a password is not sent without TLS; set TLS to starttls or implicit")
-        methods = {"plain": smtp.auth_plain, "login": smtp.auth_login, "cram-md5": smtp.auth_crammd5}
+        known = ("xoauth2", "oauthbearer") if account.token is not None else ("plain", "login", "cram-md5")
         async with self._step("AUTH", Phase.AUTH, self._timeouts.command_s) as detail:
-            name = next((name for name in methods if name in smtp.server_auth_methods), None)
+            name = next((name for name in known if name in smtp.server_auth_methods), None)
             if name is None:
                 offered = ", ".join(smtp.server_auth_methods) or "none"
                 raise self._error(Phase.AUTH, f"it offers no login method that we know (offered: {offered})")
-            await methods[name](account.username, account.password)
+            if account.token is not None:
+                await self._show_token(smtp, name, account.token)
+            else:
+                methods = {"plain": smtp.auth_plain, "login": smtp.auth_login, "cram-md5": smtp.auth_crammd5}
+                await methods[name](account.username, account.password)
             detail.append(f"{name.upper()} as {account.username}")
+
+    async def _show_token(self, smtp: aiosmtplib.SMTP, method: str, source: TokenSource) -> None:
+        """Log in by an access token; one that is refused is renewed once, since providers may end it early."""
+        token = await source()
+        try:
+            await self._bear(smtp, method, token)
+        except aiosmtplib.SMTPAuthenticationError:
+            renewed = await source(refused=token)
+            if renewed == token or not smtp.is_connected:
+                raise
+            await self._bear(smtp, method, renewed)
+
+    async def _bear(self, smtp: aiosmtplib.SMTP, method: str, token: str) -> None:
+        """Send a bearer token by XOAUTH2 (Google's and Microsoft's) or OAUTHBEARER (RFC 7628 section 3.1)."""
+        self._secrets.add(token)
+        if method == "xoauth2":
+            await smtp.auth_xoauth2(self._account.username, token)
+            return
+        user = self._account.username.replace("=", "=3D").replace(",", "=2C")
+        words = f"n,a={user},\x01host={self._account.host}\x01port={self._account.port}\x01auth=Bearer {token}\x01\x01"
+        reply = await smtp.execute_command(b"AUTH", b"OAUTHBEARER", b64encode(words.encode()))
+        if reply.code == aiosmtplib.SMTPStatus.auth_continue:
+            # The challenge tells of the failure; this dummy answer asks for the reply to it (section 3.2.3).
+            reply = await smtp.execute_command(b64encode(b"\x01"))
+        if reply.code != aiosmtplib.SMTPStatus.auth_successful:
+            raise aiosmtplib.SMTPAuthenticationError(reply.code, reply.message)
 
     def _hand_over(self, smtp: aiosmtplib.SMTP) -> SmtpSession:
         """Take the connection from aiosmtplib, which keeps nothing of it."""
@@ -170,6 +206,8 @@ class _Opening:
                     yield detail
             except SmtpError:
                 raise
+            except OAuthError as error:
+                raise self._error(phase, str(error)) from None
             except aiosmtplib.SMTPResponseException as error:
                 # Not chained: the text may repeat the password.
                 raise self._refused(phase, error) from None
@@ -180,12 +218,18 @@ class _Opening:
 
     def _refused(self, phase: Phase, error: aiosmtplib.SMTPResponseException) -> SmtpError:
         raw = error.message.encode("utf-8", "surrogateescape")
-        if not 200 <= error.code < 600:
-            return self._error(phase, f'it broke the protocol: "{printable(raw[:200])}"')
-        password = self._account.password.encode()
-        if password and any(secret in raw for secret in (password, b64encode(password))):
+        if self._repeats_a_secret(raw):
             raw = b"(not shown: the server repeats the password)"
+        if not 200 <= error.code < 600:
+            # Whoever names a host to us shall not read by our eyes what else listens there.
+            heard = f': "{printable(raw[:200])}"' if self._account.peers is None else ""
+            return self._error(phase, f"it broke the protocol{heard}")
         return SmtpError(phase, str(self._account), f"{phase.upper()} was refused", SmtpReply(error.code, raw))
+
+    def _repeats_a_secret(self, raw: bytes) -> bool:
+        """Tell whether a server's words hold the password or token, plain or in the base64 of any AUTH command."""
+        texts = [raw, *(_decoded(run) for run in _BASE64_RUN.findall(raw))]
+        return any(secret.encode() in text for secret in self._secrets for text in texts)
 
     def _error(self, phase: Phase, reason: str) -> SmtpError:
         return SmtpError(phase, str(self._account), reason)
@@ -229,6 +273,12 @@ async def _dial(found: Sequence[_Address], seconds: float) -> socket.socket:
             sock.close()
             raise
     raise OSError("; ".join(faults))
+
+
+def _decoded(run: bytes) -> bytes:
+    """Return what a run of base64 says, its padding made good."""
+    whole = run[:-1] if len(run) % 4 == 1 else run
+    return b64decode(whole + b"=" * (-len(whole) % 4))
 
 
 def _is_loopback(address: str) -> bool:

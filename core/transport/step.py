@@ -15,12 +15,16 @@ from core.errors import TransportError
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a connection test; `detail` is one line for a person, on failure the error's message."""
+    """One step of a connection test; `detail` is one line for a person, on failure the error's message.
+
+    `hint` says what to do about a failure, where that is known.
+    """
 
     name: str
     ok: bool
     detail: str
     duration_ms: float
+    hint: str = ""
 
 
 class StepLog:

@@ -82,7 +82,8 @@ async def test_a_broken_sender_fails_alone(host: Runtime) -> None:
 
 async def test_a_server_record_that_cannot_be_used_is_left_out(host: Runtime) -> None:
     async with FakeMta(Script()) as mta:
-        await _server(None, name="broken", server="mail host", priority=1)
+        broken = await _server(None, name="broken", priority=1)
+        await get_model("OutgoingMailServer").filter(id=broken.pk).update(server="mail host")
         await _server(mta)
         await _queue("good@b.test")
         async with _running():

@@ -86,8 +86,13 @@ async def test_keys_rotate_and_a_lost_key_is_told(database: Database) -> None:
         assert (await model.get()).key == "hunter2"
         await model.all().update(key="again")
         fields.secret_cipher.set(MultiFernet([KEY]))
-        with pytest.raises(ConfigError, match="key was encrypted with another SECRET_KEY"):
-            await model.get()
+        lost = await model.get()
+        with pytest.raises(ConfigError, match="The key was encrypted with another SECRET_KEY"):
+            fields.readable(lost.key, "The key")
+        assert lost.key == ""
+        await lost.save()
+        fields.secret_cipher.set(MultiFernet([OTHER]))
+        assert fields.readable((await model.get()).key, "The key") == "again"
     finally:
         fields.secret_cipher.reset(token)
 
