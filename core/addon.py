@@ -46,6 +46,7 @@ from core.models.schema_migration import SchemaMigration
 from core.models.seed_record import SeedRecord
 from core.models.server_pause import ServerPause
 from core.models.suppression import Suppression
+from core.models.text_template import TextTemplate
 from core.models.tracking import Tracking
 from core.models.tracking_event import TrackingEvent
 from core.models.user import User
@@ -83,17 +84,18 @@ def register_models() -> list[type]:
         Notification,
         OAuthAccount,
         OutgoingMailServer,
+        Receipt,
         ReportAction,
         SchemaMigration,
         SeedRecord,
         ServerPause,
         Suppression,
+        TextTemplate,
         Tracking,
         DomainPace,
         IdempotencyKey,
         PaceUse,
         QueueSuspension,
-        Receipt,
         TrackingEvent,
         User,
     ]

@@ -5,12 +5,15 @@ The running host: `get_model`, `settings`, `acting_user`, `acting_as`, `my_recor
 Work that belongs together: `transaction`, `after_commit`.
 Hooks: `hookimpl` marks an implementation; `core/hookspecs.py` lists the hooks.
 Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what it may return.
-What `register_*` hooks return: `Page`, `Route`, `MenuItem`, `Command`, `TemplateFilter`, `GatewayRule`.
+What `register_*` hooks return: `Page`, `Route`, `MenuItem`, `Command`, `TemplateFilter`, `GatewayRule`, `Channel`.
+Channels: `ChannelProvider` (the mix-in for provider records) with `PROVIDER_KINDS`, what it sends and answers
+(`ChannelMessage`, `ChannelResult`, `HttpClient`, `HttpShape`), what it hears (`ReceiptNews`, `ReceivedText`,
+`secret_matches`, `take_call`, `text_at`), `channel_commands`, and telephones: `phone_number`, `sms_length`.
 Mail: `OutgoingEmail` (see `filter_outgoing_email`), `Received` (an inbound mail), and the answers of a gateway rule:
 `Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`.
 Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `address_of` (a header's text).
 Rights and errors: `Right`; `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`,
-`TemporaryFailure`; all of them are a `PostroomError`.
+`TemporaryFailure`, `AddressError`; all of them are a `PostroomError`.
 """
 
 from __future__ import annotations
@@ -19,14 +22,22 @@ from typing import Any
 
 from core.access import Right, access_of
 from core.clock import now
-from core.contributions import Command, GatewayRule, MenuItem, Page, Route, TemplateFilter
+from core.contributions import Channel, Command, GatewayRule, MenuItem, Page, Route, TemplateFilter
 from core.cron.method import cron_method
 from core.cron.runner import Progress
-from core.errors import AccessDenied, PostroomError, TemporaryFailure, UnknownName, UserError
+from core.delivery.channel import ChannelMessage, ChannelResult
+from core.delivery.http_provider import HttpShape, text_at
+from core.delivery.phone import phone_number, sms_length
+from core.delivery.receipts import ReceiptNews, ReceivedText
+from core.errors import AccessDenied, AddressError, PostroomError, TemporaryFailure, UnknownName, UserError
 from core.gateway.values import Ignore, NewRecord, Outcome, Pass, Quarantine, Received, Reply, Unmatched
 from core.hookspecs import hookimpl
 from core.mail.address import normalised, tolerant_addresses
 from core.mail.values import OutgoingEmail
+from core.models.channel_commands import channel_commands
+from core.models.channel_provider import KINDS as PROVIDER_KINDS
+from core.models.channel_provider import ChannelProvider, secret_matches
+from core.models.channel_webhook import take_call
 from core.models.chatter import Chatter
 from core.models.rendering import audience_of
 from core.orm import fields
@@ -36,13 +47,22 @@ from core.orm.serialize import plain_data
 from core.orm.transaction import after_commit, transaction
 from core.render.run import Audience
 from core.runtime import acting_as, acting_user, get_model, settings
+from core.transport.http import HttpClient
 
 __all__ = [
+    "PROVIDER_KINDS",
     "AccessDenied",
+    "AddressError",
     "Audience",
+    "Channel",
+    "ChannelMessage",
+    "ChannelProvider",
+    "ChannelResult",
     "Chatter",
     "Command",
     "GatewayRule",
+    "HttpClient",
+    "HttpShape",
     "Ignore",
     "MenuItem",
     "NewRecord",
@@ -53,7 +73,9 @@ __all__ = [
     "PostroomError",
     "Progress",
     "Quarantine",
+    "ReceiptNews",
     "Received",
+    "ReceivedText",
     "Record",
     "Reply",
     "Right",
@@ -68,6 +90,7 @@ __all__ = [
     "address_of",
     "after_commit",
     "audience_of",
+    "channel_commands",
     "cron_method",
     "fields",
     "get_model",
@@ -75,8 +98,13 @@ __all__ = [
     "more_choices",
     "my_records",
     "now",
+    "phone_number",
     "plain_data",
+    "secret_matches",
     "settings",
+    "sms_length",
+    "take_call",
+    "text_at",
     "transaction",
 ]
 

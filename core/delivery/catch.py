@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
+from core.delivery.caught_text import keep_text
+from core.delivery.channel import EMAIL, each_alone, message_of
 from core.delivery.job import Claimed, Job
 from core.delivery.mail import Mail, prepare
 from core.delivery.results import Result, tell_finished, unsendable, write_results
@@ -21,6 +24,10 @@ log = structlog.get_logger(__name__)
 async def catch(jobs: Sequence[Job], worker: str) -> None:
     """Keep each job's mail as a CaughtEmail; mail and result are stored together, so a crash repeats nothing."""
     for job in jobs:
+        if job.message["channel"] != EMAIL:
+            for one in each_alone([job]):
+                await _keep(one, partial(keep_text, job.message["channel"], message_of(one)), worker)
+            continue
         try:
             mail = await prepare(job)
         except outage_errors():
@@ -31,25 +38,28 @@ async def catch(jobs: Sequence[Job], worker: str) -> None:
             written = await write_results(unsendable(job, Outcome.TEMPORARY, words), worker=worker)
             await tell_finished(written.finished)
         else:
-            await _keep(mail, worker)
+            await _keep(job, partial(_keep_mail, mail), worker)
 
 
-async def _keep(mail: Mail, worker: str) -> None:
-    job = mail.job
+async def _keep(job: Job, keep: Callable[[], Awaitable[object]], worker: str) -> None:
     with suppress(_LeaseLostError):
         async with transaction():
             begun = await write_results([], worker=worker, begun=[job])
             if len(begun.marked) < len(job.deliveries):
                 raise _LeaseLostError
-            await get_model("CaughtEmail").create(
-                sender=mail.envelope.sender,
-                recipients=list(mail.envelope.recipients),
-                subject=job.message["subject"],
-                raw_mail=mail.content,
-                message_id=job.message_id,
-            )
+            await keep()
             written = await write_results([_caught(job, one) for one in job.deliveries], worker=worker)
             await tell_finished(written.finished)
+
+
+async def _keep_mail(mail: Mail) -> None:
+    await get_model("CaughtEmail").create(
+        sender=mail.envelope.sender,
+        recipients=list(mail.envelope.recipients),
+        subject=mail.job.message["subject"],
+        raw_mail=mail.content,
+        message_id=mail.job.message_id,
+    )
 
 
 class _LeaseLostError(Exception):

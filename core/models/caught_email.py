@@ -21,6 +21,7 @@ class CaughtEmail(Record):
 
     label_field = "subject"
 
+    channel = fields.CharField(max_length=32, default="email")
     sender = fields.CharField(max_length=320, default="")
     recipients = fields.JSONField(default=list)
     subject = fields.CharField(max_length=998, default="")

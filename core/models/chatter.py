@@ -11,6 +11,7 @@ from datetime import date
 from functools import partial
 from typing import Any, ClassVar, Self
 
+from core.delivery.channel import channel_named
 from core.errors import UserError
 from core.events import tell
 from core.mail.address import normalised
@@ -74,6 +75,42 @@ class Chatter(Record):
             await tell("message_posted", message=message)
         return message
 
+    async def send_message(
+        self,
+        text: str = "",
+        *,
+        channel: str = "",
+        author: Any = None,
+        to: Sequence[str] | None = None,
+        template: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Send a text by a channel beside e-mail, such as "sms", and show it here; returns the Message.
+
+        `to` are addresses; None means the record's correspondent. With `template`, text and channel are those of that
+        TextTemplate. `options` are further keywords of `Message.queue_message`. Raises UserError where there is nobody
+        to send to.
+        """
+        if template is not None:
+            made = await self._from_text_template(template)
+            text, channel = text or made["text"], channel or made["channel"]
+            options = {"options": made["options"], **options}
+        recipients = list(to) if to is not None else await self.channel_recipients(channel)
+        if not recipients:
+            raise UserError(f"{self.display_name} has nobody with an address for {channel}; give one.")
+        async with transaction():
+            message = self._entry("message", author)
+            await get_model("Message").queue_message(channel, author, recipients, text, message=message, **options)
+            await self._notify(message, author)
+            await tell("message_posted", message=message)
+        return message
+
+    async def channel_recipients(self, channel: str) -> list[str]:
+        """Return whom a channel's message goes to by default: the correspondent, where that contact has an address."""
+        contact = await self._collaborate_contact()
+        names = channel_named(channel).contact_fields
+        return [address for name in names if (address := getattr(contact, name, ""))][:1]
+
     async def post_note(
         self, body: str, *, author: Any = None, mentions: Iterable[Any] = (), attachments: Sequence[Any] = ()
     ) -> Any:
@@ -110,6 +147,12 @@ class Chatter(Record):
             raise UserError(f'There is no active EmailTemplate "{identifier}"; see `postroom template ls`.')
         mail = await template.mail_for(self, **options)
         return await self.post_message(mail.pop("body"), author=author, **mail)
+
+    async def _from_text_template(self, identifier: str) -> dict[str, Any]:
+        template = await get_model("TextTemplate").get_or_none(identifier=identifier, active=True)
+        if template is None:
+            raise UserError(f'There is no active TextTemplate "{identifier}".')
+        return {**await template.render_for(self), "channel": template.channel}
 
     async def timeline(self, limit: int = 50, before: int | None = None) -> list[Any]:
         """Return the newest entries first, changes, attachments and deliveries loaded; `before` is an entry's id."""

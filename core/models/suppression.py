@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from core.delivery.suppression import Reason, suppress, unsuppress
-from core.mail.address import normalised
+from core.delivery.suppression import Reason, plain_address, suppress, unsuppress
 from core.orm import fields
 from core.orm.record import Record
 
@@ -40,7 +39,7 @@ class Suppression(Record):
         force_update: bool = False,
     ) -> None:
         """Store it under the form of the address in which equal mailboxes are equal."""
-        self.address = normalised(self.address)
+        self.address = plain_address(self.address)
         await super().save(using_db, update_fields, force_create, force_update)
 
     # Whoever may not import the delivery room finds its functions here.

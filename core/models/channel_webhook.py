@@ -1,0 +1,40 @@
+"""The door for what a channel's provider tells: who calls must prove it; a wrong proof is told, and changes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import structlog
+
+from core.errors import AccessDenied
+from core.runtime import get_model, settings
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+log = structlog.get_logger(__name__)
+
+
+async def take_call(provider_model: str, provider_id: int, request: Request) -> None:
+    """Take a call of a provider's webhook: AccessDenied without its proof, UserError for what is no news."""
+    provider = await get_model(provider_model).get_or_none(id=provider_id, active=True)
+    body = await request.body()
+    headers: dict[str, list[str]] = defaultdict(list)
+    for name, value in request.headers.items():
+        headers[name.lower()].append(value)
+    if provider is None or not provider.is_proven(headers, _called(request), body):
+        log.warning("webhook refused", provider=f"{provider_model} {provider_id}")
+        await get_model("Notification").tell_admins(
+            f"A call of a {provider_model} webhook was refused",
+            f"Somebody called the webhook of {provider_model} {provider_id} without its secret, or it has none. "
+            "If that was the provider, enter the same secret on both sides.",
+        )
+        raise AccessDenied("This call is not proven to come from the provider.")
+    await provider.take(provider.news_in(body, dict(request.query_params)))
+
+
+def _called(request: Request) -> str:
+    """Return the address as the provider knows it: the configured one, never what the call itself says of its host."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"{settings().BASE_URL.rstrip('/')}{request.url.path}{query}"
