@@ -1,11 +1,18 @@
-"""The frame around a mail's body: company header and footer, the author's signature. Pure, and escaped throughout."""
+"""The frame around a mail's body: company header and footer, the author's signature. Pure, and escaped throughout.
+
+HTML and text are framed apart, each from its own body: a text made of framed HTML would be a table laid out. In a text,
+the signature stands under the two hyphens by which mail programs know it (RFC 3676 section 4.3).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from html import escape
 from typing import Any
+
+from core.mail.body import html_to_text
 
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _DEFAULT_COLOR = "#2f5d8a"
@@ -14,22 +21,47 @@ _SHEET = (
     "color:#1f2933"
 )
 _SMALL_PRINT = "padding:14px 28px;border-top:1px solid #e4e7eb;font-size:12px;color:#616e7c"
+_SMALL_PRINT_KEYS = ("address", "website", "footer")
 _HAS_BODY_TAG = re.compile(r"<body\b", re.IGNORECASE)
+_END_OF_DOCUMENT = re.compile(r"</(body|html)\s*+>", re.IGNORECASE)
+_DELIMITER = "-- "
 
 
 def branded(body: str, presentation: Mapping[str, Any]) -> str:
     """Return the body's HTML with what `presentation` asks for; unchanged where it asks for nothing.
 
     Keys: `signature` (HTML), `branding` with `name`, `color`, `address`, `website`, `footer` (texts). A body that is a
-    whole document of its own is not framed, and gets no signature either.
+    whole document of its own gets the signature where it ends, and no frame: it has its own.
     """
-    if _HAS_BODY_TAG.search(body):
-        return body
+    is_document = _HAS_BODY_TAG.search(body) is not None
     signature = presentation.get("signature")
     if signature:
-        body = f'{body}\n<div class="signature" style="margin-top:24px">{signature}</div>'
+        signature = f'\n<div class="signature" style="margin-top:24px">{signature}</div>'
+        body = _before_its_end(body, signature) if is_document else body + signature
     branding = presentation.get("branding")
-    return _framed(body, branding) if branding else body
+    return body if is_document or not branding else _framed(body, branding)
+
+
+def branded_text(text: str, presentation: Mapping[str, Any]) -> str:
+    """Return a text body with signature and small print under it; `presentation` as for `branded`."""
+    branding = presentation.get("branding") or {}
+    lines = [branding[key].strip() for key in ("name", *_SMALL_PRINT_KEYS) if branding.get(key)]
+    blocks = [_signature_text(presentation.get("signature") or ""), "\n".join(lines)]
+    below = "\n\n".join(filter(None, blocks))
+    return f"{text.rstrip()}\n\n{_DELIMITER}\n{below}" if below else text
+
+
+@lru_cache(maxsize=1024)
+def _signature_text(signature: str) -> str:
+    """A person's signature is the same in all their mails."""
+    return html_to_text(signature).strip()
+
+
+def _before_its_end(document: str, addition: str) -> str:
+    """Put HTML before the last tag that closes the body, or the document, or at the very end where none does."""
+    ends = {match[1].lower(): match.start() for match in _END_OF_DOCUMENT.finditer(document)}
+    end = ends.get("body", ends.get("html", len(document)))
+    return document[:end] + addition + document[end:]
 
 
 def _framed(body: str, branding: Mapping[str, str]) -> str:
@@ -37,9 +69,7 @@ def _framed(body: str, branding: Mapping[str, str]) -> str:
     color = branding.get("color", "")
     color = color if _COLOR.fullmatch(color) else _DEFAULT_COLOR
     name = escape(branding.get("name", ""))
-    small_print = [
-        escape(branding[key]).replace("\n", "<br>") for key in ("address", "website", "footer") if branding.get(key)
-    ]
+    small_print = [escape(branding[key]).replace("\n", "<br>") for key in _SMALL_PRINT_KEYS if branding.get(key)]
     return f"""<!DOCTYPE html>
 <html><body style="margin:0;background:#f4f5f7">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0">

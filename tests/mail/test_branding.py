@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.mail.branding import branded
+from core.mail.branding import branded, branded_text
+from core.mail.quotation import split_reply
 
 COMPANY = {"name": "A & B <i>", "color": "#112233", "address": "1 Road\nTown", "website": "", "footer": "Thanks"}
 
@@ -28,6 +29,29 @@ def test_the_signature_comes_after_the_body() -> None:
     assert html.index("Hi") < html.index("Anna")
 
 
-def test_a_whole_document_is_left_alone() -> None:
+def test_a_whole_document_keeps_its_own_frame() -> None:
     document = "<html><body>Hi</body></html>"
-    assert branded(document, {"signature": "x", "branding": COMPANY}) == document
+    assert branded(document, {"branding": COMPANY}) == document
+
+
+def test_a_whole_document_is_signed_where_it_ends() -> None:
+    for end in ("</body></html>", "</BODY >\n</html>", "</html>", ""):
+        html = branded("<html><body class=x>Hi" + end, {"signature": "<p>Anna</p>", "branding": COMPANY})
+        assert html.startswith("<html><body class=x>Hi\n<div")
+        assert html.endswith("<p>Anna</p></div>" + end)
+    assert branded("<body>Hi" + "</body" * 100_000, {"signature": "Anna"}).endswith("Anna</div>")
+
+
+def test_a_text_has_its_signature_under_the_two_hyphens_and_the_small_print() -> None:
+    text = branded_text("Hi Kim,\nbye\n", {"signature": "<p>Anna &amp; Co<br>Sales</p>", "branding": COMPANY})
+    assert text == "Hi Kim,\nbye\n\n-- \nAnna & Co\nSales\n\nA & B <i>\n1 Road\nTown\nThanks"
+
+
+def test_a_text_without_anything_to_add_is_as_it_was() -> None:
+    assert branded_text("Hi\n", {}) == "Hi\n"
+    assert branded_text("Hi\n", {"signature": "", "branding": None}) == "Hi\n"
+
+
+def test_a_reader_folds_the_signature_away() -> None:
+    text = branded_text("Hi Kim", {"signature": "Anna", "branding": COMPANY})
+    assert split_reply(text).new == "Hi Kim"
