@@ -102,7 +102,13 @@ class ChannelProvider(Record):
         """Send one message and say what became of it. HttpError, TemporaryFailure and UserError are understood too."""
         if self.kind == "dev":
             return await keep_text(self._channel, message)
-        places = {
+        asked = self.shape(message), self.places(message)
+        result = await post_message(http, self.address(), self.auth_headers(), *asked)
+        return result.without(self.secret or "")
+
+    def places(self, message: ChannelMessage) -> dict[str, Any]:
+        """Return what a body's places stand for."""
+        return {
             "to": message.recipient,
             "text": message.text,
             "sender": message.sender or self.sender,
@@ -110,8 +116,6 @@ class ChannelProvider(Record):
             "options": dict(message.options),
             "receipt_url": self.receipt_url(message.reference),
         }
-        result = await post_message(http, self.address(), self.auth_headers(), self.shape(message), places)
-        return result.without(self.secret or "")
 
     def address(self) -> str:
         """Return where messages are posted."""
