@@ -161,7 +161,8 @@ async def _ask(client: OAuthClient, asked: Mapping[str, str]) -> Tokens:
         raise OAuthError(f"{place} could not be asked for a token: {error}") from error
     answer = _object(reply.body)
     if reply.status != 200:
-        secret = tuple(value for value in (*asked.values(), client.client_secret) if len(value) > 7)
+        told = ("code", "code_verifier", "refresh_token")
+        secret = tuple(value for value in (*map(asked.get, told), client.client_secret) if value)
         raise _refusal(str(place), reply.status, answer, secret)
     return _tokens(str(place), answer)
 
@@ -169,10 +170,10 @@ async def _ask(client: OAuthClient, asked: Mapping[str, str]) -> Tokens:
 def _refusal(place: str, status: int, answer: Mapping[str, Any], secret: tuple[str, ...]) -> OAuthError:
     """Return the error for a refusal (RFC 6749 section 5.2), without any secret that the provider repeats."""
     kind = str(answer.get("error", ""))
-    described = printable(str(answer.get("error_description", "")).encode())[:_SHOWN_CHARACTERS]
-    if any(one in described or one in kind for one in secret):
-        kind, described = "", "(not shown: the provider repeats a secret)"
-    said = f"{place} answered {status} {printable(kind.encode())[:60]}: {described}".rstrip(": ")
+    described = f"{kind[:60]}: {answer.get('error_description', '')}"
+    if any(one in described for one in secret):
+        described = "(not shown: the provider repeats a secret)"
+    said = f"{place} answered {status} {printable(described.encode())[:_SHOWN_CHARACTERS]}".rstrip(": ")
     if not 400 <= status < 500 or status in (408, 425, 429) or kind in _PASSING or not kind:
         return OAuthError(said)
     return SignInNeeded(said) if kind in _OVER else ClientRefused(said)

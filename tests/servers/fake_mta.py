@@ -356,6 +356,9 @@ class _Conversation:
 
     async def _on_auth(self, line: str) -> None:
         _, method, *initial = line.split(" ")
+        if method.upper() in ("XOAUTH2", "OAUTHBEARER"):
+            await self._on_bearer(b64decode(initial[0]).decode())
+            return
         if method.upper() == "PLAIN":
             _, user, password = b64decode(initial[0] if initial else await self._challenge("")).decode().split("\0")
         else:
@@ -363,6 +366,16 @@ class _Conversation:
             password = b64decode(await self._challenge("UGFzc3dvcmQ6")).decode()
         is_right = self._script.logins.get(user) == password
         await self._say("auth", "235 2.7.0 welcome" if is_right else "535 5.7.8 wrong")
+
+    async def _on_bearer(self, words: str) -> None:
+        """Take the user's token, which stands among the logins; a wrong one is told by a challenge first."""
+        fields = words.removeprefix("n,a=").split("\x01")
+        user, token = fields[0].removeprefix("user=").rstrip(","), words.partition("auth=Bearer ")[2].rstrip("\x01")
+        if self._script.logins.get(user) == token:
+            await self._say("auth", "235 2.7.0 welcome")
+            return
+        self._mta.commands.append(f"answered {await self._challenge('eyJzdGF0dXMiOiI0MDEifQ==')!r}")
+        await self._say("auth", "535 5.7.8 wrong token")
 
     async def _challenge(self, text: str) -> str:
         self._writer.write(f"334 {text}\r\n".encode())
