@@ -19,7 +19,7 @@ _COLUMNS = ("id", "send_state", "email_to", "subject", "record", "retry_count", 
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="See and steer outgoing mail.", no_args_is_help=True)
     app.add_typer(group, name="queue")
-    for function in (ls, show, retry, hold, release, cancel, flush, stats):
+    for function in (ls, show, eml, retry, hold, release, cancel, flush, stats):
         command(group, function.__name__)(function)
 
 
@@ -71,6 +71,22 @@ async def show(
         for attempt in one["attempts"]:
             words = f"{attempt['phase']}: {attempt['reply']} ({attempt['duration_ms']} ms, {attempt['server']})"
             typer.echo(f"    {shown(attempt['at'])}  {attempt['outcome']} at {shown(words)}")
+
+
+async def eml(
+    message: int,
+    to: Annotated[str | None, typer.Option(help="This recipient's own copy, where copies differ.")] = None,
+    draft: Annotated[bool, typer.Option("--draft", help="An unsent draft for a desktop mail program.")] = False,
+) -> None:
+    """Print the exact bytes of a mail, or a draft of it, with its blind copies, to be finished and sent by hand.
+
+    Example: postroom queue eml 12 --draft > invoice.eml
+    """
+    if to is not None and draft:
+        raise UserError("A draft goes to all recipients; leave out --to or --draft.")
+    async with host():
+        found = await _message(message)
+        typer.echo(await found.draft_eml(with_bcc=True) if draft else await found.eml(to), nl=False)
 
 
 async def retry(message: int, as_json: Json = False) -> None:
