@@ -1,13 +1,15 @@
-"""Composition: the bytes read back as what was put in, by our own reader and by the standard library's."""
+"""Composition: the bytes read back as what was put in, by our reader, the standard library's, and one in Rust."""
 
 from __future__ import annotations
 
 import email
 import email.policy
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.message import EmailMessage
 from typing import Any
 
+import fast_mail_parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -203,6 +205,33 @@ def test_the_standard_library_reads_the_same(written: OutgoingEmail) -> None:
     parts = [part for part in message.iter_attachments() if part.get_filename() != "invite.ics"]
     expected = written.attachments if written.html is not None else written.inline_files + written.attachments
     assert [part.get_payload(decode=True) for part in parts] == [file.content for file in expected]
+
+
+def nodes(node: Any) -> Iterator[Any]:
+    yield node
+    for child in node.children:
+        yield from nodes(child)
+
+
+@given(emails)
+@settings(max_examples=200, deadline=None)
+def test_a_parser_that_shares_no_code_reads_the_same(written: OutgoingEmail) -> None:
+    tree = fast_mail_parser.parse_email_tree(compose(written))
+    names = [*intended_names(written), "MIME-Version", "Content-Type", "Content-Transfer-Encoding"]
+    assert [name for name in dict.fromkeys(names) if name in tree.headers] == list(tree.headers)
+    assert sum(map(len, tree.headers.values())) == len(intended_names(written)) + 2 + (not tree.children)
+    assert tree.headers["Subject"] == [written.subject]
+    assert tree.headers["Message-ID"] == [written.message_id]
+    if written.unsubscribe_url:
+        assert tree.headers["List-Unsubscribe"][0].startswith(f"<{written.unsubscribe_url}>")
+    parts = list(nodes(tree))
+    assert [part.content_type for part in parts] == intended_types(written)
+    contents = [part.content for part in parts if part.disposition in ("attachment", "inline")]
+    files = [*written.inline_files, *written.attachments]
+    invites = [written.calendar.text.encode()] if written.calendar else []
+    assert contents == [*(file.content for file in files), *invites]
+    ids = [part.content_id for part in parts if part.content_id]
+    assert ids == [file.content_id for file in written.inline_files]
 
 
 def test_the_same_value_gives_the_same_bytes() -> None:
