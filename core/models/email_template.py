@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from core.orm import fields
 from core.orm.record import Record
 from core.orm.serialize import plain_data_of
 from core.orm.transaction import transaction
+from core.render.environment import Rendered
 from core.render.run import Audience
 from core.runtime import get_model, runtime
 
@@ -166,46 +168,43 @@ class EmailTemplate(Record):
         Nothing is compiled twice, and the database is asked per relation, not per record. A record for which it cannot
         be rendered has its error in its place and stops no other.
         """
-        variants = await self._variants()
+        variants = await self._in_languages()
         rendered: list[dict[str, str] | PostroomError] = []
         for start in range(0, len(records), RENDERED_AT_ONCE):
-            batch = records[start : start + RENDERED_AT_ONCE]
-            for record, data in zip(batch, await plain_data_of(batch), strict=True):
-                try:
-                    context = await filtered_context(data, record, self)
-                    audience = await audience_of(record, locale)
-                    texts = self._texts(nearest(variants, audience.locale))
-                    rendered.append(
-                        {
-                            name: _rendered(name, source, where, context, audience, strict=strict).text
-                            for name, (source, where) in texts.items()
-                        }
-                    )
-                except PostroomError as error:
-                    rendered.append(error)
-            await asyncio.sleep(0)  # Rendering never waits by itself, and others want the loop.
+            tasks = await self._tasks(records[start : start + RENDERED_AT_ONCE], variants, locale)
+            # Rendering never waits by itself, and others want the loop.
+            rendered += await asyncio.to_thread(_all_rendered, tasks, strict=strict)
         return rendered
+
+    async def _tasks(
+        self, records: Sequence[Any], variants: Sequence[Any], locale: str | None
+    ) -> list[_Task | PostroomError]:
+        """Return what is to be rendered for each record, or why it cannot be."""
+        tasks: list[_Task | PostroomError] = []
+        for record, data in zip(records, await plain_data_of(records), strict=True):
+            try:
+                context = await filtered_context(data, record, self)
+                audience = await audience_of(record, locale)
+                tasks.append(_Task(self._texts(nearest(variants, audience.locale)), context, audience))
+            except PostroomError as error:
+                tasks.append(error)
+        return tasks
 
     async def preview(self, record: Any, *, locale: str | None = None) -> TemplatePreview:
         """Return what this template makes of a record, with every fault that sending it would meet, or pass over."""
         await self.fetch_related("report")
         context = await template_context(record, self)
         audience = await audience_of(record, locale)
-        variant = nearest(await self._variants(), audience.locale)
-        texts, faults, missing = {}, [], dict[str, None]()
-        for name, (source, where) in self._texts(variant).items():
-            texts[name], found, blank = _tried(name, source, where, context, audience)
-            faults += found
-            missing |= dict.fromkeys(blank)
+        variant = nearest(await self._in_languages(), audience.locale)
+        task = _Task(self._texts(variant), context, audience)
+        texts, faults, missing = await asyncio.to_thread(_tried, task)
         for name in ADDRESSES:
             faults += self._address_faults(name, texts[name])
         if self.report is not None:
             report, found = await self.report.preview(record, audience)
             texts["file_name"] = report
             faults += found
-        return TemplatePreview(
-            texts, tuple(faults), tuple(missing), variant.language if variant else "", audience.locale
-        )
+        return TemplatePreview(texts, tuple(faults), missing, variant.language if variant else "", audience.locale)
 
     async def mail_for(self, record: Any, **options: Any) -> dict[str, Any]:
         """Return the keywords of `post_message` for a record, with the report made and all attachments.
@@ -268,7 +267,7 @@ class EmailTemplate(Record):
         except AddressError as error:
             yield TemplateError(str(error), source=f"{self.identifier}: {name}", excerpt=getattr(self, name))
 
-    async def _variants(self) -> list[Any]:
+    async def _in_languages(self) -> list[Any]:
         if self.pk is None:
             return []
         return list(await get_model("EmailTemplateVariant").filter(template_id=self.pk, active=True))
@@ -283,25 +282,46 @@ class EmailTemplate(Record):
         return texts
 
 
-def _rendered(
-    name: str, source: str, where: str, context: Mapping[str, Any], audience: Audience, *, strict: bool
-) -> Any:
-    renderer = runtime().renderer
-    if name == "content":
-        return renderer.render(source, context, escape=True, audience=audience, strict=strict, name=where)
-    return renderer.render_line(source, context, audience=audience, strict=strict, name=where)
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be rendered for one record: (source, where it stands) by field name."""
+
+    texts: Mapping[str, tuple[str, str]]
+    context: Mapping[str, Any]
+    audience: Audience
+
+    def render(self, name: str, *, strict: bool) -> Rendered:
+        source, where = self.texts[name]
+        renderer = runtime().renderer
+        if name == "content":
+            return renderer.render(source, self.context, escape=True, audience=self.audience, strict=strict, name=where)
+        return renderer.render_line(source, self.context, audience=self.audience, strict=strict, name=where)
 
 
-def _tried(
-    name: str, source: str, where: str, context: Mapping[str, Any], audience: Audience
-) -> tuple[str, list[TemplateError], tuple[str, ...]]:
-    """Return a text as it would be sent, the fault that a strict render meets, and the names that are missing."""
-    faults: list[TemplateError] = []
-    for strict in (True, False):
+def _all_rendered(tasks: Sequence[_Task | PostroomError], *, strict: bool) -> list[dict[str, str] | PostroomError]:
+    rendered: list[dict[str, str] | PostroomError] = []
+    for task in tasks:
+        if isinstance(task, PostroomError):
+            rendered.append(task)
+            continue
         try:
-            rendered = _rendered(name, source, where, context, audience, strict=strict)
+            rendered.append({name: task.render(name, strict=strict).text for name in task.texts})
         except TemplateError as error:
-            faults = faults or [error]
-        else:
-            return rendered.text, faults, rendered.missing
-    return "", faults, ()
+            rendered.append(error)
+    return rendered
+
+
+def _tried(task: _Task) -> tuple[dict[str, str], list[TemplateError], tuple[str, ...]]:
+    """Return the texts as they would be sent, the first fault of each by a strict render, and the names missing."""
+    texts, faults, missing = {}, [], dict[str, None]()
+    for name in task.texts:
+        texts[name] = ""
+        try:
+            texts[name] = task.render(name, strict=True).text
+        except TemplateError as error:
+            faults.append(error)
+            with suppress(TemplateError):
+                rendered = task.render(name, strict=False)
+                texts[name] = rendered.text
+                missing |= dict.fromkeys(rendered.missing)
+    return texts, faults, tuple(missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +39,6 @@ class ReportAction(Record):
 
     async def preview(self, record: Any, audience: Audience) -> tuple[str, list[TemplateError]]:
         """Return the document's file name, and what a strict render finds wrong with it; no PDF is made."""
-        renderer = runtime().renderer
         context = await template_context(record, self)
         faults, name = [], ""
         try:
@@ -46,9 +46,7 @@ class ReportAction(Record):
         except TemplateError as error:
             faults.append(error)
         try:
-            renderer.render(
-                self.content, context, escape=True, audience=audience, strict=True, name=self._place("content")
-            )
+            await asyncio.to_thread(self._html, context, audience, strict=True)
         except TemplateError as error:
             faults.append(error)
         return name, faults
@@ -59,12 +57,11 @@ class ReportAction(Record):
         Raises TemplateError or RenderError with words for the report's author. Takes its time: call it outside of a
         transaction.
         """
-        renderer = runtime().renderer
         context = await template_context(record, self)
         audience = await audience_of(record, locale)
-        html = renderer.render(self.content, context, escape=True, audience=audience, name=self._place("content"))
+        html = await asyncio.to_thread(self._html, context, audience)
         name = self._file_name(context, audience)
-        pdf = await runtime().pdf.render(html.text)
+        pdf = await runtime().pdf.render(html)
         return await get_model("Attachment").create(
             name=name,
             content_type="application/pdf",
@@ -73,6 +70,15 @@ class ReportAction(Record):
             sha256=hashlib.sha256(pdf.content).hexdigest(),
             res_model=type(record).__name__,
             res_id=record.pk,
+        )
+
+    def _html(self, context: Mapping[str, Any], audience: Audience, *, strict: bool = False) -> str:
+        return (
+            runtime()
+            .renderer.render(
+                self.content, context, escape=True, audience=audience, strict=strict, name=self._place("content")
+            )
+            .text
         )
 
     def _file_name(self, context: Mapping[str, Any], audience: Audience, *, strict: bool = False) -> str:

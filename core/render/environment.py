@@ -19,7 +19,7 @@ from jinja2 import Template, TemplateSyntaxError
 from core.errors import AddonError, TemplateError, UserError
 from core.render import filters as own_filters
 from core.render.catalogue import Catalogues
-from core.render.run import Audience, Refused, RenderLimits, Run, current_run
+from core.render.run import LINE_LIMITS, Audience, Refused, RenderLimits, Run, current_run
 from core.render.sandbox import Sandbox
 
 CACHED_TEMPLATES = 512
@@ -79,6 +79,7 @@ class Renderer:
         cached_templates: int = CACHED_TEMPLATES,
     ):
         self.limits = limits
+        self._line_limits = limits.within(LINE_LIMITS)
         self.catalogues = catalogues
         localised = {name: _for_audience(function) for name, function in FILTERS.items()}
         self._sandboxes = {}
@@ -102,6 +103,7 @@ class Renderer:
         audience: Audience = Audience(),  # noqa: B008 - a frozen value
         strict: bool = False,
         name: str = "template",
+        limits: RenderLimits | None = None,
     ) -> Rendered:
         """Render a template on plain data: HTML when `escape`, else plain text as it stands.
 
@@ -110,10 +112,10 @@ class Renderer:
         """
         template = self._template(source, escape, name)
         words = self.catalogues.of(audience.locale)
-        run = Run(audience, words, self.limits, escape=escape, strict=strict, names=context.keys())
+        run = Run(audience, words, limits or self.limits, escape=escape, strict=strict, names=context.keys())
         token = current_run.set(run)
         try:
-            text = self._output(template, context)
+            text = _output(template, context, run)
         except _FAULTS as error:
             _raise_at(error, source, name, template)
         finally:
@@ -130,8 +132,12 @@ class Renderer:
         name: str = "subject",
     ) -> Rendered:
         """Render a subject, an address or a file name: no escaping, and no line break or control character left."""
-        rendered = self.render(source, context, escape=False, audience=audience, strict=strict, name=name)
-        return Rendered(_BREAKS.sub(" ", rendered.text).strip(), rendered.missing)
+        if "{" not in source:
+            return Rendered(_line(source))
+        rendered = self.render(
+            source, context, escape=False, audience=audience, strict=strict, name=name, limits=self._line_limits
+        )
+        return Rendered(_line(rendered.text), rendered.missing)
 
     def check(self, source: str, *, name: str = "template") -> None:
         """Compile a template, or raise TemplateError."""
@@ -150,15 +156,20 @@ class Renderer:
         code = sandbox.compile(plain_source(source), filename=_FILE)
         return Template.from_code(sandbox, code, sandbox.globals)
 
-    def _output(self, template: Template, context: Mapping[str, object]) -> str:
-        chunks: list[str] = []
-        size = 0
-        for chunk in template.root_render_func(template.new_context(dict(context))):
-            size += len(chunk) if chunk.isascii() else len(chunk.encode(errors="replace"))
-            if size > self.limits.output_bytes:
-                raise Refused(f"it makes more than {self.limits.output_bytes} bytes")
-            chunks.append(chunk)
-        return "".join(chunks)
+
+def _output(template: Template, context: Mapping[str, object], run: Run) -> str:
+    chunks: list[str] = []
+    size, most = 0, run.limits.output_bytes
+    for chunk in template.root_render_func(template.new_context(dict(context))):
+        size += len(chunk) if chunk.isascii() else len(chunk.encode(errors="replace"))
+        if size > most:
+            raise Refused(f"it makes more than {most} bytes")
+        chunks.append(chunk)
+    return "".join(chunks)
+
+
+def _line(text: str) -> str:
+    return _BREAKS.sub(" ", text).strip()
 
 
 def plain_source(source: str) -> str:
@@ -189,7 +200,7 @@ def _clash(name: str, function: Callable[..., Any]) -> str:
 
 def _raise_at(error: BaseException, source: str, name: str, template: Template | None) -> NoReturn:
     """Raise the TemplateError that says what went wrong, and where, in an author's words."""
-    line = _line(error, template)
+    line = _line_of(error, template)
     reason, word = _reason(error)
     text = _text_of(source, line)
     column = None if text is None else _column(text, word)
@@ -199,7 +210,7 @@ def _raise_at(error: BaseException, source: str, name: str, template: Template |
     ) from None
 
 
-def _line(error: BaseException, template: Template | None) -> int | None:
+def _line_of(error: BaseException, template: Template | None) -> int | None:
     if isinstance(error, TemplateSyntaxError):
         return error.lineno
     if template is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from core.render.catalogue import Catalogue
 
@@ -40,6 +40,14 @@ class RenderLimits:
     output_bytes: int = 5_000_000
     wall_s: float = 2.0
     units: int = 5_000_000
+
+    def within(self, other: RenderLimits) -> RenderLimits:
+        """Return the lower ones of these limits and of another's."""
+        return RenderLimits(*map(min, astuple(self), astuple(other)))
+
+
+LINE_LIMITS = RenderLimits(output_bytes=64 * 1024, wall_s=0.5, units=500_000)
+"""For subjects, addresses and file names."""
 
 
 class Refused(Exception):

@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from core.errors import PostroomError
 from core.mail.tracking import tracker
 from core.runtime import runtime, settings
-from core.web import api_dev_mail, api_queue, api_records, docs, errors
+from core.web import api_dev_mail, api_queue, api_records, api_templates, docs, errors
 from core.web.edge import Edge
 from core.web.guard import guard
 from core.web.pages import (
@@ -28,6 +28,7 @@ from core.web.pages import (
     messages,
     outbox,
     records,
+    template_history,
     template_preview,
 )
 from core.web.tracking import Tracking
@@ -40,6 +41,7 @@ _PAGES = (
     home,
     login,
     records,
+    template_history,
     template_preview,
     outbox,
     messages,
@@ -50,7 +52,7 @@ _PAGES = (
     dev_mail,
     docs,
 )
-_APIS = (api_queue, api_records, api_dev_mail)
+_APIS = (api_queue, api_records, api_templates, api_dev_mail)
 
 
 def create_app() -> FastAPI:
