@@ -15,6 +15,7 @@ from core.access import Access
 from core.mail.body import html_to_text
 from core.mail.quotation import split_reply, split_reply_html
 from core.runtime import get_model
+from core.web.tracking_reading import Reading, readings
 from core.web.words import delivery_state
 
 _PAGE = 30
@@ -36,11 +37,12 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One recipient, with what a server last said about it."""
+    """One recipient, with what a server last said about it, and what is known of its being read."""
 
     delivery: Any
     state: str
     reply: str
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def sees(access: Access, message: Any) -> bool:
 
 async def entries_of(messages: Sequence[Any], access: Access) -> list[Entry]:
     """Return messages, with everything prefetched that `Chatter.timeline` prefetches, as entries."""
-    replies = await last_replies(delivery.id for message in messages for delivery in message.deliveries)
+    ids = [delivery.id for message in messages for delivery in message.deliveries]
+    replies, read = await last_replies(ids), await readings(ids)
     rows = await get_model("InboundEmail").filter(message_id__in=[one.id for one in messages]).values(*_INBOUND)
     why = {row["message_id"]: row for row in rows}
     return [
@@ -90,7 +93,7 @@ async def entries_of(messages: Sequence[Any], access: Access) -> list[Entry]:
             message=message,
             author=author_of(message),
             body=body_of(message),
-            copies=copies_of(message, access, replies),
+            copies=copies_of(message, access, replies, read),
             attachments=tuple(message.attachments),
             changes=tuple(message.changes),
             why=why.get(message.id),
@@ -99,11 +102,11 @@ async def entries_of(messages: Sequence[Any], access: Access) -> list[Entry]:
     ]
 
 
-def copies_of(message: Any, access: Access, replies: dict[int, str]) -> tuple[Copy, ...]:
+def copies_of(message: Any, access: Access, replies: dict[int, str], read: dict[int, Reading]) -> tuple[Copy, ...]:
     """Return the recipients that the user may see; blind copies are for their sender and administrators."""
     sees_blind = access.is_admin or message.author_id == access.user_id
     return tuple(
-        Copy(delivery, delivery_state(delivery), replies.get(delivery.id, ""))
+        Copy(delivery, delivery_state(delivery), replies.get(delivery.id, ""), read.get(delivery.id, Reading()))
         for delivery in message.deliveries
         if delivery.kind != "bcc" or sees_blind
     )

@@ -31,6 +31,8 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
         "claimed": Mark("Queued", "◷", "wait"),
         "sending": Mark("Sending", "→", "wait"),
         "sent": Mark("Sent", "✓", "good"),
+        "opened": Mark("Opened (estimate)", "◉", "good"),
+        "clicked": Mark("Clicked", "↗", "good"),
         "retrying": Mark("Retrying", "↻", "wait"),
         "failed": Mark("Failed", "✕", "bad"),
         "cancelled": Mark("Cancelled", "⊘", "quiet"),
@@ -68,6 +70,22 @@ OUTCOMES: Mapping[str, str] = MappingProxyType(
 )
 
 
+READERS: Mapping[str, str] = MappingProxyType(
+    {
+        "head": "asked for the headers only",
+        "prefetch": "fetched ahead of reading",
+        "own": "from a page of this host",
+        "too_soon": "before anybody could read it",
+        "burst": "several links at once",
+        "scanner": "a known scanner or robot",
+        "no_agent": "does not say what it is",
+        "apple_privacy": "Apple Mail's privacy proxy",
+        "proxy": "through a proxy of the mail program",
+    }
+)
+"""Why an open or a click counts as a machine's, by the stored reason; the last one marks a person's."""
+
+
 def mark(state: str | None) -> Mark:
     """Return word and sign of a state; an unknown one speaks for itself."""
     key = (state or "").casefold()
@@ -78,6 +96,8 @@ def delivery_state(delivery: Any) -> str:
     """Return the state of one recipient as people know it."""
     if delivery.state == "queued" and delivery.attempts:
         return "retrying"
+    if delivery.state == "sent" and (delivery.clicked_at or delivery.opened_at):
+        return "clicked" if delivery.clicked_at else "opened"
     return str(delivery.state)
 
 

@@ -18,8 +18,9 @@ from core.web.files import download
 from core.web.guard import Allowed
 from core.web.parameters import RecordId
 from core.web.timeline import entries_of, frame_height
+from core.web.tracking_reading import events_of
 from core.web.view import render
-from core.web.words import state_sentence
+from core.web.words import READERS, state_sentence
 
 router = APIRouter(prefix="/messages/{message_id}")
 
@@ -50,6 +51,9 @@ async def message_page(request: Request, message_id: RecordId, access: Allowed, 
         record=record,
         sentence=lambda show_time: state_sentence(message, message.deliveries, show_time),
         tries=await _tries(entry.copies),
+        events=await events_of(message.pk, [copy.delivery.id for copy in entry.copies]),
+        recipients={copy.delivery.id: copy.delivery.recipient for copy in entry.copies},
+        readers=READERS,
         actions=_actions(message, access),
         headers=head.decode("utf-8", "replace"),
         source=raw[:_SOURCE_MAX_CHARS].decode("utf-8", "replace"),
