@@ -16,7 +16,7 @@ from core.delivery.suppression import Reason, suppress
 from core.events import tell
 from core.mail.address import normalised
 from core.mail.body import text_to_html
-from core.mail.provider_events import EventKind, ProviderEvent
+from core.mail.provider_events import UNPROVEN, EventKind, ProviderEvent, words_of
 from core.mail.return_path import Origin, read_return_tag
 from core.mail.thread import alias_of
 from core.orm.transaction import transaction
@@ -67,25 +67,6 @@ async def take(
         for message in await get_model("Message").filter(id__in=list(by_message)):
             await _apply(message, by_message[message.pk], proven=proven, entry=entry)
     return Taken(len(fresh), len(unique) - len(fresh), len(fresh) - len(found))
-
-
-def words_of(event: ProviderEvent, recipient: str) -> str:
-    """Return the event in a sentence, as plain text; what a stranger's server said stands after the colon."""
-    status = f" ({event.status})" if event.status else ""
-    reason = event.reason or "no reason given"
-    match event.kind:
-        case EventKind.BOUNCED:
-            how = " for good" if event.hard else ""
-            return f"The mail to {recipient} could not be delivered{how}{status}: {reason}"
-        case EventKind.DROPPED:
-            return f"The mail to {recipient} was not even tried by {event.provider}{status}: {reason}"
-        case EventKind.COMPLAINED:
-            return f"{recipient} reported the mail as unwanted; nothing is sent there any more."
-        case EventKind.UNSUBSCRIBED:
-            return f"{recipient} unsubscribed at {event.provider}."
-        case EventKind.DEFERRED:
-            return f"The mail to {recipient} is delayed{status}: {reason}"
-    return f"The mail to {recipient} was {event.kind.value}."
 
 
 # Whose event it is.
@@ -192,7 +173,7 @@ async def _apply(message: Any, told: Sequence[tuple[ProviderEvent, _Copy]], *, p
     now = clock.now()
     words = "\n".join(words_of(event, copy.recipient) for event, copy in told)
     if not proven:
-        words += "\nNothing proves this report, so no address is suppressed for it."
+        words += f"\n{UNPROVEN}"
     for event, copy in told:
         await _mark(event, copy, now, proven=proven)
         if proven:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core import clock
 from core.errors import PostroomError, TemporaryFailure
 from core.events import tell
 from core.gateway.account import account_of
 from core.gateway.entries import Entries
 from core.gateway.lookup import Lookup
+from core.gateway.report import note_bounce
 from core.gateway.target import create_record, header_form
 from core.gateway.values import (
     Account,
@@ -27,9 +27,7 @@ from core.gateway.values import (
     Unmatched,
     Verdict,
 )
-from core.mail.address import normalised
-from core.mail.body import text_to_html
-from core.mail.values import BouncedRecipient, Mailbox
+from core.mail.values import Mailbox
 from core.orm.outage import outage_errors
 from core.runtime import get_model, runtime
 
@@ -65,8 +63,8 @@ async def carry_out(
         case NewRecord(routes):
             (record, entry), *_ = [await create_with_entry(route, email, lookup, entries) for route in routes]
             return CarriedOut(replace(account, record=f"{routes[0].target_model}:{record.id}"), entry)
-        case Bounced(message):
-            return CarriedOut(account, await _note_bounce(message, email, entries))
+        case Bounced():
+            return CarriedOut(account, await note_bounce(verdict, email, entries))
         case Unmatched():
             await tell("email_unmatched", email=email)
     return CarriedOut(account)
@@ -141,53 +139,6 @@ async def _contact(email: Received, lookup: Lookup) -> int | None:
         contact = await get_model("Contact").create(name=name, email=email.sender[:320])
         known = lookup.learn_sender(email.sender, contact.id)
     return known.contact_id
-
-
-async def _note_bounce(about: KnownMessage, email: Received, entries: Entries) -> Any:
-    """Note a delivery report under its message; recipients of ours that failed mark the message as bounced."""
-    message = get_model("Message")
-    recipients = email.bounce.recipients if email.bounce else ()
-    failed = await _failed(about, recipients)
-    if failed:
-        words = "; ".join(map(_fate, failed))
-        await message.filter(id=about.id, bounced_at=None).update(bounced_at=clock.now())
-        await message.filter(id=about.id).update(error=words[:2000])
-    text = "\n".join(map(_fate, recipients))
-    entry = message(
-        kind="system",
-        direction="Internal",
-        res_model=about.res_model,
-        res_id=about.res_id,
-        parent_id=about.id,
-        company_id=about.company_id,
-        subject=email.parsed.subject[:_SUBJECT_CHARS],
-        body=text_to_html(text),
-        text=text,
-        date_at=email.parsed.date_at,
-    )
-    entries.add(entry)
-    await tell("message_posted", message=entry)
-    return entry
-
-
-async def _failed(about: KnownMessage, recipients: tuple[BouncedRecipient, ...]) -> list[BouncedRecipient]:
-    """Return the failed recipients that the message really went to: anybody can write a report about anybody."""
-    rows = await get_model("Delivery").filter(message_id=about.id).values_list("recipient", flat=True)
-    sent_to = {normalised(recipient) for recipient in rows}
-    return [
-        one
-        for one in recipients
-        if one.action == "failed" and sent_to & {normalised(one.address), normalised(one.original_address or "")}
-    ]
-
-
-def _fate(recipient: BouncedRecipient) -> str:
-    what = {"failed": "could not be delivered", "delayed": "is delayed"}.get(
-        recipient.action, f"was {recipient.action}"
-    )
-    how = " for good" if recipient.hard else ""
-    status = f" ({recipient.status})" if recipient.status else ""
-    return f"The mail to {recipient.address} {what}{how}{status}: {recipient.diagnostic or 'no reason given'}"
 
 
 def _shown(mailbox: Mailbox) -> str:

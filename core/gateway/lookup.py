@@ -13,6 +13,7 @@ from typing import Any
 from core.errors import UnknownName
 from core.gateway.values import KnownMessage, Received, Route
 from core.mail.address import domain_of, normalised
+from core.mail.return_path import Origin, read_return_tag
 from core.mail.thread import alias_of, tokens_in
 from core.runtime import get_model, runtime, settings
 
@@ -44,6 +45,7 @@ class Lookup:
             self._by_alias.setdefault((route.address, route.domain), route)
         self._by_id: dict[str, KnownMessage] = {}
         self._by_token: dict[str, KnownMessage] = {}
+        self._by_row_id: dict[int, KnownMessage] = {}
         self._copies: dict[str, int] = {}
         self._senders: dict[str, Sender] = {}
 
@@ -66,6 +68,18 @@ class Lookup:
     def bounce_tokens(self, email: Received) -> tuple[str, ...]:
         """Return the tokens of envelope senders of ours among the recipients."""
         return tokens_in(email.recipients, self.bounce_alias, self.own_domain)
+
+    def origins(self, email: Received) -> tuple[Origin, ...]:
+        """Return what the signed return paths among the recipients say, each a proof that it was ours."""
+        tags = (tag for local, tag in self._own_tags(email) if local == self.bounce_alias)
+        return tuple(origin for tag in tags if (origin := read_return_tag(settings().secret_keys, tag)))
+
+    def _own_tags(self, email: Received) -> list[tuple[str, str]]:
+        return [alias_of(one) for one in email.recipients if domain_of(one) == self.own_domain]
+
+    def by_row_id(self, message_id: int) -> KnownMessage | None:
+        """Return the outbound message with the id that a signed return path names."""
+        return self._by_row_id.get(message_id)
 
     def by_token(self, tokens: Iterable[str]) -> KnownMessage | None:
         """Return the message of the first token that was given out."""
@@ -129,6 +143,8 @@ class Lookup:
             rows += await message.filter(message_id__in=list(ids)).values(*_COLUMNS)
         if tokens:
             rows += await message.filter(tracking_identifier__in=list(tokens)).values(*_COLUMNS)
+        if row_ids := {origin.message_id for mail in mails for origin in self.origins(mail)}:
+            rows += await message.filter(id__in=list(row_ids), direction="Outbound").values(*_COLUMNS)
         known = await _with_records([_known(row) for row in rows])
         # Ours before a stranger's who took its Message-ID, then the oldest.
         for one in sorted(known, key=lambda known: (known.direction != "Outbound", known.id)):
@@ -136,6 +152,8 @@ class Lookup:
                 self._by_id.setdefault(one.message_id, one)
             if one.token:
                 self._by_token.setdefault(one.token, one)
+            if one.direction == "Outbound":
+                self._by_row_id.setdefault(one.id, one)
 
     async def _load_copies(self, mails: list[Received]) -> None:
         fingerprints = list({mail.fingerprint for mail in mails})

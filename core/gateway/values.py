@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from core.mail.address import normalised
+from core.mail.return_path import Origin
 from core.mail.values import Bounce, BouncedRecipient, IncomingEmail
 
 
@@ -128,11 +129,15 @@ class Ignore:
 
 @dataclass(frozen=True, slots=True)
 class Bounced:
-    """The mail reports on the delivery of `message`."""
+    """The mail reports on the delivery of `message`.
+
+    `origin` is what its signed return path says; None where anybody could have written the report.
+    """
 
     message: KnownMessage
     bounce: Bounce
     reason: str
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)

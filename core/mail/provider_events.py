@@ -28,6 +28,8 @@ _REASON_CHARS = 500
 _ID_CHARS = 900
 _URL_CHARS = 2000
 
+UNPROVEN = "Nothing proves this report, so no address is suppressed for it."
+
 _Item = Mapping[str, Any]
 
 
@@ -118,6 +120,25 @@ def _read(items: Sequence[_Item]) -> Reading:
         events += found
         passed_over += not found
     return Reading(tuple(events), tuple(confirmations), passed_over)
+
+
+def words_of(event: ProviderEvent, recipient: str) -> str:
+    """Return the event in a sentence, as plain text; what a stranger's server said stands after the colon."""
+    status = f" ({event.status})" if event.status else ""
+    reason = event.reason or "no reason given"
+    match event.kind:
+        case EventKind.BOUNCED:
+            how = " for good" if event.hard else ""
+            return f"The mail to {recipient} could not be delivered{how}{status}: {reason}"
+        case EventKind.DROPPED:
+            return f"The mail to {recipient} was not even tried by {event.provider}{status}: {reason}"
+        case EventKind.COMPLAINED:
+            return f"{recipient} reported the mail as unwanted; nothing is sent there any more."
+        case EventKind.UNSUBSCRIBED:
+            return f"{recipient} unsubscribed at {event.provider}."
+        case EventKind.DEFERRED:
+            return f"The mail to {recipient} is delayed{status}: {reason}"
+    return f"The mail to {recipient} was {event.kind.value}."
 
 
 def _parsed(body: bytes) -> Any:

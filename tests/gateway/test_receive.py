@@ -168,7 +168,7 @@ async def test_a_bounce_is_noted_at_its_message(invoice: Any) -> None:
     assert [(one.address, one.status, one.hard) for one in account.bounces] == [("gone@customer.test", "5.1.1", True)]
     message = await get_model("Message").get(id=invoice.sent_message.id)
     assert message.bounced_at is not None
-    assert "gone@customer.test could not be delivered for good (5.1.1)" in message.error
+    assert "Gone@customer.test could not be delivered for good (5.1.1)" in message.error
     entry = await get_model("Message").get(id=account.message)
     assert (entry.kind, entry.parent_id) == ("system", message.id)
 
