@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from binascii import b2a_qp
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime
 from hashlib import blake2b
@@ -55,6 +55,12 @@ def compose(email: OutgoingEmail) -> bytes:
     ours to write, or says what a field says already.
     """
     return with_body(_headers(email), email)
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise what `compose` would raise for these extra headers, so that a mail with a wrong one is never queued."""
+    for _ in _extra(headers.items(), set()):
+        pass
 
 
 def with_body(headers: str, email: OutgoingEmail) -> bytes:

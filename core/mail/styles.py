@@ -17,6 +17,8 @@ _MAX_NESTABLE_TAGS = 1_000
 _MAX_WORK = 60_000_000
 """Characters of CSS times tags: about what the result may grow by, and a quarter of a second."""
 
+_DOCUMENT_TAG = re.compile(r"<(?:html|head|body)\b")
+_DOCUMENT = re.compile(r"(.*?)<html[^>]*+><head[^>]*+>(.*?)</head><body([^>]*+)>(.*)</body></html>", re.DOTALL)
 _STYLE_END = re.compile(r"</style[\s/>]")
 _TAG = re.compile(r"<[a-z]")
 # All but those that hold nothing, and those that the next of their kind closes unless one of the others is between. Of
@@ -29,9 +31,9 @@ _NESTABLE = re.compile(
 def inlined(html: str) -> str:
     """Return the HTML with its styles on its elements; the very same where it has no `<style>`.
 
-    A fragment comes back as a whole document. HTML with more elements than can be done safely and at once is returned
-    as it is: most mail programs do read a `<style>`, and a long invoice must go out all the same. Raises UserError for
-    CSS that is too long, or that cannot be read.
+    A fragment stays one, and a document a document. HTML with more elements than can be done safely and at once comes
+    back as it is: most mail programs do read a `<style>`, and a long invoice must go out all the same. Raises UserError
+    for CSS that is too long, or that cannot be read.
     """
     lowered = html.lower()
     if "<style" not in lowered:
@@ -45,7 +47,17 @@ def inlined(html: str) -> str:
     # Counted without parsing, which no trick of syntax deceives.
     if _count(_NESTABLE, lowered) > _MAX_NESTABLE_TAGS or css_chars * _count(_TAG, lowered) > _MAX_WORK:
         return html
-    return _moved(html)
+    moved = _moved(html)
+    return moved if _DOCUMENT_TAG.search(lowered) else _as_fragment(moved)
+
+
+def _as_fragment(document: str) -> str:
+    """Take away the document that the library puts around a fragment; what was meant for its body goes to a `<div>`."""
+    parts = _DOCUMENT.fullmatch(document)
+    if parts is None:
+        return document
+    before, head, attributes, body = parts.groups()
+    return before + head + (f"<div{attributes}>{body}</div>" if attributes else body)
 
 
 def _count(pattern: re.Pattern[str], text: str) -> int:
@@ -64,6 +76,6 @@ def _moved(html: str) -> str:
         keep_at_rules=True,
     )
     try:
-        return inliner.inline(html)
+        return inliner.inline(html).replace("<style></style>", "")
     except ValueError as error:
         raise UserError(f"The CSS of the mail cannot be moved onto its elements ({error}); correct it.") from error

@@ -42,6 +42,15 @@ def test_what_cannot_be_moved_stays() -> None:
     assert '<p style="top: 0;">' in html
 
 
+def test_a_fragment_stays_a_fragment_so_that_it_can_be_framed() -> None:
+    html = inlined("<!-- x --><style>p{top:0} a:hover{top:1px}</style><p>Hi</p>\n<p>you</p>")
+    assert html == (
+        '<!-- x --><style>a:hover { top: 1px; }</style><p style="top: 0;">Hi</p>\n<p style="top: 0;">you</p>'
+    )
+    assert inlined("<style>body{color:red}</style><p>Hi</p>") == '<div style="color: red;"><p>Hi</p></div>'
+    assert "<body" in inlined("<BODY class=x><style>p{top:0}</style><p>Hi")
+
+
 def test_what_belongs_to_outlook_and_to_templates_stays() -> None:
     html = inlined("<style>p{top:0}</style><!--[if mso]><table><tr><td><![endif]--><p>{{ a }}&nbsp;&amp;</p>")
     assert "<!--[if mso]><table><tr><td><![endif]-->" in html
