@@ -47,6 +47,11 @@ class Settings(BaseModel):
     ADDONS: tuple[str, ...] = Field((), description="Addons to install at `init`; empty means all that ship.")
     ADDONS_PATH: tuple[str, ...] = Field((), description="Further folders that hold addons.")
     DEFAULT_LOCALE: str = Field("en", description="Locale of dates and amounts where the recipient's is not known.")
+    PHONE_REGION: str = Field(
+        "",
+        pattern=r"^([A-Z]{2})?$",
+        description="Country (ISO code such as `DE`) whose telephone numbers are understood without + and country.",
+    )
     DEFAULT_TIMEZONE: str = Field("UTC", description="IANA zone of schedules and dates where none is given.")
 
     MAIL_MODE: Literal["live", "catch", "hold"] = Field(

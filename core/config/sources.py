@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -173,9 +175,13 @@ def _known(values: dict[str, Any], source: str, faults: list[str], prefix: str =
 
 
 def _split(key: str, value: str) -> Any:
-    """Lists are written with commas in the environment."""
-    if get_origin(Settings.model_fields[key].annotation) is tuple:
+    """Lists are written with commas in the environment, mappings as JSON."""
+    kind = get_origin(Settings.model_fields[key].annotation)
+    if kind is tuple:
         return [item.strip() for item in value.split(",") if item.strip()]
+    if kind is dict:
+        with suppress(ValueError):
+            return json.loads(value)
     return value
 
 

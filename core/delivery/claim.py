@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from core.delivery.job import Claimed
-from core.delivery.results import Result, tell_finished, write_results
+from core.delivery.results import NOT_SUSPENDED, Result, tell_finished, write_results
 from core.mail.retry import Outcome, Phase
 from core.orm.transaction import transaction
 from core.runtime import runtime
@@ -18,10 +18,11 @@ from core.runtime import runtime
 _LOST = "The worker was lost while the mail was on its way; nobody knows whether the server took it."
 
 
-async def claim(limit: int, *, message_id: int | None = None) -> tuple[str, list[Claimed]]:
+async def claim(limit: int, *, message_id: int | None = None, oldest_first: bool = False) -> tuple[str, list[Claimed]]:
     """Lease up to `limit` due deliveries, the most urgent first; of one message only, when it is named.
 
-    Returns the token of the claim and its rows; their order is that of the queue.
+    With `oldest_first` those that have waited longest come first whatever their priority, so that none waits for ever.
+    While the queue is suspended there are none. Returns the token of the claim and its rows, in the queue's order.
     """
     database = runtime().database
     dialect = database.dialect
@@ -32,11 +33,13 @@ async def claim(limit: int, *, message_id: int | None = None) -> tuple[str, list
     if message_id is not None:
         params.append(message_id)
         only = f"AND message_id = {dialect.param(3)}"
+    order = "due_at, id" if oldest_first else "priority, due_at, id"
     rows = await database.fetch(
         f"""UPDATE delivery SET state = 'claimed', lease_token = {dialect.param(1)},
                                 lease_until = {dialect.now(lease_s)}, begun_at = NULL
             WHERE id IN (SELECT id FROM delivery WHERE state = 'queued' AND due_at <= {dialect.now()} {only}
-                         ORDER BY priority, due_at, id LIMIT {dialect.param(2)} {dialect.skip_locked})
+                         ORDER BY {order} LIMIT {dialect.param(2)} {dialect.skip_locked})
+              AND {NOT_SUSPENDED}
             RETURNING id, message_id, recipient, attempts, priority""",
         params,
     )
@@ -47,8 +50,30 @@ async def claim(limit: int, *, message_id: int | None = None) -> tuple[str, list
 async def is_due() -> bool:
     """Whether a delivery waits that could be claimed now."""
     database = runtime().database
-    due = f"SELECT 1 FROM delivery WHERE state = 'queued' AND due_at <= {database.dialect.now()} LIMIT 1"
+    due = f"SELECT 1 FROM delivery WHERE state = 'queued' AND due_at <= {database.dialect.now()} AND {NOT_SUSPENDED} LIMIT 1"
     return bool(await database.fetch(due))
+
+
+async def next_due_in_s() -> float | None:
+    """Return in how many seconds a delivery falls due that waits for its time; None where none does."""
+    database = runtime().database
+    dialect = database.dialect
+    rows = await database.fetch(
+        f"""SELECT {dialect.seconds_until("due_at")} AS due_in_s FROM delivery
+            WHERE state = 'queued' AND due_at > {dialect.now()} ORDER BY due_at, id LIMIT 1"""
+    )
+    return float(rows[0]["due_in_s"]) if rows else None
+
+
+async def still_claimed(token: str) -> set[int]:
+    """Return the ids that are claimed under the token and may still be sent; none once the queue is suspended."""
+    database = runtime().database
+    rows = await database.fetch(
+        f"""SELECT id FROM delivery
+            WHERE lease_token = {database.dialect.param(1)} AND state = 'claimed' AND {NOT_SUSPENDED}""",
+        [token],
+    )
+    return {row["id"] for row in rows}
 
 
 async def extend(token: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Self
@@ -15,11 +15,13 @@ from typing import Self
 import structlog
 
 from core.delivery.catch import catch
-from core.delivery.claim import claim, extend, sweep
-from core.delivery.job import Claimed, Job
+from core.delivery.channel import EMAIL, send_by_channels
+from core.delivery.claim import claim, extend, next_due_in_s, sweep
+from core.delivery.job import Job
 from core.delivery.ledger import Ledger
-from core.delivery.outgoing import load_messages
-from core.delivery.results import unsendable
+from core.delivery.load import load_jobs, reasons_to_drop
+from core.delivery.pacing import Limit, Pace, domain_limits, limits_of
+from core.delivery.results import drop, unsendable
 from core.delivery.servers import Server, Servers, load_servers
 from core.delivery.share import Share
 from core.errors import PostroomError
@@ -32,7 +34,12 @@ from core.transport.smtp import PoolLimits, SmtpPool
 
 log = structlog.get_logger(__name__)
 
-_CLAIMS_PER_LANE = 32
+_LEAST_PER_LANE = 2
+_MOST_PER_LANE = 32
+_CLAIM_S = 1.0
+"""A claim holds about as much as is sent in this time, so that what is more urgent need not wait for long."""
+_EVERY_OLDEST = 4
+"""Each so-many-th claim takes what has waited longest, whatever its priority."""
 _FLUSHES_AT_ONCE = 4
 _STALLED_S = 1.0
 """When the flushes under way have got no answer for so long, another one begins: one dead server stops no other."""
@@ -52,6 +59,8 @@ class Engine:
         self._pools: dict[Server, SmtpPool] = {}
         self._stop = asyncio.Event()
         self._swept_at = float("-inf")
+        self._flushes = 0
+        self._claim_size = settings().SMTP_CONCURRENCY * _LEAST_PER_LANE
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,15 +110,20 @@ class Engine:
         refuse_inside("Sending mail")
         if settings().MAIL_MODE == "hold":
             return 0
-        token, claimed = await claim(settings().SMTP_CONCURRENCY * _CLAIMS_PER_LANE, message_id=message_id)
+        self._flushes += 1
+        token, claimed = await claim(
+            self._claim_size, message_id=message_id, oldest_first=self._flushes % _EVERY_OLDEST == 0
+        )
         if claimed:
+            begun_at = monotonic()
             async with _kept_alive(token):
-                jobs = await _jobs(token, claimed)
+                jobs = await self._sendable(await load_jobs(token, claimed))
                 if settings().MAIL_MODE == "catch":
                     await catch(jobs, self.worker)
                 else:
                     await self._send(token, jobs)
                 await self.ledger.flush()
+            self._claim_size = _next_size(self._claim_size, len(claimed), monotonic() - begun_at)
         return len(claimed)
 
     @property
@@ -121,16 +135,25 @@ class Engine:
         """Return the open connections to a server; a changed account gets new ones."""
         if server not in self._pools:
             values = settings()
-            limits = PoolLimits(
-                connections=values.SMTP_CONCURRENCY, messages_per_connection=values.SMTP_MAX_PER_CONNECTION
-            )
+            limits = PoolLimits(connections=server.concurrency, messages_per_connection=values.SMTP_MAX_PER_CONNECTION)
             self._pools[server] = SmtpPool(server.account, limits)
         return self._pools[server]
+
+    async def _sendable(self, jobs: Sequence[Job]) -> list[Job]:
+        """Drop what must not be sent any more, and return the rest."""
+        dropped = await reasons_to_drop(jobs)
+        for job in jobs:
+            for delivery in job.deliveries:
+                if delivery.id in dropped:
+                    self.ledger.record([drop(job, delivery, dropped[delivery.id])])
+        left = [job.without(dropped) for job in jobs] if dropped else jobs
+        return [job for job in left if job.deliveries]
 
     async def _send(self, token: str, jobs: Sequence[Job]) -> None:
         servers = await load_servers()
         shares: dict[Server, deque[Job]] = defaultdict(deque)
-        for job in jobs:
+        texts = [job for job in jobs if job.message["channel"] != EMAIL]
+        for job in (job for job in jobs if job.message["channel"] == EMAIL):
             try:
                 server = _choose(servers, job)
             except PostroomError as error:
@@ -140,9 +163,14 @@ class Engine:
                 self.ledger.record(unsendable(job, Outcome.SERVER, servers.none_for(job.message["email_from"])))
             else:
                 shares[server].append(job)
+        domains = await domain_limits()
         async with asyncio.TaskGroup() as group:
-            for server, share in shares.items():
-                group.create_task(Share(self, server, servers.paused_until.get(server.key), token, share).send())
+            group.create_task(send_by_channels(self, token, texts))
+            for server, jobs_of_it in shares.items():
+                share = Share(
+                    self, server, servers.paused_until.get(server.key), token, jobs_of_it, _pace(server, domains)
+                )
+                group.create_task(share.send())
 
     async def _flush_or_log(self) -> int:
         """Flush for the worker's loop, which goes on whatever happened; return how many deliveries were claimed."""
@@ -163,9 +191,12 @@ class Engine:
                 return
 
     async def _rest(self) -> None:
-        """Wait for the bell, the poll interval, or the stop."""
+        """Wait for the bell, until something is due, for the poll interval, or for the stop."""
+        rest_s = settings().CRON_POLL_SECONDS
+        with suppress(*database_errors()):
+            rest_s = min(rest_s, await next_due_in_s() or rest_s)
         waits = {
-            asyncio.create_task(runtime().bell.wait(TOPIC, settings().CRON_POLL_SECONDS)),
+            asyncio.create_task(runtime().bell.wait(TOPIC, rest_s)),
             asyncio.create_task(self._stop.wait()),
         }
         try:
@@ -176,13 +207,17 @@ class Engine:
             await asyncio.gather(*waits, return_exceptions=True)
 
 
-async def _jobs(token: str, claimed: Sequence[Claimed]) -> list[Job]:
-    by_message: dict[int, list[Claimed]] = defaultdict(list)
-    for delivery in claimed:
-        by_message[delivery.message_id].append(delivery)
-    messages = await load_messages(list(by_message))
-    # A message that was deleted since the claim took its deliveries along.
-    return [Job(token, messages[one], tuple(rows)) for one, rows in by_message.items() if one in messages]
+def _next_size(size: int, claimed: int, took_s: float) -> int:
+    """Return how much to claim next, by how fast this claim went; it grows step by step."""
+    lanes = settings().SMTP_CONCURRENCY
+    in_time = int(claimed / max(took_s, 0.001) * _CLAIM_S)
+    return max(lanes * _LEAST_PER_LANE, min(in_time, size * 4, lanes * _MOST_PER_LANE))
+
+
+def _pace(server: Server, domains: Mapping[str, Sequence[Limit]]) -> Pace | None:
+    """Return what holds this server's mail back; None where nothing does."""
+    limits = limits_of(f"server:{server.key}", server.rates)
+    return Pace(limits, domains) if limits or domains else None
 
 
 def _choose(servers: Servers, job: Job) -> Server | None:

@@ -1,10 +1,13 @@
-"""What one lane carries: a message's claimed recipients, and later its bytes."""
+"""What one lane carries: a message's claimed recipients, and what their mail is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from core.delivery.outgoing import Outgoing
+from core.delivery.signing import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +22,27 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One mail on its way: recipients that share a message, a claim and a server.
+    """One mail on its way: recipients that share their bytes, a claim and a server.
 
-    `message` is the message's row as plain values; `token` fences everything that is written about the job.
+    `token` fences everything that is written about the job. A message whose recipients each get a copy of their own
+    makes as many jobs, which share one `outgoing`.
     """
 
     token: str
-    message: Mapping[str, Any]
+    outgoing: Outgoing
     deliveries: tuple[Claimed, ...]
+    tracks: bool = False
+    """Whether this recipient's opens and clicks are counted, if the server has nothing against it."""
+    signer: Signer = Signer()
+
+    @property
+    def message(self) -> Mapping[str, Any]:
+        """The message's row as plain values."""
+        return self.outgoing.message
+
+    def without(self, ids: Container[int]) -> Job:
+        """Return the job for the deliveries that are none of these."""
+        return replace(self, deliveries=tuple(one for one in self.deliveries if one.id not in ids))
 
     @property
     def message_id(self) -> int:

@@ -24,16 +24,16 @@ _LARGE_BYTES = 1_000_000
 class Mails(Protocol):
     """Where a lane gets its mails from."""
 
-    async def take(self) -> Mail | None:
-        """Return the next mail, composed; None when nothing is left to begin."""
+    async def take(self, *, can_wait: bool) -> Mail | None:
+        """Return the next mail, composed; None when nothing is left to begin, or nothing at once."""
         ...
 
     def give_back(self, mail: Mail) -> None:
         """Take back a mail of which no content was sent."""
         ...
 
-    def lose(self) -> None:
-        """Take notice that the claim's lease is lost: none of its mails may be sent any more."""
+    async def lose(self, mail: Mail) -> None:
+        """Take notice that a mail must not be sent after all, and look which of the others may."""
         ...
 
 
@@ -83,10 +83,10 @@ class SmtpLane:
                 self._current = None
                 _raise_for_server(results)
             elif not await self.ledger.begin(self._current.job):
-                # Somebody else has the lease by now: sending would be a second copy.
-                self._current = None
+                # Its lease is lost, or it was stopped or suppressed since the claim. What is left goes on anew.
+                mail, self._current = self._current, None
                 self.session.abandon()
-                self.mails.lose()
+                await self.mails.lose(mail)
                 return
             else:
                 await self._send(self._current, reply)
@@ -108,7 +108,9 @@ class SmtpLane:
             # What follows a large mail can wait; two of them a lane would fill the memory.
             return None
         carried = self.session.messages + (self._current is not None)
-        return await self.mails.take() if carried < self.most else None
+        if carried >= self.most:
+            return None
+        return await self.mails.take(can_wait=self._current is None)
 
     # What the answers mean.
 

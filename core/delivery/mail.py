@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from core.delivery.job import Claimed, Job
-from core.delivery.outgoing import envelope_sender, mail_bytes
+from core.delivery.outgoing import LARGE_BYTES, envelope_sender, mail_bytes
+from core.errors import UserError
 from core.mail.address import envelope_address, needs_smtputf8
 from core.transport.smtp import Envelope
+
+_LONGEST_COMPOSITION_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +29,14 @@ class Mail:
         return self.job.deliveries
 
 
-async def prepare(job: Job) -> Mail:
-    """Compose a job's mail; raises PostroomError where it cannot be composed."""
-    content = await mail_bytes(job.message)
-    sender = envelope_sender(job.message)
+async def prepare(job: Job, *, tracks: bool = True) -> Mail:
+    """Compose a job's mail; raises PostroomError where it cannot be composed or signed.
+
+    `tracks` False leaves the tracking out, whatever the message says.
+    """
+    content = await _in_time(content_of(job, tracks=tracks))
+    alone = job.deliveries[0] if len(job.deliveries) == 1 else None
+    sender = envelope_sender(job.message, alone.id if alone else None)
     recipients = tuple(envelope_address(delivery.recipient) for delivery in job.deliveries)
     envelope = Envelope(
         sender=sender,
@@ -36,3 +45,31 @@ async def prepare(job: Job) -> Mail:
         smtputf8=any(map(needs_smtputf8, (sender, *recipients))) or not content.isascii(),
     )
     return Mail(job, envelope, content)
+
+
+async def _in_time(composition: Awaitable[bytes]) -> bytes:
+    """Await it for so long and no longer: an addon's filter that never answers must not keep a lane."""
+    limit = asyncio.timeout(_LONGEST_COMPOSITION_S)
+    try:
+        async with limit:
+            return await composition
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise UserError(f"It took over {_LONGEST_COMPOSITION_S:g} s; see what the addons' filters wait for.") from error
+
+
+async def content_of(job: Job, *, tracks: bool = True) -> bytes:
+    """Return the exact bytes that a server is given for a job, signed."""
+    first = job.deliveries[0]
+    if first.recipient and job.outgoing.is_personal:
+        content = await mail_bytes(job.outgoing, first.recipient, first.id, tracks and job.tracks)
+    else:
+        content = await mail_bytes(job.outgoing)
+    return await _signed(content, job)
+
+
+async def _signed(content: bytes, job: Job) -> bytes:
+    if len(content) > LARGE_BYTES and job.signer.keys:
+        return await asyncio.to_thread(job.signer.sign, content)
+    return job.signer.sign(content)

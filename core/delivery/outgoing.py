@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 from core.errors import UserError
 from core.mail.address import envelope_address, parse_address
+from core.mail.body import html_to_text
 from core.mail.branding import branded
 from core.mail.compose import compose
+from core.mail.invite import calendar_of
+from core.mail.return_path import return_path
 from core.mail.thread import ids_in
+from core.mail.tracking import Tracker
+from core.mail.unsubscribe import unsubscribe_address, unsubscribe_url
 from core.mail.values import File, Mailbox, OutgoingEmail
 from core.runtime import get_model, runtime, settings
 
-_LARGE_BYTES = 1_000_000
+LARGE_BYTES = 1_000_000
 """From this size on, a mail is composed beside the event loop."""
+
+UNSUBSCRIBE_MARK = "%unsubscribe_url%"
+"""Stands in the body of a list's mail for the recipient's own link."""
+_NO_LABEL = re.compile(r"[^a-z0-9]")
 
 COLUMNS = (
     "id",
@@ -43,19 +54,29 @@ COLUMNS = (
     "thread_references",
     "date_at",
     "presentation",
-    "tracking_identifier",
+    "channel",
+    "individual",
+    "unsubscribe_list",
+    "track",
+    "importance",
+    "calendar",
 )
 
 _JSON_COLUMNS = ("email_to", "email_cc", "headers", "presentation")
 
 
 async def load_messages(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Return the rows that composition needs, by id, each with its attachments' ids: two queries."""
+    """Return the rows that composition needs, by id, each with its attachments' ids: two queries.
+
+    `is_expired` says that the message's time is over, by the database's clock.
+    """
     database = runtime().database
     dialect = database.dialect
     params = [dialect.ids(ids)]
     rows = await database.fetch(
-        f"SELECT {', '.join(COLUMNS)} FROM message WHERE {dialect.among('id', dialect.param(1))}", params
+        f"""SELECT {", ".join(COLUMNS)}, COALESCE(expires_at <= {dialect.now()}, FALSE) AS is_expired
+            FROM message WHERE {dialect.among("id", dialect.param(1))}""",
+        params,
     )
     messages = {row["id"]: _message(row) for row in rows}
     links = await database.fetch(
@@ -74,47 +95,138 @@ def _message(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **values, "date_at": read_time(row["date_at"]), "attachment_ids": []}
 
 
-async def outgoing_email(message: Mapping[str, Any]) -> OutgoingEmail:
-    """Return the mail as a value, its attachments loaded, as the addons' filters left it."""
-    files = await _files(message)
-    body = branded(message["body"], message["presentation"]) if message["body"] else None
-    email = OutgoingEmail(
-        sender=_mailbox(message["email_from"]),
-        to=tuple(map(_mailbox, message["email_to"])),
-        cc=tuple(map(_mailbox, message["email_cc"])),
-        reply_to=_mailbox(message["reply_to"]) if message["reply_to"] else None,
+class Outgoing:
+    """The mail of one message: made once, and copied where each recipient gets one of its own."""
+
+    def __init__(self, message: Mapping[str, Any]):
+        self.message = message
+        """The row as plain values, of the names in COLUMNS."""
+        self._email: OutgoingEmail | None = None
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether the copies differ: no two recipients can then share a transaction with a server."""
+        message = self.message
+        return bool(message["individual"] or message["unsubscribe_list"] or self.is_tracked)
+
+    @property
+    def is_tracked(self) -> bool:
+        values = settings()
+        return bool(self.message["track"] and values.TRACKING and values.BASE_URL)
+
+    async def email(self) -> OutgoingEmail:
+        """Return the mail as a value, its attachments loaded, as the addons' filters left it."""
+        if self._email is None:
+            self._email = await _filtered(_composed(self.message, await _files(self.message)), self.message)
+        return self._email
+
+    async def copy(self, recipient: str, delivery_id: int, tracks: bool) -> OutgoingEmail:
+        """Return the mail as this recipient gets it; the same on every try."""
+        email = await self.email()
+        changes: dict[str, Any] = {}
+        if self.message["individual"]:
+            changes["to"] = tuple(one for one in email.to if one.address == recipient) or (Mailbox("", recipient),)
+        if self.message["unsubscribe_list"]:
+            changes |= _with_way_out(email, self.message, recipient, delivery_id)
+        html = changes.get("html", email.html)
+        if tracks and self.is_tracked and html is not None:
+            changes["html"] = _tracker(settings().BASE_URL, secret_keys()).rewritten(html, delivery_id)
+            # The text part is of the mail as it was written: what is counted stands in the HTML alone.
+            changes.setdefault("text", html_to_text(html) if email.text is None else email.text)
+        return replace(email, **changes) if changes else email
+
+
+def _composed(message: Mapping[str, Any], files: Sequence[File]) -> OutgoingEmail:
+    presentation = message["presentation"]
+    return OutgoingEmail(
+        sender=mailbox_of(message["email_from"]),
+        real_sender=mailbox_of(presentation["sender"]) if "sender" in presentation else None,
+        to=tuple(map(mailbox_of, message["email_to"])),
+        cc=tuple(map(mailbox_of, message["email_cc"])),
+        reply_to=mailbox_of(message["reply_to"]) if message["reply_to"] else None,
         subject=message["subject"],
-        html=body,
+        html=branded(message["body"], presentation) if message["body"] else None,
         text=message["text"],
         message_id=message["message_id"],
         date=message["date_at"],
         in_reply_to=message["in_reply_to"],
-        references=ids_in(message["thread_references"]),
+        references=ids_in(message["thread_references"]) if message["thread_references"] else (),
         headers=tuple(message["headers"].items()),
         attachments=tuple(file for file in files if file.content_id is None),
         inline_files=tuple(file for file in files if file.content_id is not None),
+        calendar=calendar_of(message["calendar"]) if message["calendar"] else None,
+        importance=message["importance"],
+        list_id=_list_id(message["unsubscribe_list"]) if message["unsubscribe_list"] else "",
+        feedback_id=presentation.get("feedback_id", ""),
+        auto_submitted=presentation.get("automatic", ""),
     )
+
+
+async def _filtered(email: OutgoingEmail, message: Mapping[str, Any]) -> OutgoingEmail:
     hooks = runtime().hooks
-    if hooks.users_of("filter_outgoing_email"):
-        changed: OutgoingEmail = await hooks.filter("filter_outgoing_email", email, message=message)
-        return replace(changed, message_id=email.message_id, date=email.date)
-    return email
+    if not hooks.users_of("filter_outgoing_email"):
+        return email
+    changed: OutgoingEmail = await hooks.filter("filter_outgoing_email", email, message=message)
+    return replace(changed, message_id=email.message_id, date=email.date)
 
 
-async def mail_bytes(message: Mapping[str, Any]) -> bytes:
-    """Return the exact bytes that a server is given."""
-    email = await outgoing_email(message)
-    size = sum(len(file.content) for file in (*email.attachments, *email.inline_files))
-    return await asyncio.to_thread(compose, email) if size > _LARGE_BYTES else compose(email)
+def _list_id(name: str) -> str:
+    """Return the list's name as one of ours (RFC 2919): letters, digits and hyphens, under MAIL_DOMAIN."""
+    label = "-".join(_NO_LABEL.sub(" ", name.casefold()).split()) or "list"
+    return f"{label[:60]}.{settings().MAIL_DOMAIN}"
 
 
-def envelope_sender(message: Mapping[str, Any]) -> str:
-    """Return the address that bounces go to: ours with the message's token, where MAIL_DOMAIN is set up, else From."""
+def _with_way_out(email: OutgoingEmail, message: Mapping[str, Any], recipient: str, delivery_id: int) -> dict[str, Any]:
+    """Return what tells a recipient how to leave the list: headers, and the address where the body asks for it."""
     values = settings()
-    token = message["tracking_identifier"]
-    if token and values.MAIL_DOMAIN != "localhost":
-        return envelope_address(f"{values.BOUNCE_ALIAS}+{token}@{values.MAIL_DOMAIN}")
-    return envelope_address(_mailbox(message["email_from"]).address)
+    changes: dict[str, Any] = {}
+    url = ""
+    if values.BASE_URL:
+        url = unsubscribe_url(values.BASE_URL, secret_keys(), recipient, message["unsubscribe_list"])
+        changes["unsubscribe_url"] = url
+    if values.MAIL_DOMAIN != "localhost":
+        way = unsubscribe_address(secret_keys(), values.MAIL_DOMAIN, message["id"], delivery_id)
+        changes["unsubscribe_mailto"] = way
+    for name in ("html", "text"):
+        body = getattr(email, name)
+        if body and UNSUBSCRIBE_MARK in body:
+            changes[name] = body.replace(UNSUBSCRIBE_MARK, escape(url) if name == "html" else url)
+    return changes
+
+
+async def mail_bytes(outgoing: Outgoing, recipient: str = "", delivery_id: int = 0, tracks: bool = False) -> bytes:
+    """Return the exact bytes that a server is given for a recipient; without one, those that no copy differs from."""
+    email = await outgoing.copy(recipient, delivery_id, tracks) if recipient else await outgoing.email()
+    size = sum(len(file.content) for file in (*email.attachments, *email.inline_files))
+    return await asyncio.to_thread(compose, email) if size > LARGE_BYTES else compose(email)
+
+
+def envelope_sender(message: Mapping[str, Any], delivery_id: int | None) -> str:
+    """Return the address that bounces go to: ours, signed, where MAIL_DOMAIN is set up, else From.
+
+    An automatic reply has none (RFC 3834 section 3.3). `delivery_id` is None where recipients share the mail.
+    """
+    if message["presentation"].get("automatic") == "auto-replied":
+        return ""
+    values = settings()
+    if values.MAIL_DOMAIN != "localhost":
+        return return_path(secret_keys(), values.BOUNCE_ALIAS, values.MAIL_DOMAIN, message["id"], delivery_id)
+    return envelope_address(mailbox_of(message["email_from"]).address)
+
+
+def secret_keys() -> tuple[str, ...]:
+    """Return the keys that sign what leaves in mails: the first one signs, all of them are believed."""
+    return _keys(settings().SECRET_KEY.get_secret_value())
+
+
+@lru_cache(maxsize=16)
+def _keys(secret: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in secret.split(",") if key.strip())
+
+
+@lru_cache(maxsize=16)
+def _tracker(base_url: str, keys: tuple[str, ...]) -> Tracker:
+    return Tracker(base_url, keys)
 
 
 async def _files(message: Mapping[str, Any]) -> list[File]:
@@ -130,6 +242,6 @@ async def _files(message: Mapping[str, Any]) -> list[File]:
 
 
 @lru_cache(maxsize=4096)
-def _mailbox(text: str) -> Mailbox:
+def mailbox_of(text: str) -> Mailbox:
     """Read an address that was checked when the message was queued; campaigns repeat theirs."""
     return parse_address(text)

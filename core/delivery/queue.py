@@ -7,52 +7,38 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from core import clock
 from core.delivery.engine import TOPIC
+from core.delivery.idempotency import earlier_outcome, keep_outcome
+from core.delivery.policy import retry_schedule
+from core.delivery.request import QueueRequest, domain_of_sender
 from core.errors import UserError
 from core.events import ring
-from core.mail.address import domain_of, header_text, parse_address
+from core.mail.address import header_text, parse_address
 from core.mail.guard import LOOP_HEADER, loop_tag
-from core.mail.thread import message_id, reply_address
+from core.mail.invite import Invite, invitation
+from core.mail.styles import inlined
+from core.mail.thread import checked_id, message_id, reply_address
 from core.mail.values import Mailbox
 from core.orm.insert import insert_many
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
 _SUBJECT_CHARS = 998
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueRequest:
-    """What is asked of the queue; the names are those of `Message.queue_email`."""
-
-    author: Any
-    to: tuple[str, ...]
-    cc: tuple[str, ...] = ()
-    bcc: tuple[str, ...] = ()
-    subject: str
-    body: str
-    text: str | None = None
-    attachments: tuple[Any, ...] = ()
-    tracking_identifier: str | None = None
-    use_company_branding: bool = True
-    include_signature: bool = True
-    company: Any = None
-    message: Any = None
-    scheduled_at: datetime | None = None
-    reply_to: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    priority: int = 10
-    from_email: str | None = None
+_KEY_SCOPE = "queue_email"
 
 
 async def queue(request: QueueRequest) -> Any:
-    """Store the message and its deliveries; returns the Message."""
-    ready = await _ready(request, _Known())
+    """Store the message and its deliveries; returns the Message, an earlier one where the idempotency key has one."""
+    known = _Known()
+    if request.idempotency_key is not None:
+        return await _queue_once(request, request.idempotency_key, known)
+    ready = await _ready(request, known)
     async with transaction():
         await _save(ready.message)
         await _store([ready])
@@ -62,7 +48,11 @@ async def queue(request: QueueRequest) -> Any:
 async def queue_many(requests: Iterable[QueueRequest]) -> list[Any]:
     """Store many messages and their deliveries, all or none; returns the Messages in the order of the requests."""
     known = _Known()
-    ready = [await _ready(request, known) for request in requests]
+    asked = list(requests)
+    if any(request.idempotency_key is not None for request in asked):
+        async with transaction():
+            return [await queue(request) for request in asked]
+    ready = [await _ready(request, known) for request in asked]
     async with transaction():
         await insert_many(runtime().database, [one.message for one in ready if one.request.message is None])
         for one in ready:
@@ -70,6 +60,22 @@ async def queue_many(requests: Iterable[QueueRequest]) -> list[Any]:
                 await _save(one.message)
         await _store(ready)
     return [one.message for one in ready]
+
+
+async def _queue_once(request: QueueRequest, key: str, known: _Known) -> Any:
+    """Queue what has not been queued under this key before."""
+    ready = await _ready(request, known)
+    async with transaction():
+        earlier = await earlier_outcome(_KEY_SCOPE, key, request.fingerprint())
+        if earlier is None:
+            await _save(ready.message)
+            await _store([ready])
+            await keep_outcome(_KEY_SCOPE, key, {"message_id": ready.message.pk})
+            return ready.message
+    message = await get_model("Message").get_or_none(id=earlier["message_id"])
+    if message is None:
+        raise UserError(f'The mail that was queued with the idempotency key "{key}" has been deleted since.')
+    return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +88,9 @@ class _Ready:
 
 
 async def _ready(request: QueueRequest, known: _Known) -> _Ready:
-    recipients = _recipients(request)
+    recipients = request.recipients()
+    request.check()
     sender = await _sender(request, known)
-    _check_files(request)
     message = request.message or get_model("Message")(kind="message", channel="email")
     if message.send_state not in (None, "Draft"):
         raise UserError(f"Message {message.pk} is {message.send_state} already; use action_retry to send it again.")
@@ -103,17 +109,59 @@ async def _save(message: Any) -> None:
 async def _store(stored: Sequence[_Ready]) -> None:
     """Store what hangs on messages that are stored."""
     for one in stored:
-        if one.request.attachments:
-            await one.message.attachments.add(*one.request.attachments)
+        files = [*one.request.attachments, *await _inline_files(one)]
+        if files:
+            await one.message.attachments.add(*files)
+    await insert_deliveries([row for one in stored for row in _deliveries(one)])
+
+
+async def insert_deliveries(rows: Sequence[tuple[Any, ...]]) -> None:
+    """Store deliveries and wake the engine; a row is message, recipient, kind, priority, due at or None, wait in s."""
     database = runtime().database
-    param, now = database.dialect.param, database.dialect.now()
+    param, dialect = database.dialect.param, database.dialect
     # Due now by the database's clock, which decides what is due; this host's may differ.
     await database.execute_many(
-        f"""INSERT INTO delivery (message_id, recipient, kind, priority, due_at, state, attempts)
-            VALUES ({param(1)}, {param(2)}, {param(3)}, {param(4)}, COALESCE({param(5)}, {now}), 'queued', 0)""",
-        [row for one in stored for row in _deliveries(one)],
+        f"""INSERT INTO delivery (message_id, recipient, kind, priority, due_at, state, attempts, open_count,
+                                  click_count, bounce_kind)
+            VALUES ({param(1)}, {param(2)}, {param(3)}, {param(4)}, COALESCE({param(5)}, {dialect.after(param(6))}),
+                    'queued', 0, 0, 0, '')""",
+        rows,
     )
     await ring(TOPIC)
+
+
+async def _inline_files(ready: _Ready) -> list[Any]:
+    """Return the inline images as Attachments that bear the names which the HTML calls them by."""
+    model, files = get_model("Attachment"), []
+    for name, image in ready.request.inline_images.items():
+        is_bytes = isinstance(image, bytes)
+        content = image if is_bytes else bytes(image.content)
+        files.append(
+            await model.create(
+                name=header_text(name) if is_bytes else image.name,
+                content_type=image_type(content) if is_bytes else image.content_type,
+                content=content,
+                size_bytes=len(content),
+                sha256=sha256(content).hexdigest(),
+                content_id=checked_id(f"<{name}>")[1:-1],
+                res_model=ready.message.res_model,
+                res_id=ready.message.res_id,
+            )
+        )
+    return files
+
+
+_MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+
+
+def image_type(content: bytes) -> str:
+    """Return an image's content type by its first bytes; UserError for what mail programs do not show."""
+    for start, content_type in _MAGIC.items():
+        if content.startswith(start):
+            return content_type
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    raise UserError("An inline image is PNG, JPEG, GIF or WebP; pass another file as an Attachment.")
 
 
 class _Known:
@@ -147,25 +195,6 @@ async def _company(company_id: int | None) -> Any:
     return companies[0] if len(companies) == 1 else None
 
 
-def _recipients(request: QueueRequest) -> dict[str, list[Mailbox]]:
-    """Check every address, and keep each one once: first as To, then Cc, then Bcc."""
-    seen: set[str] = set()
-    kept: dict[str, list[Mailbox]] = {"to": [], "cc": [], "bcc": []}
-    for kind, texts in (("to", request.to), ("cc", request.cc), ("bcc", request.bcc)):
-        for mailbox in map(parse_address, texts):
-            if mailbox.address.casefold() not in seen:
-                seen.add(mailbox.address.casefold())
-                kept[kind].append(mailbox)
-    if not seen:
-        raise UserError("The mail has no recipient; give at least one address in contact_emails, cc or bcc.")
-    if len(seen) > settings().MAX_RECIPIENTS:
-        raise UserError(
-            f"The mail has {len(seen)} recipients and MAX_RECIPIENTS is {settings().MAX_RECIPIENTS}; "
-            "send it in several parts, or raise the limit."
-        )
-    return kept
-
-
 async def _sender(request: QueueRequest, known: _Known) -> Mailbox:
     if request.from_email:
         return parse_address(request.from_email)
@@ -179,24 +208,9 @@ async def _sender(request: QueueRequest, known: _Known) -> Mailbox:
     raise UserError("The mail has no sender: give the author's contact an e-mail address, or set SMTP_FROM_EMAIL.")
 
 
-def _check_files(request: QueueRequest) -> None:
-    values = settings()
-    if len(request.attachments) > values.MAX_ATTACHMENTS:
-        raise UserError(
-            f"The mail has {len(request.attachments)} attachments; at most {values.MAX_ATTACHMENTS} may go."
-        )
-    for attachment in request.attachments:
-        if attachment.size_bytes > values.MAX_ATTACHMENT_BYTES:
-            raise UserError(
-                f'The attachment "{attachment.name}" has {attachment.size_bytes} bytes; '
-                f"at most {values.MAX_ATTACHMENT_BYTES} may go (MAX_ATTACHMENT_BYTES)."
-            )
-
-
 async def _fill(
     message: Any, request: QueueRequest, sender: Mailbox, recipients: Mapping[str, list[Mailbox]], known: _Known
 ) -> None:
-    values = settings()
     company = request.company or await known.company_of(request.author)
     token = request.tracking_identifier or message.tracking_identifier or secrets.token_hex(16)
     message.direction = "Outbound"
@@ -207,19 +221,36 @@ async def _fill(
     message.email_cc = [format_header(mailbox) for mailbox in recipients["cc"]]
     message.reply_to = request.reply_to or _reply_to(message, token)
     message.subject = header_text(" ".join(request.subject.splitlines()))[:_SUBJECT_CHARS]
-    message.body = request.body
+    message.body = inlined(request.body)
     message.text = request.text
     message.headers = {LOOP_HEADER: _own_tag(), **{name: header_text(text) for name, text in request.headers.items()}}
-    message.message_id = message_id(f"{secrets.token_hex(12)}.{token[:8]}", _id_domain(sender))
+    message.message_id = message_id(f"{secrets.token_hex(12)}.{token[:8]}", domain_of_sender(sender))
     message.date_at = clock.now().replace(microsecond=0)
     message.send_state = "Queued"
     message.scheduled_at = request.scheduled_at
-    message.max_retries = values.MAX_RETRIES
-    message.priority = request.priority
+    message.expires_at = request.expires_at
+    message.max_retries = retry_schedule(request.lane).max_retries
+    message.priority = request.lane
+    message.importance = request.importance
+    message.individual = request.individual
+    message.unsubscribe_list = request.unsubscribe_list
+    message.track = _tracks(request, company)
+    message.calendar = _calendar(request, message.date_at)
+    message.on_unknown = request.on_unknown or message.on_unknown
     message.tracking_identifier = token
     message.use_company_branding = request.use_company_branding
     message.include_signature = request.include_signature
     message.presentation = _presentation(request, company, await _files(message, request))
+
+
+def _tracks(request: QueueRequest, company: Any) -> bool:
+    wanted = request.tracking_identifier is not None if request.track is None else request.track
+    return wanted and not (company is not None and company.no_tracking)
+
+
+def _calendar(request: QueueRequest, now: datetime) -> str | None:
+    invite = request.invite
+    return None if invite is None else (invitation(invite, now) if isinstance(invite, Invite) else invite).text
 
 
 def _own_tag() -> str:
@@ -235,20 +266,21 @@ def _reply_to(message: Any, token: str) -> str:
     return reply_address(token, values.CATCHALL_ALIAS, values.MAIL_DOMAIN)
 
 
-def _id_domain(sender: Mailbox) -> str:
-    domain = settings().MAIL_DOMAIN
-    return domain if domain != "localhost" else domain_of(sender.address)
-
-
 async def _files(message: Any, request: QueueRequest) -> list[str]:
     """Return the hashes of all files that go along, those of a draft among them: what is sent must be just these."""
     attached = list(request.attachments)
     if message.pk is not None:
         attached += await message.attachments.all()
-    return sorted({file.pk: file.sha256 for file in attached}.values())
+    hashes = {file.pk: file.sha256 for file in attached}
+    images = [
+        sha256(image).hexdigest() if isinstance(image, bytes) else image.sha256
+        for image in request.inline_images.values()
+    ]
+    return sorted([*hashes.values(), *images])
 
 
 def _presentation(request: QueueRequest, company: Any, files: list[str]) -> dict[str, Any]:
+    """Return what the mail looks like beside its text; a key that would say nothing is left out."""
     presentation: dict[str, Any] = {}
     signature = getattr(request.author, "signature", "")
     if request.include_signature and signature:
@@ -258,14 +290,31 @@ def _presentation(request: QueueRequest, company: Any, files: list[str]) -> dict
         presentation["branding"] = {key: getattr(company, key) for key in shown}
     if files:
         presentation["files"] = files
+    if request.sender:
+        presentation["sender"] = format_header(parse_address(request.sender))
+    if request.automatic:
+        presentation["automatic"] = "auto-generated" if request.automatic is True else request.automatic
+    feedback_id = request.feedback_id or _feedback_id(request, company)
+    if feedback_id:
+        presentation["feedback_id"] = header_text(feedback_id)
     return presentation
+
+
+def _feedback_id(request: QueueRequest, company: Any) -> str:
+    """Return what complaint statistics are kept by: list, company, kind of mail and sender."""
+    sender = settings().FEEDBACK_SENDER
+    if not sender:
+        return ""
+    kind = "list" if request.unsubscribe_list else "automatic" if request.automatic else "message"
+    name = "".join(char for char in request.unsubscribe_list or "" if char.isalnum())
+    return f"{name}:{company.pk if company is not None else ''}:{kind}:{sender}"
 
 
 def _deliveries(ready: _Ready) -> list[tuple[Any, ...]]:
     request = ready.request
     due_at = runtime().database.dialect.time(request.scheduled_at) if request.scheduled_at else None
     return [
-        (ready.message.pk, mailbox.address, kind, request.priority, due_at)
+        (ready.message.pk, mailbox.address, kind, request.lane, due_at, float(request.undo_s))
         for kind, mailboxes in ready.recipients.items()
         for mailbox in mailboxes
     ]

@@ -6,23 +6,27 @@ recorded, and stops the retry if none has begun (C5).
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
 from core import clock
 from core.delivery.job import Claimed, Job
+from core.delivery.policy import retry_schedule
 from core.events import tell
-from core.mail.retry import Outcome, RetrySchedule, next_try_after
+from core.mail.retry import LINEAR, Outcome, RetrySchedule, next_try_after
 from core.orm.statement import Statement
 from core.runtime import get_model, runtime
 
 log = structlog.get_logger(__name__)
 
+NOT_SUSPENDED = "NOT EXISTS (SELECT 1 FROM queue_suspension)"
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _FAULT_WAIT_S = 30.0
 """How long a mail steps aside after its server failed under it, so that the next one is tried meanwhile."""
 
@@ -43,6 +47,8 @@ class Result:
     server: str = ""
     tls: str = ""
     duration_ms: int = 0
+    remote_id: str = ""
+    """What the other side calls the delivery, where it gives it a name."""
 
     def __post_init__(self) -> None:
         storable = self.reply.replace("\0", "").encode("utf-8", "replace").decode()
@@ -56,6 +62,15 @@ class _Next:
     state: str
     attempts: int
     wait: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """What follows a failure of one message; `age` is the time since it was queued, or due."""
+
+    schedule: RetrySchedule = LINEAR
+    on_unknown: str = "retry"
+    age: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,7 @@ async def write_results(results: Sequence[Result], *, worker: str, begun: Sequen
     """
     policies = await _policies(results)
     moves = list(_moves(results, policies))
-    attempts = [_attempts(results, worker), *_roll_up(results)] if results else []
+    attempts = [_attempts(results, worker), *_roll_up(results), *_names(results)] if results else []
     marks = [mark for token, ids in _by_token(begun).items() for mark in _marks(token, ids)]
     done = await runtime().database.batch([*moves, *attempts, *marks])
     marked = frozenset(row["id"] for rows in done[len(moves) + len(attempts) :] for row in rows)
@@ -99,6 +114,11 @@ async def tell_finished(finished: Iterable[tuple[int, str]]) -> None:
 def unsendable(job: Job, outcome: Outcome, words: str) -> list[Result]:
     """Return the results of a job that never came as far as a server."""
     return [Result(delivery, job.token, outcome, "compose", reply=words) for delivery in job.deliveries]
+
+
+def drop(job: Job, delivery: Claimed, words: str) -> Result:
+    """Return the result of a delivery that is not sent, on purpose."""
+    return Result(delivery, job.token, Outcome.DROPPED, "drop", reply=words)
 
 
 async def still_there(results: Sequence[Result]) -> list[Result]:
@@ -152,14 +172,18 @@ def _by_token(jobs: Sequence[Job]) -> dict[str, list[int]]:
 
 
 def _marks(token: str, ids: Sequence[int]) -> list[Statement]:
-    """The first statement returns the deliveries that are marked."""
+    """The first statement returns the deliveries that are marked: those that nobody took, stopped, or must not mail."""
     dialect = runtime().database.dialect
     params = [token, dialect.ids(ids)]
     ours = f"{dialect.among('id', dialect.param(2))} AND lease_token = {dialect.param(1)}"
+    suppressed = f"""EXISTS (
+        SELECT 1 FROM suppression AS s
+        WHERE s.address = lower(delivery.recipient) AND (s.expires_at IS NULL OR s.expires_at > {dialect.now()})
+          AND s.list IN ('', (SELECT m.unsubscribe_list FROM message AS m WHERE m.id = delivery.message_id)))"""
     return [
         Statement(
             f"""UPDATE delivery SET state = 'sending', begun_at = {dialect.now()}
-                WHERE {ours} AND state = 'claimed' RETURNING id""",
+                WHERE {ours} AND state = 'claimed' AND {NOT_SUSPENDED} AND NOT {suppressed} RETURNING id""",
             params,
         ),
         Statement(
@@ -184,44 +208,49 @@ _TOTALS = """
     FROM delivery WHERE {among} GROUP BY message_id"""
 
 
-def _following(result: Result, schedule: RetrySchedule, on_unknown: str) -> _Next:
+def _following(result: Result, policy: _Policy) -> _Next:
     attempts = result.delivery.attempts
     match result.outcome:
         case Outcome.SENT:
             return _Next("sent", attempts)
+        case Outcome.DROPPED:
+            return _Next("cancelled", attempts)
         case Outcome.PERMANENT:
             return _Next("failed", attempts)
         case Outcome.SERVER:
             return _Next("queued", attempts, timedelta(seconds=_FAULT_WAIT_S))
-        case Outcome.UNKNOWN if on_unknown == "hold":
+        case Outcome.UNKNOWN if policy.on_unknown == "hold":
             return _Next("unknown", attempts)
         case _:
-            wait = next_try_after(attempts + 1, schedule)
+            chance = random.random()  # noqa: S311 - jitter
+            wait = next_try_after(attempts + 1, policy.schedule, age=policy.age, chance=chance)
             ended = "unknown" if result.outcome is Outcome.UNKNOWN else "failed"
             return _Next("queued" if wait else ended, attempts + 1, wait)
 
 
-async def _policies(results: Sequence[Result]) -> dict[int, tuple[RetrySchedule, str]]:
-    """Return (retry schedule, what follows an unknown outcome) by message; no query when all were sent."""
-    settings = runtime().settings
-    first = timedelta(minutes=settings.RETRY_MINUTES)
-    default = RetrySchedule(first=first, max_retries=settings.MAX_RETRIES), settings.ON_UNKNOWN
+async def _policies(results: Sequence[Result]) -> dict[int, _Policy]:
+    """Return what follows a failure, by message; no query when all were sent."""
     troubled = {result.delivery.message_id for result in results if result.outcome is not Outcome.SENT}
-    policies: dict[int, tuple[RetrySchedule, str]] = dict.fromkeys(
-        (result.delivery.message_id for result in results), default
+    if not troubled:
+        return {}
+    columns = ("id", "max_retries", "on_unknown", "priority", "date_at", "scheduled_at")
+    rows = await get_model("Message").filter(id__in=sorted(troubled)).values(*columns)
+    return {row["id"]: _policy(row) for row in rows}
+
+
+def _policy(row: Mapping[str, Any]) -> _Policy:
+    queued_at = max(at for at in (row["date_at"], row["scheduled_at"], _EPOCH) if at is not None)
+    return _Policy(
+        schedule=retry_schedule(row["priority"], row["max_retries"]),
+        on_unknown=row["on_unknown"] or runtime().settings.ON_UNKNOWN,
+        age=max(clock.now() - queued_at, timedelta(0)) if queued_at > _EPOCH else timedelta(0),
     )
-    if troubled:
-        rows = await get_model("Message").filter(id__in=sorted(troubled)).values("id", "max_retries", "on_unknown")
-        for row in rows:
-            schedule = RetrySchedule(first=first, max_retries=row["max_retries"])
-            policies[row["id"]] = schedule, row["on_unknown"] or settings.ON_UNKNOWN
-    return policies
 
 
-def _moves(results: Sequence[Result], policies: Mapping[int, tuple[RetrySchedule, str]]) -> Iterator[Statement]:
+def _moves(results: Sequence[Result], policies: Mapping[int, _Policy]) -> Iterator[Statement]:
     groups: dict[tuple[str, _Next], list[int]] = defaultdict(list)
     for result in results:
-        following = _following(result, *policies[result.delivery.message_id])
+        following = _following(result, policies.get(result.delivery.message_id, _Policy()))
         groups[result.token, following].append(result.delivery.id)
     for (token, following), ids in groups.items():
         yield _move(token, ids, following)
@@ -268,6 +297,14 @@ def _attempts(results: Sequence[Result], worker: str) -> Statement:
             for result in results
         ],
     )
+
+
+def _names(results: Sequence[Result]) -> list[Statement]:
+    """Return what keeps the names that the other side gave, so that its receipts find the delivery."""
+    rows = [(result.delivery.id, result.remote_id) for result in results if result.remote_id]
+    param = runtime().database.dialect.param
+    sql = f"UPDATE delivery SET remote_id = {param(2)} WHERE id = {param(1)}"
+    return [Statement(sql, rows=rows)] if rows else []
 
 
 def _errors(results: Sequence[Result]) -> dict[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
@@ -11,16 +12,17 @@ from typing import Protocol
 import structlog
 
 from core import clock
-from core.delivery.claim import release
+from core.delivery.claim import release, still_claimed
 from core.delivery.job import Job
 from core.delivery.lane import ServerFault, SmtpLane
 from core.delivery.ledger import Ledger
 from core.delivery.mail import Mail, prepare
+from core.delivery.pacing import Pace, Wait
 from core.delivery.results import unsendable
 from core.delivery.servers import Server, note_fault, note_success
 from core.mail.retry import Outcome
 from core.orm.outage import database_errors, outage_errors
-from core.runtime import get_model, settings
+from core.runtime import get_model
 from core.transport.smtp import SmtpError, SmtpPool
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,8 @@ _BUSY_S = 5.0
 """How long mail steps aside while all connections to its server are taken by an earlier claim."""
 _LONGEST_PUT_OFF_S = 120.0
 """Mail for a paused server looks again after this long at the latest, since somebody may have mended it."""
+_LONGEST_WAIT_S = 2.0
+"""A lane waits so long for its rate; beyond that it lets go of what it has."""
 _DATABASE_AWAY_S = 5.0
 _UNNOTED_FAULT_S = 30.0
 
@@ -47,17 +51,28 @@ class Host(Protocol):
 class Share:
     """The jobs of one claim that go to one server. `paused_until` is None where the server has no faults on record."""
 
-    def __init__(self, engine: Host, server: Server, paused_until: datetime | None, token: str, jobs: deque[Job]):
+    def __init__(
+        self,
+        engine: Host,
+        server: Server,
+        paused_until: datetime | None,
+        token: str,
+        jobs: deque[Job],
+        pace: Pace | None = None,
+    ):
         self._engine = engine
         self._server = server
         self._pool = engine.pool(server)
         self._token = token
         self._jobs = jobs
+        self._pace = pace
+        self._turn = asyncio.Lock()
+        self._later: list[tuple[Job, Wait]] = []
         self._had_faults = paused_until is not None
         self._wait_s = 0.0
         self._why_wait = ""
         if paused_until is not None and paused_until > clock.now():
-            self._put_off((paused_until - clock.now()).total_seconds(), "It failed repeatedly.")
+            self._put_off((paused_until - clock.now()).total_seconds(), server.fault or "It failed repeatedly.")
 
     async def send(self) -> None:
         """Send what can be sent now; the rest is queued again, due when it makes sense."""
@@ -65,19 +80,21 @@ class Share:
             self._put_off(_BUSY_S, "All its connections are busy.")
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(settings().SMTP_CONCURRENCY, len(self._jobs)) if self._goes_on() else 0):
+                for _ in range(min(self._server.concurrency, len(self._jobs)) if self._goes_on() else 0):
                     group.create_task(self._lane())
         finally:
             # The lease gives back what an absent database cannot be told now.
             with suppress(*database_errors()):
                 await self._release_rest()
 
-    async def take(self) -> Mail | None:
+    async def take(self, *, can_wait: bool) -> Mail | None:
         """Compose and return the next mail; one that cannot be composed is recorded and passed over."""
         while self._goes_on():
-            job = self._jobs.popleft()
+            job = self._jobs.popleft() if self._pace is None else await self._paced(self._pace, can_wait)
+            if job is None:
+                return None
             try:
-                return await prepare(job)
+                return await prepare(job, tracks=self._server.tracks)
             except outage_errors() as error:
                 self._jobs.appendleft(job)
                 self._put_off(_DATABASE_AWAY_S, f"The database is away: {error}")
@@ -87,13 +104,38 @@ class Share:
                 self._engine.ledger.record(unsendable(job, Outcome.TEMPORARY, words))
         return None
 
+    async def _paced(self, pace: Pace, can_wait: bool) -> Job | None:
+        """Return the next job that no rate forbids; those whose domain has to wait step aside."""
+        if self._turn.locked() and not can_wait:
+            return None
+        async with self._turn:
+            while self._goes_on():
+                job = self._jobs.popleft()
+                wait = await pace.admit([delivery.recipient for delivery in job.deliveries])
+                if wait is None:
+                    return job
+                if not wait.is_for_all:
+                    self._later.append((job, wait))
+                    continue
+                self._jobs.appendleft(job)
+                if not can_wait:
+                    return None
+                if wait.seconds > _LONGEST_WAIT_S:
+                    self._put_off(wait.seconds, wait.words)
+                else:
+                    await asyncio.sleep(wait.seconds)
+        return None
+
     def give_back(self, mail: Mail) -> None:
         """Take back a mail of which no content was sent."""
         self._jobs.appendleft(mail.job)
 
-    def lose(self) -> None:
-        """Forget all that is left: the claim's lease is lost, and somebody else sends it."""
-        self._jobs.clear()
+    async def lose(self, mail: Mail) -> None:
+        """Give back what is still ours of a mail that must not be sent, and of those that wait behind it."""
+        ours = await still_claimed(self._token)
+        gone = [job for job in self._jobs if not all(delivery.id in ours for delivery in job.deliveries)]
+        self._jobs = deque(job for job in self._jobs if job not in gone)
+        await release(self._token, _ids([mail.job, *gone]))
 
     async def _lane(self) -> None:
         while self._goes_on():
@@ -130,11 +172,23 @@ class Share:
         return bool(self._jobs) and not self._wait_s and not self._engine.is_stopping
 
     async def _release_rest(self) -> None:
-        ids = [delivery.id for job in self._jobs for delivery in job.deliveries]
-        if not ids:
-            return
-        await release(self._token, ids, wait_s=min(self._wait_s, _LONGEST_PUT_OFF_S))
-        if self._wait_s:
-            words = f"Waiting: {self._server.account} is left alone for {self._wait_s:.0f} s. {self._why_wait}"
-            messages = get_model("Message").filter(id__in=[job.message_id for job in self._jobs])
-            await messages.exclude(send_state="Sent").update(error=words)
+        if self._jobs:
+            wait_s = min(self._wait_s, _LONGEST_PUT_OFF_S)
+            await release(self._token, _ids(self._jobs), wait_s=wait_s)
+            if self._wait_s:
+                left_alone = f"{self._server.account} is left alone for {self._wait_s:.0f} s."
+                await _say(self._jobs, f"Waiting: {left_alone} {self._why_wait}")
+        for job, wait in self._later:
+            await release(self._token, _ids([job]), wait_s=min(wait.seconds, _LONGEST_PUT_OFF_S))
+        if self._later:
+            await _say([job for job, _ in self._later], f"Waiting: {self._later[-1][1].words}")
+
+
+def _ids(jobs: Iterable[Job]) -> list[int]:
+    return [delivery.id for job in jobs for delivery in job.deliveries]
+
+
+async def _say(jobs: Iterable[Job], words: str) -> None:
+    """Let the messages say why they wait."""
+    messages = get_model("Message").filter(id__in=[job.message_id for job in jobs])
+    await messages.exclude(send_state="Sent").update(error=words)

@@ -65,6 +65,25 @@ async def move_waiting(message_id: int, from_states: Sequence[str], to_state: st
     return moved
 
 
+async def take_back(message_id: int) -> None:
+    """Make a message that was queued, and of which nothing was tried, a draft without recipients again."""
+    database = runtime().database
+    param = database.dialect.param(1)
+    async with transaction():
+        untried = "state IN ('queued', 'claimed', 'held') AND attempts = 0 AND begun_at IS NULL"
+        stopped = await database.execute(
+            f"UPDATE delivery SET state = 'cancelled' WHERE message_id = {param} AND {untried}", [message_id]
+        )
+        others = await database.fetch(
+            f"SELECT 1 FROM delivery WHERE message_id = {param} AND NOT (state = 'cancelled' AND attempts = 0)",
+            [message_id],
+        )
+        if not stopped or others:
+            raise UserError(f"Message {message_id} is on its way already, so it cannot be taken back.")
+        await database.execute(f"DELETE FROM delivery WHERE message_id = {param}", [message_id])
+        await get_model("Message").filter(id=message_id).update(send_state="Draft", error="")
+
+
 async def fail_once(message_id: int, error: str) -> None:
     """Count one temporary failure of each recipient that waits, as if a server had refused it for now."""
     database = runtime().database

@@ -40,6 +40,8 @@ class Outcome(StrEnum):
     """Not this message's fault: the server is paused, the message stays queued and burns no retry."""
     UNKNOWN = "unknown"
     """The link was lost between the dot and its answer: the policy `on_unknown` decides."""
+    DROPPED = "dropped"
+    """Not sent on purpose: the recipient must not be mailed, or the mail's time is over."""
 
 
 _BEFORE_MAIL = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.TLS, Phase.AUTH})

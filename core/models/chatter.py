@@ -65,6 +65,7 @@ class Chatter(Record):
                     message.parent = previous
                     message.in_reply_to = previous.message_id
                     message.thread_references = _references(previous)
+                options.setdefault("track", True)
                 await get_model("Message").queue_email(
                     author, recipients, message.subject, body, attachments, message=message, **options
                 )

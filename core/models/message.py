@@ -6,20 +6,27 @@ them, kept true by `core.delivery.results`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from core.cron.method import cron_method
 from core.cron.runner import Progress
 from core.delivery.claim import is_due
+from core.delivery.draft import draft_bytes
 from core.delivery.engine import Engine
-from core.delivery.outgoing import load_messages, mail_bytes
-from core.delivery.queue import QueueRequest, queue, queue_many
-from core.delivery.state import fail_once, make_due, move_waiting, requeue
+from core.delivery.job import Claimed
+from core.delivery.load import load_jobs
+from core.delivery.mail import content_of
+from core.delivery.queue import queue, queue_many
+from core.delivery.queue_text import TextOptions, TextRequest, queue_text
+from core.delivery.request import QueueOptions, QueueRequest, with_tuples
+from core.delivery.state import fail_once, make_due, move_waiting, requeue, take_back
 from core.errors import UserError
 from core.orm import fields
 from core.orm.record import Record
+from core.orm.transaction import rehearsal
+from core.runtime import get_model
 
 _FLUSH_S = 60
 _OF_THE_ENGINE = {"send_state", "sent_at", "retry_count", "next_retry_at", "error"}
@@ -148,30 +155,20 @@ class Message(Record):
         company: Any = None,
         message: Message | None = None,
         scheduled_at: datetime | None = None,
-        *,
-        cc: Sequence[str] = (),
-        bcc: Sequence[str] = (),
-        reply_to: str | None = None,
-        text: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        priority: int = 10,
-        from_email: str | None = None,
+        **options: Unpack[QueueOptions],
     ) -> Message:
         """Queue a mail in the caller's transaction: its rollback is no mail, its commit is one mail per recipient.
 
         `author` is the User that sends; its contact's address becomes From, or `from_email` ("Name <address>") where
         that is given. With `message`, that timeline entry becomes the send job; otherwise one of its own is made.
-        `scheduled_at` is aware. Raises AddressError for an address that must not be used, UserError for no recipient,
-        too many, or no sender.
+        Times are aware. The further keywords are those of `QueueOptions`, which explains them. Raises AddressError for
+        an address that must not be used, UserError for no recipient, too many, no sender, or options at odds.
         """
         request = QueueRequest(
             author=author,
             to=tuple(contact_emails),
-            cc=tuple(cc),
-            bcc=tuple(bcc),
             subject=subject,
             body=body,
-            text=text,
             attachments=tuple(attachments or ()),
             tracking_identifier=tracking_identifier,
             use_company_branding=use_company_branding,
@@ -179,10 +176,7 @@ class Message(Record):
             company=company,
             message=message,
             scheduled_at=scheduled_at,
-            reply_to=reply_to,
-            headers=dict(headers or {}),
-            priority=priority,
-            from_email=from_email,
+            **with_tuples(options),
         )
         return cast("Message", await queue(request))
 
@@ -193,6 +187,29 @@ class Message(Record):
         Several times as fast as one by one; what the requests share, such as an author's company, is asked once.
         """
         return await queue_many(requests)
+
+    @classmethod
+    async def queue_message(
+        cls, channel: str, author: Any, recipients: Sequence[str], text: str, **options: Unpack[TextOptions]
+    ) -> Message:
+        """Queue a text for a channel beside e-mail, such as "sms", in the caller's transaction: one for each recipient.
+
+        `recipients` are addresses as people write them. The further keywords are those of `TextOptions`. Raises
+        UnknownName for a channel that no addon brings, AddressError or UserError for what cannot be sent.
+        """
+        request = TextRequest(channel=channel, author=author, to=tuple(recipients), text=text, **options)
+        return cast("Message", await queue_text(request))
+
+    @classmethod
+    async def dry_run(cls, *args: Any, **options: Any) -> bytes:
+        """Take what `queue_email` takes and return the exact bytes of the mail; nothing is stored or sent.
+
+        Where recipients get copies of their own, it is the first one's.
+        """
+        async with rehearsal():
+            message = await cls.queue_email(*args, **options)
+            first = await get_model("Delivery").filter(message_id=message.pk).order_by("id").first()
+            return await message.eml(first.recipient)
 
     # Sending.
 
@@ -229,15 +246,23 @@ class Message(Record):
         await fail_once(self.pk, error)
         await self.refresh_from_db()
 
+    async def undo(self) -> None:
+        """Take the message back before any of it was sent: it is a draft again, with its recipients to be given anew.
+
+        UserError where it is too late.
+        """
+        await take_back(self.pk)
+        await self.refresh_from_db()
+
     async def cancel(self) -> None:
         """Stop what was not sent yet; UserError where nothing is left to stop."""
-        if not await move_waiting(self.pk, ("queued", "held", "unknown"), "cancelled"):
+        if not await move_waiting(self.pk, ("queued", "claimed", "held", "unknown"), "cancelled"):
             raise UserError(f"Message {self.pk} has no recipient left that could be cancelled.")
         await self.refresh_from_db()
 
     async def hold(self) -> None:
         """Keep what was not sent yet until `release`."""
-        if not await move_waiting(self.pk, ("queued",), "held"):
+        if not await move_waiting(self.pk, ("queued", "claimed"), "held"):
             raise UserError(f"Message {self.pk} is not waiting to be sent, so there is nothing to hold.")
         await self.refresh_from_db()
 
@@ -247,7 +272,22 @@ class Message(Record):
             raise UserError(f"Message {self.pk} is not held.")
         await self.refresh_from_db()
 
-    async def eml(self) -> bytes:
-        """Return the exact bytes that a server is given (or was)."""
-        messages = await load_messages([self.pk])
-        return await mail_bytes(messages[self.pk])
+    async def eml(self, recipient: str | None = None) -> bytes:
+        """Return the exact bytes that a server is given (or was), signed where the sender's domain has a key.
+
+        `recipient` is an address of the message, where each gets a copy of its own; without it they are those that no
+        copy differs from.
+        """
+        row = await get_model("Delivery").filter(message_id=self.pk, recipient=recipient or "").first()
+        if recipient is not None and row is None:
+            raise UserError(f"{recipient} is no recipient of message {self.pk}.")
+        claimed = Claimed(row.pk, self.pk, row.recipient, row.attempts) if row else Claimed(0, self.pk, "", 0)
+        (job,) = await load_jobs("", [claimed])
+        return await content_of(job)
+
+    async def draft_eml(self, *, with_bcc: bool = False) -> bytes:
+        """Return the mail as an unsent draft that desktop mail programs open for editing.
+
+        `with_bcc` names the blind copies in it: for the author and the operator alone.
+        """
+        return await draft_bytes(self.pk, with_bcc=with_bcc)

@@ -1,0 +1,74 @@
+"""From claimed rows to jobs: what a claim needs to know is asked once for all of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+
+from core.delivery.job import Claimed, Job
+from core.delivery.outgoing import Outgoing, load_messages, mailbox_of
+from core.delivery.signing import Signer, signers
+from core.delivery.suppression import suppressed
+from core.errors import AddressError
+from core.mail.address import domain_of, envelope_address, normalised
+from core.runtime import get_model
+
+_EXPIRED = "The mail's time was over (expires_at) before it could be sent."
+
+
+async def load_jobs(token: str, claimed: Sequence[Claimed]) -> list[Job]:
+    """Return the mails to send for a claim, in its order; a message deleted since took its deliveries along."""
+    by_message: dict[int, list[Claimed]] = defaultdict(list)
+    for delivery in claimed:
+        by_message[delivery.message_id].append(delivery)
+    messages = {key: Outgoing(row) for key, row in (await load_messages(list(by_message))).items()}
+    domains = {key: _from_domain(one) for key, one in messages.items()}
+    of_domain = await signers(set(domains.values()))
+    left_alone = await _left_alone(messages, claimed)
+    return [
+        Job(
+            token,
+            messages[key],
+            deliveries,
+            tracks=not left_alone.intersection(delivery.recipient for delivery in deliveries),
+            signer=of_domain.get(domains[key], Signer()),
+        )
+        for key, rows in by_message.items()
+        if key in messages
+        for deliveries in _shared(messages[key], rows)
+    ]
+
+
+async def _left_alone(messages: Mapping[int, Outgoing], claimed: Sequence[Claimed]) -> set[str]:
+    """Return the recipients of tracked mail who want none of it counted."""
+    tracked = [one.recipient for one in claimed if one.message_id in messages and messages[one.message_id].is_tracked]
+    if not tracked:
+        return set()
+    contacts = get_model("Contact").filter(no_tracking=True)
+    refused = {normalised(email) for email in await contacts.values_list("email", flat=True) if email}
+    return {recipient for recipient in tracked if normalised(recipient) in refused} if refused else set()
+
+
+def _shared(outgoing: Outgoing, rows: Sequence[Claimed]) -> Iterator[tuple[Claimed, ...]]:
+    """Yield the deliveries that go in one transaction: each alone where the copies differ."""
+    if outgoing.is_personal:
+        yield from ((row,) for row in rows)
+    else:
+        yield tuple(rows)
+
+
+def _from_domain(outgoing: Outgoing) -> str:
+    """Return the domain that signs; none where the sender is no address, which is told when a server is chosen."""
+    if outgoing.message["channel"] != "email":
+        return ""
+    with suppress(AddressError):
+        return domain_of(envelope_address(mailbox_of(outgoing.message["email_from"]).address))
+    return ""
+
+
+async def reasons_to_drop(jobs: Sequence[Job]) -> dict[int, str]:
+    """Return why, by delivery id, for those that must not be sent any more: suppressed, or past their time."""
+    expired = {one.id: _EXPIRED for job in jobs if job.message["is_expired"] for one in job.deliveries}
+    asked = [(one.id, one.recipient, job.message["unsubscribe_list"]) for job in jobs for one in job.deliveries]
+    return {**await suppressed(asked), **expired}

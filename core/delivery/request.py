@@ -1,0 +1,196 @@
+"""What is asked of the queue, and the checks that need nothing but the request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, TypedDict
+
+from core.errors import UserError, did_you_mean
+from core.mail.address import domain_of, parse_address
+from core.mail.invite import Invite
+from core.mail.values import Calendar, Mailbox
+from core.runtime import settings
+
+PRIORITIES = {"high": 5, "normal": 10, "low": 20}
+"""Lanes by name; a lower number goes first. Retry schedules are kept by these names too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRequest:
+    """What is asked of the queue; the names are those of `Message.queue_email`, where they are explained."""
+
+    author: Any
+    to: tuple[str, ...]
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    subject: str
+    body: str
+    text: str | None = None
+    attachments: tuple[Any, ...] = ()
+    inline_images: Mapping[str, Any] = field(default_factory=dict)
+    tracking_identifier: str | None = None
+    use_company_branding: bool = True
+    include_signature: bool = True
+    company: Any = None
+    message: Any = None
+    scheduled_at: datetime | None = None
+    expires_at: datetime | None = None
+    undo_s: float = 0
+    reply_to: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    priority: int | str = 10
+    from_email: str | None = None
+    sender: str | None = None
+    individual: bool = False
+    track: bool | None = None
+    unsubscribe_list: str | None = None
+    feedback_id: str = ""
+    automatic: bool | str = False
+    invite: Invite | Calendar | None = None
+    on_unknown: str | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def lane(self) -> int:
+        """The priority as a number; UserError for a name that is none."""
+        if isinstance(self.priority, int):
+            return self.priority
+        if self.priority not in PRIORITIES:
+            raise UserError(f"priority is a number, or one of {', '.join(PRIORITIES)}; not {self.priority!r}.")
+        return PRIORITIES[self.priority]
+
+    @property
+    def importance(self) -> str:
+        """What the mail itself says of its priority: only a named one is for its reader."""
+        return str(self.priority) if self.priority in ("high", "low") else ""
+
+    def recipients(self) -> dict[str, list[Mailbox]]:
+        """Check every address, and keep each one once: first as To, then Cc, then Bcc."""
+        seen: set[str] = set()
+        kept: dict[str, list[Mailbox]] = {"to": [], "cc": [], "bcc": []}
+        for kind, texts in (("to", self.to), ("cc", self.cc), ("bcc", self.bcc)):
+            for mailbox in map(parse_address, texts):
+                if mailbox.address.casefold() not in seen:
+                    seen.add(mailbox.address.casefold())
+                    kept[kind].append(mailbox)
+        if not seen:
+            raise UserError("The mail has no recipient; give at least one address in contact_emails, cc or bcc.")
+        if len(seen) > settings().MAX_RECIPIENTS:
+            raise UserError(
+                f"The mail has {len(seen)} recipients and MAX_RECIPIENTS is {settings().MAX_RECIPIENTS}; "
+                "send it in several parts, or raise the limit."
+            )
+        if self.individual and (kept["cc"] or kept["bcc"]):
+            raise UserError("An individual mail names one recipient in each copy, so it has no Cc and no Bcc; use To.")
+        return kept
+
+    def check(self) -> None:
+        """Raise UserError for files that may not go and times that make no sense."""
+        self._check_files()
+        for name, at in (("scheduled_at", self.scheduled_at), ("expires_at", self.expires_at)):
+            if at is not None and at.tzinfo is None:
+                raise UserError(f"{name} needs a time zone; pass an aware datetime.")
+        if self.scheduled_at and self.expires_at and self.expires_at <= self.scheduled_at:
+            raise UserError("expires_at is not after scheduled_at, so the mail could never be sent.")
+        if self.on_unknown not in (None, "retry", "hold"):
+            raise UserError(f"on_unknown is retry or hold, not {self.on_unknown!r}.")
+        if self.automatic not in (True, False, "auto-generated", "auto-replied"):
+            raise UserError(f"automatic is True, auto-generated or auto-replied, not {self.automatic!r}.")
+        if self.unsubscribe_list == "" or len(self.unsubscribe_list or "") > 100:
+            raise UserError("unsubscribe_list names a list in up to 100 characters; leave it out for mail of no list.")
+
+    def _check_files(self) -> None:
+        values = settings()
+        files = [*self.attachments, *self.inline_images.values()]
+        if len(files) > values.MAX_ATTACHMENTS:
+            raise UserError(f"The mail has {len(files)} attachments; at most {values.MAX_ATTACHMENTS} may go.")
+        for name, size_bytes in _sizes(self):
+            if size_bytes > values.MAX_ATTACHMENT_BYTES:
+                raise UserError(
+                    f'The attachment "{name}" has {size_bytes} bytes; '
+                    f"at most {values.MAX_ATTACHMENT_BYTES} may go (MAX_ATTACHMENT_BYTES)."
+                )
+
+    def fingerprint(self) -> str:
+        """Return what two requests share if they ask for the same mail."""
+        asked = {one.name: _plain(getattr(self, one.name)) for one in fields(self) if one.name != "idempotency_key"}
+        return blake2b(json.dumps(asked, sort_keys=True, default=str).encode(), digest_size=32).hexdigest()
+
+
+class QueueOptions(TypedDict, total=False):
+    """The further keywords of `Message.queue_email`, all optional."""
+
+    cc: Sequence[str]
+    bcc: Sequence[str]
+    """Blind copies; they stand in no header and in nobody's copy."""
+    from_email: str | None
+    """`Name <address>` in From, instead of the author's."""
+    sender: str | None
+    """The Sender header, where another than From hands the mail over."""
+    reply_to: str | None
+    text: str | None
+    """The plain text part; made from the HTML where it is not given."""
+    headers: Mapping[str, str]
+    inline_images: Mapping[str, Any]
+    """By the name after `cid:` in the HTML: an Attachment, or the bytes of a PNG, JPEG, GIF or WebP."""
+    invite: Invite | Calendar | None
+    """An invitation, which mail programs offer to accept (`core.mail.invite`)."""
+    priority: int | str
+    """high, normal or low, which the reader's program shows; or a number, for the queue alone. Lower goes first."""
+    individual: bool
+    """Each recipient gets a copy that names no one else."""
+    track: bool | None
+    """Count opens and clicks; None means where a `tracking_identifier` is given. Needs BASE_URL."""
+    unsubscribe_list: str | None
+    """The list that this mail belongs to, which each recipient can leave by one click (RFC 8058)."""
+    feedback_id: str
+    """The Feedback-ID header, instead of one made from list, company and FEEDBACK_SENDER."""
+    automatic: bool | str
+    """No person wrote it: True or auto-generated, or auto-replied for an answer (RFC 3834)."""
+    expires_at: datetime | None
+    """Not sent from then on."""
+    undo_s: float
+    """Wait so long before the first try, for `Message.undo`."""
+    on_unknown: str | None
+    """retry or hold, where a try's outcome is not known."""
+    idempotency_key: str | None
+    """The same key again, for the same mail, gives the Message that it gave before."""
+
+
+def with_tuples(options: QueueOptions) -> dict[str, Any]:
+    """Return the options as a QueueRequest takes them; TypeError names one that there is not."""
+    unknown = sorted(set(options) - set(QueueOptions.__annotations__))
+    if unknown:
+        raise TypeError(
+            f"queue_email has no keyword {unknown[0]}.{did_you_mean(unknown[0], QueueOptions.__annotations__)}"
+        )
+    values: dict[str, Any] = dict(options)
+    return {name: tuple(value) if name in ("cc", "bcc") else value for name, value in values.items()}
+
+
+def _sizes(request: QueueRequest) -> Iterator[tuple[str, int]]:
+    for one in request.attachments:
+        yield one.name, one.size_bytes
+    for name, image in request.inline_images.items():
+        yield name, len(image) if isinstance(image, bytes) else image.size_bytes
+
+
+def _plain(value: Any) -> Any:
+    """Return a record as its key, bytes as their hash, and the rest as it is."""
+    if isinstance(value, bytes):
+        return blake2b(value, digest_size=32).hexdigest()
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return [type(value).__name__, value.pk] if hasattr(value, "pk") else value
+
+
+def domain_of_sender(sender: Mailbox) -> str:
+    """Return what stands right of the @ in Message-IDs: MAIL_DOMAIN where it is set up, else the sender's domain."""
+    domain = settings().MAIL_DOMAIN
+    return domain if domain != "localhost" else domain_of(sender.address)

@@ -1,0 +1,39 @@
+"""Stopping the queue as a whole: the one switch that the claim and the mark before the content both look at.
+
+While it is set nothing is sent, by the worker, the cron, `send_now` or the command line; queueing goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from core.delivery.engine import TOPIC
+from core.events import ring
+from core.runtime import acting_user, get_model
+
+log = structlog.get_logger(__name__)
+
+
+async def suspend_queue(reason: str = "") -> None:
+    """Send nothing from now on but what a server has in hand; a second call only gives another reason."""
+    user = acting_user()
+    await get_model("QueueSuspension").update_or_create(
+        name="queue", defaults={"reason": reason, "user_id": getattr(user, "pk", None)}
+    )
+    log.warning("queue suspended", reason=reason, user=getattr(user, "login", ""))
+
+
+async def resume_queue() -> bool:
+    """Send again; return whether the queue had been suspended."""
+    ended = bool(await get_model("QueueSuspension").all().delete())
+    if ended:
+        log.warning("queue resumed", user=getattr(acting_user(), "login", ""))
+        await ring(TOPIC)
+    return ended
+
+
+async def suspension() -> Any:
+    """Return the QueueSuspension, or None while the queue runs."""
+    return await get_model("QueueSuspension").get_or_none(name="queue").prefetch_related("user")
