@@ -98,6 +98,16 @@ async def message_opened(message: Any) -> None:
 
 
 @hookimpl
+async def message_bounced(message: Any, report: Any) -> None:
+    """Give whoever waits for the money something to do, since the document did not arrive."""
+    if not _is_document(message.res_model):
+        return
+    document = await get_model("FinancialDocument").get_or_none(id=message.res_id)
+    if document is not None:
+        await document.note_bounce(report.recipient, report.reason)
+
+
+@hookimpl
 async def record_updated(record: Any, changed: Mapping[str, Any]) -> None:
     """A document that is settled, or due on another day, needs its reminder no more."""
     if not isinstance(record, FinancialDocument):

@@ -13,6 +13,7 @@ from ..amounts import Totals, totals
 
 TYPES = {"invoice": "Invoice", "credit_note": "Credit note", "quotation": "Quotation"}
 TEMPLATE = "financial_document_send_template"
+BOUNCE = "Find the right address"
 REMINDER = "Payment reminder"
 REMINDERS_PER_RUN = 100
 _COMPUTED = ("number", "untaxed", "tax", "total")
@@ -174,6 +175,13 @@ class FinancialDocument(Chatter):
     async def post_failure(self, message: Any, error: str) -> None:
         """Note for colleagues that a mail about this document was not delivered."""
         await self.post_note(f"<p>The mail “{escape(message.subject)}” was not delivered: {escape(error)}</p>")
+
+    async def note_bounce(self, recipient: str, reason: str) -> None:
+        """Ask the person in charge to find another way to a recipient; once, until that is done."""
+        summary = f"{self.display_name} did not arrive at {recipient}"[:255]
+        waiting = get_model("Activity").filter(res_model="FinancialDocument", res_id=self.pk, kind=BOUNCE, done_at=None)
+        if not await waiting.filter(summary=summary).exists():
+            await self.schedule_activity(BOUNCE, _today(), summary=summary, note=reason, assignee=await self.user)
 
     # Looking after the money.
 

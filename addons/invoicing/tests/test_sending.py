@@ -114,3 +114,14 @@ async def test_a_long_invoice_runs_over_pages(host: Any, make_document: MakeDocu
     assert len(pages) > 1
     for number, page in enumerate(pages, 1):
         assert f"{number} / {len(pages)}" in page.extract_text()
+
+
+async def test_an_invoice_that_came_back_gives_somebody_something_to_do_once(document: Any) -> None:
+    for reason in ("550 no such user", "550 still no such user"):
+        await document.note_bounce("jonas@weber-bau.example", reason)
+    activity = await get_model("Activity").get(res_model="FinancialDocument", res_id=document.pk)
+    assert (activity.kind, activity.note) == ("Find the right address", "550 no such user")
+    assert "jonas@weber-bau.example" in activity.summary
+    await activity.finish()
+    await document.note_bounce("jonas@weber-bau.example", "550 again")
+    assert await get_model("Activity").filter(res_id=document.pk).count() == 2
