@@ -16,6 +16,7 @@ from core import clock
 from core.cli.command import EXIT_FAILED, command, configuration, host
 from core.cli.output import Json, print_json
 from core.config import Settings
+from core.delivery.servers import overview
 from core.delivery.state import queue_stats
 from core.errors import PostroomError
 from core.orm.schema import schema_differs
@@ -23,6 +24,7 @@ from core.runtime import Runtime, get_model
 
 _LEAST_FREE_BYTES = 500_000_000
 _LATE = timedelta(minutes=10)
+_ENDS_SOON = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ async def _examine() -> AsyncIterator[Finding]:
             differences = await schema_differs(runtime.database, runtime.addons)
             yield Finding("schema", not differences, f"{len(differences)} differences", "run `postroom update`")
             if not differences:
-                yield await _servers(runtime)
+                async for finding in _servers(runtime):
+                    yield finding
                 yield await _queue()
                 yield await _inbound()
                 yield await _cron()
@@ -110,23 +113,29 @@ def _mail(settings: Settings) -> list[Finding]:
     ]
 
 
-async def _servers(runtime: Runtime) -> Finding:
-    settings = runtime.settings
-    count = await get_model("OutgoingMailServer").filter(active=True).count() + bool(settings.SMTP_SERVER)
-    paused = await get_model("ServerPause").filter(until_at__gt=clock.now()).order_by("until_at")
-    if paused:
-        reasons = "; ".join(f"{one.server}: {one.reason}" for one in paused)
-        names = [await _name_of(one.server) for one in paused]
-        fix = "run " + ", ".join(f"`postroom server test {quote(name)}`" for name in names)
-        return Finding("smtp", False, f"{len(paused)} paused: {reasons}", fix)
-    enough = count > 0 or settings.MAIL_MODE != "live"
-    return Finding("smtp", enough, f"{count} outgoing servers", "set SMTP_SERVER, or make an OutgoingMailServer")
+async def _servers(runtime: Runtime) -> AsyncIterator[Finding]:
+    servers = [one for one in await overview() if one.is_active]
+    stopped = [one for one in servers if one.paused_until or one.server is None or one.server.fault]
+    detail, fix = f"{len(servers)} outgoing servers", "set SMTP_SERVER, or make an OutgoingMailServer"
+    if stopped:
+        detail = f"{len(stopped)} paused or stopped: " + "; ".join(f"{one.name}: {one.reason}" for one in stopped)
+        fix = "run " + ", ".join(f"`postroom server test {quote(one.name)}`" for one in stopped)
+    enough = bool(servers) or runtime.settings.MAIL_MODE != "live"
+    yield Finding("smtp", enough and not stopped, detail, fix)
+    risks = [f"{one.name}: {', '.join(one.server.risks)}" for one in servers if one.server and one.server.risks]
+    if risks:
+        yield Finding("smtp safety", False, "; ".join(risks), "see docs/mail-servers.md, unless that is as you want it")
+    async for finding in _sign_ins():
+        yield finding
 
 
-async def _name_of(server: str) -> str:
-    """Return what `server test` calls a server that is paused."""
-    record = await get_model("OutgoingMailServer").get_or_none(id=int(server)) if server.isdecimal() else None
-    return record.name if record else server
+async def _sign_ins() -> AsyncIterator[Finding]:
+    for account in await get_model("OAuthAccount").all().order_by("name"):
+        ends_at = account.refresh_until_at
+        is_ending = ends_at is not None and ends_at < clock.now() + _ENDS_SOON
+        detail = account.fault or (f"ends on {ends_at:%Y-%m-%d}" if is_ending else account.last_error or "signed in")
+        fix = f"run `postroom server authorize {quote(account.name)}`"
+        yield Finding("sign-in", not (account.fault or is_ending), f"{account.name}: {detail}", fix)
 
 
 async def _queue() -> Finding:

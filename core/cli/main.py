@@ -26,6 +26,7 @@ _FILES = (
     "init",
     "queue",
     "route",
+    "secret",
     "seed",
     "serve",
     "server",

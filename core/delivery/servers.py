@@ -100,6 +100,19 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Overview:
+    """One server for the operator: `server` is None where its record cannot be used, `reason` says why it is idle."""
+
+    key: str
+    name: str
+    is_active: bool
+    server: Server | None
+    paused_until: datetime | None = None
+    failures: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Servers:
     """All servers as they were a moment ago, best choice first, and the pauses."""
 
@@ -162,6 +175,23 @@ async def load_servers() -> Servers:
     paused = {key: now + timedelta(seconds=left_s) for key, left_s in (await pauses()).items()}
     paused |= {one.key: now + _MENDED_BY_HAND for one in candidates if one.fault}
     return Servers(tuple(candidates), paused, tuple(left_out))
+
+
+async def overview() -> list[Overview]:
+    """Return every outgoing server, switched off or not, in the order of their names; the configured one first."""
+    records = await get_model("OutgoingMailServer").all().order_by("name", "id").select_related("oauth")
+    known = [(str(one.pk), one.name, one.active, *_server_or_fault(one)) for one in records]
+    if settings().SMTP_SERVER:
+        known.insert(0, (CONFIG, CONFIG, True, configured_server(), ""))
+    stored = {one.server: one for one in await get_model("ServerPause").all()}
+    left_s = await pauses()
+    rows = []
+    for key, name, is_active, server, fault in known:
+        pause = stored.get(key)
+        until = pause.until_at if pause and left_s.get(key, 0) > 0 else None
+        reason = fault or (pause.reason if pause else "")
+        rows.append(Overview(key, name, is_active, server, until, pause.failures if pause else 0, reason))
+    return rows
 
 
 async def pauses() -> dict[str, float]:
@@ -274,6 +304,14 @@ def _rank(record: Any) -> int:
     """Order servers by how closely they belong to a message; the sort keeps priority within each group."""
     belongs = (record.user_id is not None, record.company_id is not None, bool(record.from_domains), True)
     return belongs.index(True)
+
+
+def _server_or_fault(record: Any) -> tuple[Server | None, str]:
+    try:
+        server = server_of(record)
+    except ConfigError as error:
+        return None, str(error)
+    return server, server.fault
 
 
 def _fault_of(record: Any) -> str:

@@ -177,6 +177,18 @@ class OAuthAccount(Record):
         return ""
 
     @property
+    def state_word(self) -> str:
+        """The status as people read it."""
+        column: Any = self._meta.fields_map["status"]
+        return str(column.choices[self.status])
+
+    @property
+    def redirect_url(self) -> str:
+        """Where a provider sends the browser back to; it must be registered there, letter for letter."""
+        values = settings()
+        return (values.BASE_URL.rstrip("/") or f"http://{values.HTTP_HOST}:{values.HTTP_PORT}") + CALLBACK_PATH
+
+    @property
     def sign_in_hint(self) -> str:
         """What to do where the sign-in is needed."""
         return f"Sign in again: open this account's page, or run `postroom server authorize {self.name!r}`."
@@ -307,7 +319,7 @@ class OAuthAccount(Record):
         """
         client = self.client()
         state, verifier = secrets.token_urlsafe(32), new_verifier()
-        redirect_url = callback_url()
+        redirect_url = self.redirect_url
         await (
             type(self)
             .filter(id=self.pk)
@@ -360,12 +372,6 @@ class OAuthAccount(Record):
         if not taken or account.flow_until is None or account.flow_until < clock.now():
             raise UserError("This sign-in took too long, or is done; begin it again from the account's page.")
         return account
-
-
-def callback_url() -> str:
-    """Return where a provider sends the browser back to; it must be registered there, letter for letter."""
-    values = settings()
-    return (values.BASE_URL.rstrip("/") or f"http://{values.HTTP_HOST}:{values.HTTP_PORT}") + CALLBACK_PATH
 
 
 def _after(now: datetime, seconds: float | None) -> datetime | None:

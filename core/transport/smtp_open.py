@@ -30,6 +30,7 @@ from core.transport.tls import Tls, client_context
 
 _ONE_REPLY = re.compile(rb"(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*)?\n")
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]{8,}")
+_SHOWN_FACTS = 300
 _Address = tuple[Any, ...]
 
 
@@ -301,9 +302,16 @@ def _tls_words(smtp: aiosmtplib.SMTP) -> list[str]:
     certificate = channel.getpeercert()
     if not certificate:
         return [_tls_version(smtp), "certificate not verified, as this account says"]
-    subject = next((value for part in certificate["subject"] for name, value in part if name == "commonName"), "")
     names = ", ".join(value for _, value in certificate.get("subjectAltName", ()))
-    return [_tls_version(smtp), f"certificate of {subject or names}, valid until {certificate['notAfter']}"]
+    subject, issuer = _common_name(certificate["subject"]) or names, _common_name(certificate["issuer"])
+    facts = f"certificate of {subject}, by {issuer or 'nobody named'}, valid until {certificate['notAfter']}"
+    return [_tls_version(smtp), printable(facts.encode())[:_SHOWN_FACTS]]
+
+
+def _common_name(name: Any) -> str:
+    """Return the common name, or the organisation, of a certificate's subject or issuer."""
+    known = {key: str(value) for part in name for key, value in part}
+    return known.get("commonName") or known.get("organizationName", "")
 
 
 def _words(error: BaseException) -> str:

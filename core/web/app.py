@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from core.errors import PostroomError
 from core.mail.tracking import tracker
 from core.runtime import runtime, settings
-from core.web import api_dev_mail, api_queue, api_records, api_templates, docs, errors
+from core.web import api_dev_mail, api_queue, api_records, api_templates, api_webhook, docs, errors
 from core.web.edge import Edge
 from core.web.guard import guard
 from core.web.pages import (
@@ -28,9 +28,11 @@ from core.web.pages import (
     messages,
     outbox,
     records,
+    servers,
     template_history,
     template_preview,
 )
+from core.web.refusals import Refusals
 from core.web.tracking import Tracking
 from core.web.tracking_hits import Hits
 from core.web.tracking_ledger import TrackingLedger
@@ -49,10 +51,11 @@ _PAGES = (
     attachments,
     inbound,
     cron,
+    servers,
     dev_mail,
     docs,
 )
-_APIS = (api_queue, api_records, api_templates, api_dev_mail)
+_APIS = (api_queue, api_records, api_templates, api_webhook, api_dev_mail)
 
 
 def create_app() -> FastAPI:
@@ -70,6 +73,7 @@ def create_app() -> FastAPI:
     app.state.tries = Tries()
     # Addresses are cheap, and behind a careless proxy they are whatever the client says.
     app.state.tries_anywhere = Tries(limit=30)
+    app.state.refusals = Refusals()
     app.state.open_paths = frozenset(route.path for _, route in runtime().contributions.routes if route.public)
     app.add_middleware(Edge)
     values = settings()

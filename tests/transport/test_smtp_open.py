@@ -302,7 +302,7 @@ async def test_the_connection_test_tells_each_step(certificate: Certificate) -> 
     names = ["DNS", "TCP", "greeting", "EHLO", "STARTTLS", "EHLO", "AUTH", "MAIL, RCPT"]
     assert [(step.name, step.ok) for step in steps] == [(name, True) for name in names]
     told = {step.name: step.detail for step in steps}
-    assert "certificate of localhost, valid until" in told["STARTTLS"]
+    assert "certificate of localhost, by localhost, valid until" in told["STARTTLS"]
     assert "TLSv1.3" in told["STARTTLS"]
     assert set(EXTENSIONS) <= set(told["EHLO"].split("; "))
     assert told["AUTH"] == "PLAIN as anna"
@@ -327,3 +327,30 @@ async def test_the_connection_test_never_raises(script: Script, failed: str) -> 
     assert [step.name for step in steps if not step.ok] == [failed]
     assert steps[-1].name == failed
     assert steps[-1].detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("script", "settings", "name", "hint"),
+    [
+        (Script(steps={"connect": Act(reply="554 5.7.1 go away")}), {}, "greeting", "block list"),
+        (Script(steps={"connect": Act(raw=b"SSH-2.0\r\n")}), {}, "greeting", "port 465"),
+        (Script(), {"tls": Tls.STARTTLS}, "TLS", "465"),
+        (Script(), {**LOGIN}, "TLS", "no password is sent"),
+        (Script(), {**LOGIN, "tls": Tls.NONE}, "AUTH", "another way to log in"),
+        (Script(logins={"anna": "other"}), {**LOGIN, "tls": Tls.NONE}, "AUTH", "app password"),
+        (Script(steps={"mail": Act(reply="550 5.7.1 not you")}), {}, "MAIL, RCPT", "as this sender"),
+        (Script(steps={"rcpt": Act(reply="554 5.7.1 relay denied")}), {}, "MAIL, RCPT", "ask for a login"),
+    ],
+)
+async def test_a_failed_test_says_what_to_do(script: Script, settings: dict[str, Any], name: str, hint: str) -> None:
+    async with FakeMta(script) as mta:
+        steps = await test_connection(mta.account(**settings), Envelope("a@x.test", ("b@x.test",), 10))
+    assert (steps[-1].name, steps[-1].ok) == (name, False)
+    assert hint in steps[-1].hint
+    assert all(step.ok and not step.hint for step in steps[:-1])
+
+
+async def test_a_failed_test_of_addresses_says_what_to_do(free_tcp_port: int) -> None:
+    for host, port, hint in (("127.0.0.1", free_tcp_port, "port"), ("nowhere.invalid", 25, "spelt")):
+        steps = await test_connection(SmtpAccount(host=host, port=port, timeouts=HASTY))
+        assert hint in steps[-1].hint
