@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from core.errors import AddressError, PostroomError, TemplateError, UserError
 from core.gateway.target import header_form
 from core.mail.address import address_list
+from core.models.address_line import plain_line
 from core.models.email_template_variant import nearest
 from core.models.email_template_version import difference
 from core.models.rendering import audience_of, filtered_context, template_context
@@ -25,6 +26,7 @@ from core.runtime import get_model, runtime
 LINES = ("subject", "from_email", "to_email", "cc_email", "reply_email")
 TEXTS = (*LINES, "content")
 ADDRESSES = ("to_email", "cc_email", "from_email", "reply_email")
+_OPTIONS = {"to_email": "to", "cc_email": "cc", "from_email": "from_email", "reply_email": "reply_to"}
 RENDERED_AT_ONCE = 200
 """Records whose data is held at one time."""
 
@@ -150,18 +152,22 @@ class EmailTemplate(Record):
         record = await get_model(class_name).get_or_none(id=instance_id)
         if record is None:
             raise UserError(f"There is no {class_name} {instance_id} to render the template for.")
-        rendered = await email_template.render_for(record, locale=locale)
-        return {"subject": rendered["subject"], "content": rendered["content"]}
+        return await email_template.render_for(record, locale=locale, only=("subject", "content"))
 
-    async def render_for(self, record: Any, *, locale: str | None = None, strict: bool = False) -> dict[str, str]:
-        """Return every text of this template rendered for a record, by field name; a strict render allows no blank."""
-        (rendered,) = await self.render_many([record], locale=locale, strict=strict)
+    async def render_for(
+        self, record: Any, *, locale: str | None = None, strict: bool = False, only: Sequence[str] = TEXTS
+    ) -> dict[str, str]:
+        """Return the texts of this template rendered for a record, by field name; a strict render allows no blank.
+
+        `only` are the texts that are wanted. Raises TemplateError with line and column.
+        """
+        (rendered,) = await self.render_many([record], locale=locale, strict=strict, only=only)
         if isinstance(rendered, PostroomError):
             raise rendered
         return rendered
 
     async def render_many(
-        self, records: Sequence[Any], *, locale: str | None = None, strict: bool = False
+        self, records: Sequence[Any], *, locale: str | None = None, strict: bool = False, only: Sequence[str] = TEXTS
     ) -> list[dict[str, str] | PostroomError]:
         """Return the texts for each of some records of one model, in their order.
 
@@ -173,7 +179,7 @@ class EmailTemplate(Record):
         for start in range(0, len(records), RENDERED_AT_ONCE):
             tasks = await self._tasks(records[start : start + RENDERED_AT_ONCE], variants, locale)
             # Rendering never waits by itself, and others want the loop.
-            rendered += await asyncio.to_thread(_all_rendered, tasks, strict=strict)
+            rendered += await asyncio.to_thread(_all_rendered, tasks, only, strict=strict)
         return rendered
 
     async def _tasks(
@@ -198,8 +204,6 @@ class EmailTemplate(Record):
         variant = nearest(await self._in_languages(), audience.locale)
         task = _Task(self._texts(variant), context, audience)
         texts, faults, missing = await asyncio.to_thread(_tried, task)
-        for name in ADDRESSES:
-            faults += self._address_faults(name, texts[name])
         if self.report is not None:
             report, found = await self.report.preview(record, audience)
             texts["file_name"] = report
@@ -217,7 +221,7 @@ class EmailTemplate(Record):
             raise UserError(
                 f'The template "{self.identifier}" is for {self.model.identifier}, not for {type(record).__name__}.'
             )
-        return await self._mail(record, await self.render_for(record), options)
+        return await self._mail(record, await self.render_for(record, only=_wanted(options)), options)
 
     async def mails_for(self, records: Sequence[Any], **options: Any) -> list[dict[str, Any] | PostroomError]:
         """Return `mail_for` of many records of one model; one that has none has its error in its place."""
@@ -227,7 +231,7 @@ class EmailTemplate(Record):
                 f'The template "{self.identifier}" is for {self.model.identifier}, not for {", ".join(strangers)}.'
             )
         mails: list[dict[str, Any] | PostroomError] = []
-        for record, rendered in zip(records, await self.render_many(records), strict=True):
+        for record, rendered in zip(records, await self.render_many(records, only=_wanted(options)), strict=True):
             try:
                 mails.append(
                     rendered if isinstance(rendered, PostroomError) else await self._mail(record, rendered, options)
@@ -240,10 +244,10 @@ class EmailTemplate(Record):
         mail: dict[str, Any] = {
             "subject": rendered["subject"],
             "body": rendered["content"],
-            "to": options["to"] if "to" in options else self._named_in("to_email", rendered) or None,
-            "cc": options["cc"] if "cc" in options else self._named_in("cc_email", rendered),
-            "reply_to": rendered["reply_email"] or None,
-            "from_email": rendered["from_email"] or None,
+            "to": self._named_in("to_email", rendered) or None,
+            "cc": self._named_in("cc_email", rendered),
+            "reply_to": rendered.get("reply_email") or None,
+            "from_email": rendered.get("from_email") or None,
             "attachments": list(self.attachments),
         }
         if mail["to"] is None and self.to_email.strip() and "to" not in options:
@@ -257,15 +261,9 @@ class EmailTemplate(Record):
     def _named_in(self, name: str, rendered: Mapping[str, str]) -> list[str]:
         """Return the header forms in a rendered address line; each is checked again when the mail is queued."""
         try:
-            return [header_form(one.name, one.address) for one in address_list(rendered[name])]
+            return [header_form(one.name, one.address) for one in address_list(rendered.get(name, ""))]
         except AddressError as error:
             raise UserError(f'The template "{self.identifier}" cannot be sent: {name}: {error}') from error
-
-    def _address_faults(self, name: str, line: str) -> Iterator[TemplateError]:
-        try:
-            address_list(line)
-        except AddressError as error:
-            yield TemplateError(str(error), source=f"{self.identifier}: {name}", excerpt=getattr(self, name))
 
     async def _in_languages(self) -> list[Any]:
         if self.pk is None:
@@ -282,6 +280,11 @@ class EmailTemplate(Record):
         return texts
 
 
+def _wanted(options: Mapping[str, Any]) -> list[str]:
+    """Return the texts that a mail takes from its template: those that no option stands for."""
+    return [name for name in TEXTS if _OPTIONS.get(name) not in options]
+
+
 @dataclass(frozen=True, slots=True)
 class _Task:
     """What is to be rendered for one record: (source, where it stands) by field name."""
@@ -292,20 +295,28 @@ class _Task:
 
     def render(self, name: str, *, strict: bool) -> Rendered:
         source, where = self.texts[name]
-        renderer = runtime().renderer
+        renderer, audience = runtime().renderer, self.audience
         if name == "content":
-            return renderer.render(source, self.context, escape=True, audience=self.audience, strict=strict, name=where)
-        return renderer.render_line(source, self.context, audience=self.audience, strict=strict, name=where)
+            return renderer.render(source, self.context, escape=True, audience=audience, strict=strict, name=where)
+        if name not in ADDRESSES:
+            return renderer.render_line(source, self.context, audience=audience, strict=strict, name=where)
+        rendered = renderer.render_addresses(source, self.context, audience=audience, strict=strict, name=where)
+        try:
+            return Rendered(plain_line(rendered.text), rendered.missing)
+        except AddressError as error:
+            raise TemplateError(str(error), source=where, excerpt=source) from error
 
 
-def _all_rendered(tasks: Sequence[_Task | PostroomError], *, strict: bool) -> list[dict[str, str] | PostroomError]:
+def _all_rendered(
+    tasks: Sequence[_Task | PostroomError], names: Sequence[str], *, strict: bool
+) -> list[dict[str, str] | PostroomError]:
     rendered: list[dict[str, str] | PostroomError] = []
     for task in tasks:
         if isinstance(task, PostroomError):
             rendered.append(task)
             continue
         try:
-            rendered.append({name: task.render(name, strict=strict).text for name in task.texts})
+            rendered.append({name: task.render(name, strict=strict).text for name in names})
         except TemplateError as error:
             rendered.append(error)
     return rendered

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache, wraps
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from jinja2 import Template, TemplateSyntaxError
 from core.errors import AddonError, TemplateError, UserError
 from core.render import filters as own_filters
 from core.render.catalogue import Catalogues
+from core.render.marks import marked
 from core.render.run import LINE_LIMITS, Audience, Refused, RenderLimits, Run, current_run
 from core.render.sandbox import Sandbox
 
@@ -64,6 +66,23 @@ class Rendered:
     missing: tuple[str, ...] = ()
 
 
+class _Kind(Enum):
+    """What a text is for, and so how values are put out into it."""
+
+    HTML = "html"
+    TEXT = "text"
+    ADDRESSES = "addresses"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Whom a text is for, and what is said of it in errors."""
+
+    audience: Audience
+    strict: bool
+    name: str
+
+
 class Renderer:
     """Compiles and renders templates; one per host, safe to use from several threads.
 
@@ -82,15 +101,17 @@ class Renderer:
         self._line_limits = limits.within(LINE_LIMITS)
         self.catalogues = catalogues
         localised = {name: _for_audience(function) for name, function in FILTERS.items()}
-        self._sandboxes = {}
-        for escape in (True, False):
-            sandbox = Sandbox(localised, limits, escape=escape)
+        self._sandboxes = {
+            _Kind.HTML: Sandbox(localised, limits, escape=True),
+            _Kind.TEXT: Sandbox(localised, limits, escape=False),
+            _Kind.ADDRESSES: Sandbox(localised, limits, escape=False, finalize=marked),
+        }
+        for sandbox in self._sandboxes.values():
             if taken := sorted(filters.keys() & sandbox.filters.keys()):
                 raise AddonError(
                     "Template filters cannot be registered.", [_clash(name, filters[name]) for name in taken]
                 )
             sandbox.filters.update(filters)
-            self._sandboxes[escape] = sandbox
         self.compiled = lru_cache(cached_templates)(self._compile)
         """The template cache; `compiled.cache_info().misses` counts the parses."""
 
@@ -103,24 +124,14 @@ class Renderer:
         audience: Audience = Audience(),  # noqa: B008 - a frozen value
         strict: bool = False,
         name: str = "template",
-        limits: RenderLimits | None = None,
     ) -> Rendered:
         """Render a template on plain data: HTML when `escape`, else plain text as it stands.
 
         What the data lacks is blank and listed in `missing`; in a strict render it raises. `name` says in errors which
         text is meant. Raises TemplateError with line and, where it can be told, column.
         """
-        template = self._template(source, escape, name)
-        words = self.catalogues.of(audience.locale)
-        run = Run(audience, words, limits or self.limits, escape=escape, strict=strict, names=context.keys())
-        token = current_run.set(run)
-        try:
-            text = _output(template, context, run)
-        except _FAULTS as error:
-            _raise_at(error, source, name, template)
-        finally:
-            current_run.reset(token)
-        return Rendered(text, tuple(run.missing))
+        asked = _Asked(audience, strict, name)
+        return self._render(source, context, _Kind.HTML if escape else _Kind.TEXT, asked, self.limits)
 
     def render_line(
         self,
@@ -132,27 +143,55 @@ class Renderer:
         name: str = "subject",
     ) -> Rendered:
         """Render a subject, an address or a file name: no escaping, and no line break or control character left."""
-        if "{" not in source:
-            return Rendered(_line(source))
-        rendered = self.render(
-            source, context, escape=False, audience=audience, strict=strict, name=name, limits=self._line_limits
-        )
-        return Rendered(_line(rendered.text), rendered.missing)
+        return self._render_line(source, context, _Kind.TEXT, _Asked(audience, strict, name))
+
+    def render_addresses(
+        self,
+        source: str,
+        context: Mapping[str, object],
+        *,
+        audience: Audience = Audience(),  # noqa: B008 - a frozen value
+        strict: bool = False,
+        name: str = "address",
+    ) -> Rendered:
+        """Render a line of addresses, as `render_line`, with the values in it marked (`core.render.marks`)."""
+        return self._render_line(source, context, _Kind.ADDRESSES, _Asked(audience, strict, name))
 
     def check(self, source: str, *, name: str = "template") -> None:
         """Compile a template, or raise TemplateError."""
-        self._template(source, True, name)
+        self._template(source, _Kind.HTML, name)
 
-    def _template(self, source: str, escape: bool, name: str) -> Template:
+    def _render(
+        self, source: str, context: Mapping[str, object], kind: _Kind, asked: _Asked, limits: RenderLimits
+    ) -> Rendered:
+        template = self._template(source, kind, asked.name)
+        words = self.catalogues.of(asked.audience.locale)
+        run = Run(asked.audience, words, limits, escape=kind is _Kind.HTML, strict=asked.strict, names=context.keys())
+        token = current_run.set(run)
+        try:
+            text = _output(template, context, run)
+        except _FAULTS as error:
+            _raise_at(error, source, asked.name, template)
+        finally:
+            current_run.reset(token)
+        return Rendered(text, tuple(run.missing))
+
+    def _render_line(self, source: str, context: Mapping[str, object], kind: _Kind, asked: _Asked) -> Rendered:
+        if "{" not in source:
+            return Rendered(_line(source))
+        rendered = self._render(source, context, kind, asked, self._line_limits)
+        return Rendered(_line(rendered.text), rendered.missing)
+
+    def _template(self, source: str, kind: _Kind, name: str) -> Template:
         if len(source) > self.limits.source_chars:
             raise TemplateError(f"it is longer than {self.limits.source_chars} characters; shorten it", source=name)
         try:
-            return self.compiled(source, escape)
+            return self.compiled(source, kind)
         except _FAULTS as error:
             _raise_at(error, source, name, None)
 
-    def _compile(self, source: str, escape: bool) -> Template:
-        sandbox = self._sandboxes[escape]
+    def _compile(self, source: str, kind: _Kind) -> Template:
+        sandbox = self._sandboxes[kind]
         code = sandbox.compile(plain_source(source), filename=_FILE)
         return Template.from_code(sandbox, code, sandbox.globals)
 

@@ -51,11 +51,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
 
-    def __init__(self, filters: Mapping[str, Callable[..., Any]], limits: RenderLimits, *, escape: bool):
+    def __init__(
+        self,
+        filters: Mapping[str, Callable[..., Any]],
+        limits: RenderLimits,
+        *,
+        escape: bool,
+        finalize: Callable[[object], object] = printed,
+    ):
         super().__init__(
             autoescape=escape,
             undefined=Missing,
-            finalize=printed,
+            finalize=finalize,
             extensions=["jinja2.ext.i18n"],
             cache_size=0,
         )
