@@ -14,11 +14,10 @@ from typing import Any, TypedDict
 
 from core import clock
 from core.delivery.channel import channel_named
-from core.delivery.engine import TOPIC
 from core.delivery.idempotency import earlier_outcome, keep_outcome
 from core.delivery.policy import retry_schedule
+from core.delivery.queue import insert_deliveries
 from core.errors import UserError
-from core.events import ring
 from core.mail.body import text_to_html
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
@@ -109,17 +108,8 @@ async def _store(request: TextRequest, recipients: list[str]) -> Any:
     await message.save()
     if is_stored:
         await get_model("Message").filter(id=message.pk).update(send_state="Queued", error="")
-    database = runtime().database
-    dialect = database.dialect
-    param = dialect.param
-    due_at = dialect.time(request.scheduled_at) if request.scheduled_at else None
-    # Due now by the database's clock, which decides what is due; this host's may differ.
-    await database.execute_many(
-        f"""INSERT INTO delivery (message_id, recipient, kind, priority, due_at, state, attempts)
-            VALUES ({param(1)}, {param(2)}, 'to', {param(3)}, COALESCE({param(4)}, {dialect.now()}), 'queued', 0)""",
-        [(message.pk, recipient, request.priority, due_at) for recipient in recipients],
-    )
-    await ring(TOPIC)
+    due_at = runtime().database.dialect.time(request.scheduled_at) if request.scheduled_at else None
+    await insert_deliveries([(message.pk, one, "to", request.priority, due_at, 0.0) for one in recipients])
     return message
 
 

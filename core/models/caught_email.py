@@ -9,6 +9,7 @@ import secrets
 from typing import Any
 
 from core import clock
+from core.delivery.receipts import ReceiptNews, ReceivedText, receive_text, take_receipts
 from core.devmail.play import Stamp, compose_auto_reply, compose_bounce, compose_new, compose_reply
 from core.errors import UserError
 from core.orm import fields
@@ -27,11 +28,26 @@ class CaughtEmail(Record):
     subject = fields.CharField(max_length=998, default="")
     raw_mail = fields.BinaryField()
     message = fields.ForeignKeyField("models.Message", null=True, related_name="caught", on_delete=fields.SET_NULL)
+    message_id: int | None
     caught_at = fields.DatetimeField(auto_now_add=True)
 
     async def reply(self, text: str, recipient: str | None = None) -> Any:
         """Let a recipient (the first one, where none is named) answer; returns the InboundEmail, dealt with."""
         return await _receive(compose_reply(self.raw_mail, self._played(recipient), text, _stamp()))
+
+    async def text_back(self, text: str, recipient: str | None = None) -> Any:
+        """Let a recipient of a text answer; returns the Message that came in."""
+        _needs_catch()
+        told = ReceivedText(sender=self._played(recipient), text=text, remote_id=secrets.token_hex(12))
+        return await receive_text(f"{self.channel}:0", told)
+
+    async def receipt(self, state: str, recipient: str | None = None) -> None:
+        """Let the provider of a text tell that it was `delivered`, `read` or `failed`."""
+        _needs_catch()
+        delivery = await self._delivery(recipient)
+        words = "Played in the dev mailbox: no such number" if state == "failed" else ""
+        news = ReceiptNews(state=state, reference=str(delivery.pk), words=words)
+        await take_receipts(f"{self.channel}:0", [news])
 
     async def auto_reply(self, recipient: str | None = None) -> Any:
         """Let a recipient's machine answer that nobody is there."""
@@ -46,6 +62,13 @@ class CaughtEmail(Record):
         """Let somebody write a new mail to an address of ours; returns the InboundEmail, dealt with."""
         return await _receive(compose_new(sender, to, subject, text, _stamp()))
 
+    async def _delivery(self, recipient: str | None) -> Any:
+        deliveries = get_model("Delivery").filter(message_id=self.message_id, recipient=self._played(recipient))
+        delivery = await deliveries.first()
+        if delivery is None:
+            raise UserError("The message of this text was deleted, so nothing can be told of it.")
+        return delivery
+
     def _played(self, recipient: str | None) -> str:
         """Return whom to play; UserError for somebody who did not get this mail."""
         chosen = recipient or next(iter(self.recipients), "")
@@ -58,7 +81,11 @@ def _stamp() -> Stamp:
     return Stamp(secrets.token_hex(12), clock.now().replace(microsecond=0))
 
 
-async def _receive(raw: bytes) -> Any:
+def _needs_catch() -> None:
     if settings().MAIL_MODE != "catch":
         raise UserError("Nobody is played outside of the dev mailbox; set MAIL_MODE to catch.")
+
+
+async def _receive(raw: bytes) -> Any:
+    _needs_catch()
     return await get_model("InboundEmail").receive(raw, f"dev:{secrets.token_hex(16)}")

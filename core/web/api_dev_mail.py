@@ -15,6 +15,9 @@ from core.web.parameters import After, RecordId, Search
 router = APIRouter(prefix="/api/dev/mail", tags=["dev mailbox"], dependencies=[Depends(dev_mail.needs_dev_mailbox)])
 
 
+_Action = Literal["reply", "bounce", "auto-reply", "delivered", "read", "failed"]
+
+
 class Played(BaseModel):
     """What a recipient says; `recipient` defaults to the first one."""
 
@@ -43,6 +46,12 @@ class CameIn(BaseModel):
     error: str
 
 
+class TextCameIn(BaseModel):
+    """The message that an answer to a text became, or that a provider told of."""
+
+    message: int | None
+
+
 @router.get("", summary="List caught mails, or wait for one")
 async def list_mail(
     access: Allowed,
@@ -67,11 +76,11 @@ async def read_mail(caught_id: RecordId, access: Allowed) -> dict[str, Any]:
 
 
 @router.post("/{caught_id}/{action}", summary="Play a recipient")
-async def play(
-    caught_id: RecordId, action: Literal["reply", "bounce", "auto-reply"], played: Played, access: Allowed
-) -> CameIn:
-    """Answer a mail, bounce it, or let a machine answer."""
-    return _came_in(await dev_mail.play(access, caught_id, action, played.recipient, played.text))
+async def play(caught_id: RecordId, action: _Action, played: Played, access: Allowed) -> CameIn | TextCameIn:
+    """Answer a mail, bounce it, or let a machine answer; answer a text, or let its provider tell of it."""
+    mail = await dev_mail.find(access, caught_id)
+    came = await dev_mail.play(access, caught_id, action, played.recipient, played.text)
+    return _came_in(came) if mail.channel == "email" else TextCameIn(message=came.pk if came else mail.message_id)
 
 
 def _came_in(inbound: Any) -> CameIn:

@@ -7,16 +7,28 @@ from typing import Any
 
 from core.access import Access, Right
 from core.errors import UserError
-from core.runtime import get_model
+from core.runtime import get_model, runtime
 from core.web.words import people
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelForm:
+    """The form of one channel beside e-mail."""
+
+    name: str
+    title: str
+    max_chars: int
+    recipients: tuple[str, ...]
+    templates: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Composer:
-    """The two forms of a record; `draft` keeps what was typed when it could not be sent."""
+    """The forms of a record; `mode` is message, note or a channel. `draft` keeps what could not be sent."""
 
     recipients: tuple[str, ...]
     templates: tuple[Any, ...]
+    channels: tuple[ChannelForm, ...] = ()
     mode: str = "message"
     subject: str = ""
     draft: str = ""
@@ -34,7 +46,21 @@ async def composer_for(record: Any, access: Access, user: Any, **typed: str) -> 
     if not access.may(name, Right.WRITE):
         return None
     templates = get_model("EmailTemplate").filter(model__identifier=name, active=True).order_by("name")
-    return Composer(tuple(await record.message_recipients(user)), tuple(await templates), **typed)
+    recipients = tuple(await record.message_recipients(user))
+    return Composer(recipients, tuple(await templates), await _channel_forms(record), **typed)
+
+
+async def _channel_forms(record: Any) -> tuple[ChannelForm, ...]:
+    """Return a form for each channel that some provider can send by."""
+    forms = []
+    for _, channel in runtime().contributions.channels:
+        if not await get_model(channel.provider_model).filter(active=True).exists():
+            continue
+        templates = get_model("TextTemplate").filter(model__identifier=type(record).__name__, channel=channel.name)
+        recipients = tuple(await record.channel_recipients(channel.name))
+        shown = tuple(await templates.filter(active=True).order_by("name"))
+        forms.append(ChannelForm(channel.name, channel.title, channel.max_chars, recipients, shown))
+    return tuple(forms)
 
 
 def check_recipients(shown: list[str], now: list[str]) -> None:

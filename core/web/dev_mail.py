@@ -8,7 +8,7 @@ from typing import Any
 
 from core import clock
 from core.access import Access, Right
-from core.errors import UnknownName
+from core.errors import UnknownName, UserError
 from core.mail.body import html_to_text
 from core.mail.parse import parse
 from core.mail.values import IncomingEmail
@@ -16,9 +16,10 @@ from core.runtime import get_model, settings
 from core.web.view import has_dev_mailbox
 
 MOST = 500
+_TOLD_OF_TEXTS = ("delivered", "read", "failed")
 _POLL_S = 0.1
 _LINK = re.compile(r"https?://[^\s<>\"')\]]+")
-_COLUMNS = ("id", "sender", "recipients", "subject", "caught_at", "message_id")
+_COLUMNS = ("id", "sender", "recipients", "subject", "caught_at", "message_id", "channel")
 
 
 def needs_dev_mailbox() -> None:
@@ -49,15 +50,30 @@ async def find(access: Access, caught_id: int) -> Any:
 
 
 async def play(access: Access, caught_id: int, action: str, recipient: str | None, text: str) -> Any:
-    """Answer (`reply`), bounce (`bounce`) or let a machine answer (`auto-reply`); returns the InboundEmail."""
+    """Answer (`reply`), bounce (`bounce`) or let a machine answer (`auto-reply`); returns the InboundEmail.
+
+    A text is answered too (returns the Message), and its provider tells `delivered`, `read` or `failed` (returns None).
+    """
     access.require("InboundEmail", Right.WRITE)
     mail = await find(access, caught_id)
+    if mail.channel != "email":
+        return await _play_text(mail, action, recipient, text)
     match action:
         case "bounce":
             return await mail.bounce(recipient)
         case "auto-reply":
             return await mail.auto_reply(recipient)
+        case "delivered" | "read" | "failed":
+            raise UserError("Receipts are for texts; a mail is answered or bounced.")
     return await mail.reply(text, recipient)
+
+
+async def _play_text(mail: Any, action: str, recipient: str | None, text: str) -> Any:
+    if action == "reply":
+        return await mail.text_back(text, recipient)
+    if action not in _TOLD_OF_TEXTS:
+        raise UserError(f"A text can be answered, or told of as {', '.join(_TOLD_OF_TEXTS)}.")
+    return await mail.receipt(action, recipient)
 
 
 async def write(access: Access, sender: str, to: str, subject: str, text: str) -> Any:
@@ -94,6 +110,7 @@ def whole_as_json(mail: Any) -> dict[str, Any]:
     text = text_of(parsed)
     return {
         "id": mail.pk,
+        "channel": mail.channel,
         "sender": mail.sender,
         "recipients": mail.recipients,
         "subject": parsed.subject,

@@ -14,7 +14,7 @@ from core.web.records import PAGE
 STATES = ("Queued", "Sending", "Sent", "Failed", "Held", "Unknown", "Cancelled", "Draft")
 _COLUMNS = (
     *("id", "send_state", "subject", "email_to", "email_cc", "res_model", "res_id", "created_at", "sent_at"),
-    *("next_retry_at", "retry_count", "error", "scheduled_at", "bounced_at"),
+    *("next_retry_at", "retry_count", "error", "scheduled_at", "bounced_at", "channel"),
 )
 
 

@@ -7,14 +7,15 @@ copies for all but their sender.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.access import Access
 from core.mail.body import html_to_text
 from core.mail.quotation import split_reply, split_reply_html
 from core.runtime import get_model
+from core.web.receipts import failure_told, length_of, receipts_of, state_told
 from core.web.tracking_reading import Reading, readings
 from core.web.words import delivery_state
 
@@ -56,6 +57,9 @@ class Entry:
     attachments: tuple[Any, ...]
     changes: tuple[Any, ...]
     why: dict[str, Any] | None
+    receipts: Mapping[int, Sequence[Any]]
+    """What a channel's provider told, by delivery."""
+    length: str
 
     @property
     def text(self) -> str:
@@ -86,6 +90,7 @@ async def entries_of(messages: Sequence[Any], access: Access) -> list[Entry]:
     """Return messages, with everything prefetched that `Chatter.timeline` prefetches, as entries."""
     ids = [delivery.id for message in messages for delivery in message.deliveries]
     replies, read = await last_replies(ids), await readings(ids)
+    receipts = await receipts_of(messages)
     rows = await get_model("InboundEmail").filter(message_id__in=[one.id for one in messages]).values(*_INBOUND)
     why = {row["message_id"]: row for row in rows}
     return [
@@ -93,10 +98,12 @@ async def entries_of(messages: Sequence[Any], access: Access) -> list[Entry]:
             message=message,
             author=author_of(message),
             body=body_of(message),
-            copies=copies_of(message, access, replies, read),
+            copies=tuple(_told(copy, receipts) for copy in copies_of(message, access, replies, read)),
             attachments=tuple(message.attachments),
             changes=tuple(message.changes),
             why=why.get(message.id),
+            receipts=receipts,
+            length=length_of(message),
         )
         for message in messages
     ]
@@ -110,6 +117,12 @@ def copies_of(message: Any, access: Access, replies: dict[int, str], read: dict[
         for delivery in message.deliveries
         if delivery.kind != "bcc" or sees_blind
     )
+
+
+def _told(copy: Copy, receipts: Mapping[int, Sequence[Any]]) -> Copy:
+    """Return what is known of a recipient, sharpened by the receipts."""
+    told = receipts.get(copy.delivery.id, ())
+    return replace(copy, state=state_told(copy.state, told), reply=failure_told(copy.state, told) or copy.reply)
 
 
 async def last_replies(delivery_ids: Iterable[int]) -> dict[int, str]:

@@ -21,6 +21,7 @@ from core.contributions import Page
 from core.mail.body import text_to_html
 from core.runtime import runtime, settings
 from core.web import words
+from core.web.receipts import channel_title
 from core.web.session import visit_of
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -40,6 +41,7 @@ def make_environment() -> Environment:
     environment.filters |= {
         "model_title": model_title,
         "field_title": words.field_title,
+        "channel_title": channel_title,
         "file_size": words.size_text,
         "shown_name": words.attachment_name,
         "as_html": lambda text: Markup(text_to_html(text)),  # noqa: S704 - it escapes
@@ -128,6 +130,7 @@ def menu_of(access: Access) -> list[tuple[str, str]]:
         ("Message", "Outbox", "/outbox"),
         ("InboundEmail", "Inbox", "/inbound"),
         ("CronJob", "Cron", "/cron"),
+        ("OutgoingMailServer", "Servers", "/servers"),
     )
     items += [(title, url) for model, title, url in core_pages if access.may(model)]
     if has_dev_mailbox() and access.may("CaughtEmail"):

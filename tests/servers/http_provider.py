@@ -51,9 +51,16 @@ class HttpProvider:
     planned: deque[Answer] = field(default_factory=deque)
     make: Callable[[Asked], Answer] | None = None
     connections: int = 0
+    _came: asyncio.Event = field(default_factory=asyncio.Event)
 
     def plan(self, *answers: Answer) -> None:
         self.planned.extend(answers)
+
+    async def until(self, count: int) -> None:
+        """Return when so many requests have come."""
+        while len(self.asked) < count:
+            self._came.clear()
+            await self._came.wait()
 
     def _answer(self, asked: Asked) -> Answer:
         if self.planned:
@@ -79,6 +86,7 @@ class HttpProvider:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         asked = Asked(head[0].split(" ")[1], headers, body)
         self.asked.append(asked)
+        self._came.set()
         answer = self._answer(asked)
         await asyncio.sleep(answer.after_s)
         if answer.drops:

@@ -41,6 +41,7 @@ def routes() -> Iterator[tuple[str, str]]:
 def filled(path: str, ids: dict[str, int]) -> str:
     """The path with a value for each parameter."""
     words = {"model": "Ticket", "identifier": "greet", "action": "retry", "change": "follow", "index": 0, **ids}
+    words["channel"] = "sms"
     if path.startswith(("/dev/", "/api/dev/")):
         words["action"] = "bounce"
     return re.sub(r"{(\w+)(?::\w+)?}", lambda match: str(words[match[1]]), path)

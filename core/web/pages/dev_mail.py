@@ -111,13 +111,17 @@ async def attached_file(caught_id: RecordId, index: int, access: Allowed) -> Res
 @router.post("/{caught_id}/{action}")
 async def play(
     caught_id: RecordId,
-    action: Literal["reply", "bounce", "auto-reply"],
+    action: Literal["reply", "bounce", "auto-reply", "delivered", "read", "failed"],
     access: Allowed,
     recipient: _Address = "",
     text: _Text = "",
 ) -> Response:
-    """Answer as a recipient, or as the recipient's server or machine."""
-    return _to_inbound(await dev_mail.play(access, caught_id, action, recipient or None, text))
+    """Answer as a recipient, or as the recipient's server, machine or provider."""
+    mail = await dev_mail.find(access, caught_id)
+    came = await dev_mail.play(access, caught_id, action, recipient or None, text)
+    if mail.channel == "email":
+        return _to_inbound(came)
+    return RedirectResponse(f"/messages/{came.pk if came else mail.message_id}", 303)
 
 
 def _to_inbound(inbound: Any) -> Response:

@@ -71,6 +71,32 @@ async def post_message(
     return _to_entry(model, record_id, message)
 
 
+@router.post("/{model}/{record_id}/text/{channel}")
+async def send_text(
+    request: Request,
+    model: str,
+    record_id: RecordId,
+    channel: str,
+    access: Allowed,
+    body: _Body = "",
+    template: Annotated[str, Form(max_length=128)] = "",
+    to: Annotated[list[str] | None, Form()] = None,
+) -> Response:
+    """Send a text by a channel beside e-mail to exactly those whom the page named."""
+    record, user = await _with_timeline(access, model, record_id), visit_of(request).user
+    try:
+        recipients = [address.strip() for line in to or [] for address in line.split(",") if address.strip()]
+        expected = await record.channel_recipients(channel)
+        if expected:
+            check_recipients(recipients, expected)
+        text = body.strip().replace("\r\n", "\n")
+        chosen = template or None
+        message = await record.send_message(text, channel=channel, author=user, to=recipients, template=chosen)
+    except PostroomError as error:
+        return await _page(request, access, record, error=error, mode=channel, draft=body)
+    return _to_entry(model, record_id, message)
+
+
 @router.post("/{model}/{record_id}/note")
 async def post_note(request: Request, model: str, record_id: RecordId, access: Allowed, body: _Body = "") -> Response:
     """Write an internal note, which no mail ever carries."""
