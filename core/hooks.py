@@ -6,6 +6,7 @@ pluggy would hand back unawaited, and since results and errors need their addon'
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterable, Iterator
 from types import ModuleType
@@ -99,4 +100,13 @@ class Hooks:
 
 async def _call(implementation: HookImpl, values: dict[str, Any]) -> Any:
     result = implementation.function(**{name: values[name] for name in implementation.argnames})
-    return await result if inspect.isawaitable(result) else result
+    if not inspect.isawaitable(result):
+        return result
+    try:
+        return await result
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # Nobody cancelled us: it is the addon's own, and would end whoever calls without a word.
+        raise RuntimeError("it was cancelled from within") from error

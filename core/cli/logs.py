@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
+
+
+class Patient:
+    """A stream whose disk may be full: what it cannot take is dropped, since no mail may wait for a log (F29, F50)."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def set_up_logs(*, verbose: bool = False, service: bool = False) -> None:
@@ -24,7 +41,7 @@ def set_up_logs(*, verbose: bool = False, service: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Patient(sys.stderr))),
     )
     logging.basicConfig(level=max(level, logging.INFO), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     # Its DEBUG lines hold mail bodies and tokens, its warnings repeat what we report ourselves.

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,7 +90,8 @@ async def worker(
         if once:
             await _once(as_json)
         else:
-            typer.echo("Worker started; stop it with Ctrl+C.")
+            with suppress(OSError):  # A full disk under the log keeps no mail waiting.
+                typer.echo("Worker started; stop it with Ctrl+C.")
             await _all_until_stopped(stop, _work(stop))
 
 

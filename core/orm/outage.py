@@ -18,12 +18,22 @@ def outage_errors() -> tuple[type[Exception], ...]:
         *ours,
         asyncpg.InterfaceError,
         asyncpg.InsufficientResourcesError,
+        asyncpg.InternalServerError,
+        asyncpg.InvalidAuthorizationSpecificationError,
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.ObjectNotInPrerequisiteStateError,
         asyncpg.OperatorInterventionError,
         asyncpg.PostgresConnectionError,
+        asyncpg.PostgresSystemError,
         asyncpg.TransactionRollbackError,
     )
 
 
 def database_errors(*others: type[BaseException]) -> tuple[type[BaseException], ...]:
     """Return all that the database raises, outages and what it refuses, and `others` to be caught with it."""
-    return (BaseORMException, *outage_errors(), *others)
+    ours = (BaseORMException, *outage_errors(), *others)
+    if find_spec("asyncpg") is None:
+        return ours
+    import asyncpg  # Only hosts on PostgreSQL have it.
+
+    return (*ours, asyncpg.PostgresError)

@@ -71,7 +71,10 @@ class _Opening:
         account, seconds = self._account, self._timeouts.connect_s
         async with self._step("DNS", Phase.CONNECT, seconds) as detail:
             loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
+            try:
+                found = await loop.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
+            except RuntimeError as error:  # What Python raises where the machine gives no further thread.
+                raise self._error(Phase.CONNECT, f"its name could not be looked up: {error}") from error
             if account.peers is not None:
                 allowed = account.peers.only_allowed(account.host, [str(one[-1][0]) for one in found])
                 found = [one for one in found if one[-1][0] in allowed]
