@@ -38,7 +38,7 @@ _URL_CHARS = 4_000
 _BODIES_KEPT = 8
 
 # HTML section 13.2.5, in patterns that match whatever comes, so that no input makes them look twice. A quote means
-# something only where a value begins.
+# something only where a value begins. A tag that holds no quote and no `<` hides nothing, and is not looked at.
 _SPACE = r"\t\n\f\r\x20"
 _NAME = rf"(?:=[^{_SPACE}/>=]*+|[^{_SPACE}/>=]++)"
 _EQUALS = rf"[{_SPACE}]*+=[{_SPACE}]*+"
@@ -48,15 +48,15 @@ _REST = rf"{_ATTRIBUTES}(?:>|\Z)"
 _ATTRIBUTE = re.compile(rf"({_NAME})(?:{_EQUALS}({_VALUE})?)?")
 _MARKUP = re.compile(
     rf"""<(?:
-      !--(?:-?>|.*?(?:--!?>|\Z))
-    | (?P<link>a|area)(?=[{_SPACE}/]){_ATTRIBUTES}(?:(?P<closed>>)|\Z)
-    | (?P<raw>style|script|title|textarea|xmp|iframe|noembed|noframes)(?=[{_SPACE}/>]){_REST}
-      .*?(?=</(?P=raw)[{_SPACE}/>]|\Z)
-    | (?P<end>/body)(?=[{_SPACE}/>]){_REST}
-    | /?[a-z][^{_SPACE}/>]*+{_REST}
-    | [!?/][^>]*+
+      (?P<link>[aA](?:[rR][eE][aA])?)(?=[{_SPACE}/]){_ATTRIBUTES}(?:(?P<closed>>)|\Z)
+    | (?P<end>/[bB][oO][dD][yY])(?=[{_SPACE}/>]){_REST}
+    | (?P<raw>(?i:style|script|title|textarea|xmp|iframe|noembed|noframes))(?=[{_SPACE}/>]){_REST}
+      .*?(?=</(?i:(?P=raw))[{_SPACE}/>]|\Z)
+    | /?[a-zA-Z](?=[^<>"']*+[<"'])[^{_SPACE}/>]*+{_REST}
+    | !--(?:-?>|.*?(?:--!?>|\Z))
+    | (?:[!?]|/(?![a-zA-Z]))[^>]*+
     )""",
-    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+    re.DOTALL | re.VERBOSE,
 )
 _REFERENCE = re.compile(r"&(?:#(?:[0-9]++|[xX][0-9a-fA-F]++);?|([A-Za-z][A-Za-z0-9]*+;?)(?!=))")
 # What a browser would have to mend before it could go there is left alone, since we might mend it in another way.
@@ -225,7 +225,9 @@ def _link_in(html: str, start: int, stop: int) -> Iterator[_Link]:
     first, last = value
     if html[first] in "\"'":
         first, last = first + 1, last - 1
-    target = _REFERENCE.sub(_character, html[first:last])
+    target = html[first:last]
+    if "&" in target:
+        target = _REFERENCE.sub(_character, target)
     if len(target) <= _URL_CHARS and _TARGET.fullmatch(target):
         yield _Link(first, last, target)
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -251,7 +252,7 @@ async def _room(seen: Sequence[_Seen]) -> Any:
 def _events(judged: Sequence[tuple[_Seen, Verdict]]) -> list[Statement]:
     if not judged:
         return []
-    dialect = runtime().database.dialect
+    dialect, kept = runtime().database.dialect, settings().TRACKING_IP
     columns = "message_id, delivery_id, kind, url, at, count, verdict, reason, ip, user_agent"
     places = ", ".join(map(dialect.param, range(1, 11)))
     rows = [
@@ -264,7 +265,7 @@ def _events(judged: Sequence[tuple[_Seen, Verdict]]) -> list[Statement]:
             one.tally.count,
             found.word,
             found.reason or "",
-            _kept_ip(one.hit.ip),
+            _kept_ip(one.hit.ip, kept),
             one.hit.user_agent.replace("\0", ""),
         )
         for one, found in judged
@@ -298,9 +299,9 @@ def _time(times: Sequence[datetime]) -> Any:
     return runtime().database.dialect.time(min(times)) if times else None
 
 
-def _kept_ip(ip: str) -> str:
+@lru_cache(maxsize=4096)
+def _kept_ip(ip: str, kept: str) -> str:
     """Return what TRACKING_IP keeps of an address; nothing of what is none."""
-    kept = settings().TRACKING_IP
     if kept == "none" or not ip:
         return ""
     try:

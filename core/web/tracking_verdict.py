@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 _TOO_SOON = timedelta(seconds=2)
 """Nobody reads a mail before its server has said that it took it; scanners do."""
@@ -60,6 +61,11 @@ def verdict(hint: Reason | None, user_agent: str, at: datetime, sent_at: datetim
         return Verdict(False, hint)
     if sent_at is not None and at - sent_at < _TOO_SOON:
         return Verdict(False, Reason.TOO_SOON)
+    return _by_agent(user_agent)
+
+
+@lru_cache(maxsize=4096)
+def _by_agent(user_agent: str) -> Verdict:
     if not user_agent:
         return Verdict(False, Reason.NO_AGENT)
     if _PROXY.search(user_agent):

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import structlog
 
-from tests.benchmarks import claim, counters, enqueue, inbound, outbound, render
+from tests.benchmarks import claim, counters, enqueue, inbound, outbound, render, tracking
 from tests.benchmarks.measure import Row, use_own_core
 
 BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
     "counters": counters.benchmark,
     "inbound": inbound.benchmark,
     "render": render.benchmark,
+    "tracking": tracking.benchmark,
 }
 
 

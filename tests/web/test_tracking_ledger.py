@@ -161,14 +161,8 @@ async def test_rows_that_the_engine_holds_are_left_for_the_next_time(host: Runti
         ("cut", "<script>", ""),
     ],
 )
-def test_as_much_of_an_address_is_kept_as_is_asked(
-    monkeypatch: pytest.MonkeyPatch, kept: str, ip: str, stored: str
-) -> None:
-    class Settings:
-        TRACKING_IP = kept
-
-    monkeypatch.setattr(tracking_ledger, "settings", Settings)
-    assert tracking_ledger._kept_ip(ip) == stored
+def test_as_much_of_an_address_is_kept_as_is_asked(kept: str, ip: str, stored: str) -> None:
+    assert tracking_ledger._kept_ip(ip, kept) == stored
 
 
 async def test_old_events_are_forgotten(delivery: Any) -> None:
