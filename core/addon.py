@@ -50,6 +50,7 @@ from core.models.text_template import TextTemplate
 from core.models.tracking import Tracking
 from core.models.tracking_event import TrackingEvent
 from core.models.user import User
+from core.models.webhook_refusal import WebhookRefusal
 from core.runtime import get_model
 
 
@@ -98,6 +99,7 @@ def register_models() -> list[type]:
         QueueSuspension,
         TrackingEvent,
         User,
+        WebhookRefusal,
     ]
 
 

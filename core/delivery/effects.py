@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core import clock
+from core.delivery.idempotency import earlier_outcome
+from core.delivery.story import tell_author, tell_on_timeline
 from core.delivery.suppression import Reason, suppress
 from core.events import tell
 from core.mail.address import normalised
-from core.mail.body import text_to_html
 from core.mail.provider_events import UNPROVEN, EventKind, ProviderEvent, words_of
 from core.mail.return_path import Origin, read_return_tag
 from core.mail.thread import alias_of
@@ -67,6 +68,14 @@ async def take(
         for message in await get_model("Message").filter(id__in=list(by_message)):
             await _apply(message, by_message[message.pk], proven=proven, entry=entry)
     return Taken(len(fresh), len(unique) - len(fresh), len(fresh) - len(found))
+
+
+async def take_once(events: Sequence[ProviderEvent], replay_id: str, fingerprint: str) -> Taken:
+    """Take the events of a signed call; the same call again does nothing, KeyMismatch where its body is another."""
+    async with transaction():
+        if await earlier_outcome("webhook", replay_id, fingerprint) is not None:
+            return Taken(known=len(events))
+        return await take(events)
 
 
 # Whose event it is.
@@ -181,7 +190,7 @@ async def _apply(message: Any, told: Sequence[tuple[ProviderEvent, _Copy]], *, p
     if any(event.kind in _LOST for event, _ in told):
         await get_model("Message").filter(id=message.pk, bounced_at=None).update(bounced_at=now)
         await get_model("Message").filter(id=message.pk).update(error=words[:_ERROR_CHARS])
-    await _notify(message, entry or await _post(message, words))
+    await tell_author(message, entry or await tell_on_timeline(message, f"About: {message.subject}", words))
     if proven:
         for event, _ in told:
             if event.kind in _LOST:
@@ -232,26 +241,3 @@ async def _bounces_too_often(event: ProviderEvent, now: datetime) -> bool:
     most = settings().SOFT_BOUNCES
     bounced: list[int] = await counted.distinct().limit(most).values_list("delivery_id", flat=True)
     return len(bounced) >= most
-
-
-async def _post(message: Any, words: str) -> Any:
-    """Tell it on the timeline of the message's record."""
-    entry = await get_model("Message").create(
-        kind="system",
-        direction="Internal",
-        res_model=message.res_model,
-        res_id=message.res_id,
-        parent_id=message.pk,
-        company_id=message.company_id,
-        subject=f"About: {message.subject}"[:998],
-        body=text_to_html(words),
-        text=words,
-    )
-    await tell("message_posted", message=entry)
-    return entry
-
-
-async def _notify(message: Any, entry: Any) -> None:
-    """Tell the author inside the application, once for each entry."""
-    if message.author_id is not None:
-        await get_model("Notification").get_or_create(message_id=entry.pk, user_id=message.author_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.delivery.effects import take
+from core.delivery.effects import take, take_once
 from core.mail.provider_events import EventKind
 from core.orm import fields
 from core.orm.record import Record
@@ -38,6 +38,7 @@ class MailEvent(Record):
     class Meta:
         indexes = (("delivery_id",), ("recipient", "created_at"))
 
-    # Whoever may not import the delivery room finds its function here.
+    # Whoever may not import the delivery room finds its functions here.
 
     take = staticmethod(take)
+    take_once = staticmethod(take_once)

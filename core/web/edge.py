@@ -40,6 +40,8 @@ _HEADERS: Mapping[str, str] = MappingProxyType({
     "Cache-Control": "no-store",
 })  # fmt: skip
 _ANONYMOUS_BODY_BYTES = 64 * 1024
+_EVENTS_BODY_BYTES = 2_000_000
+"""What mail providers send at once, before they have shown who they are."""
 
 
 class Edge:
@@ -79,7 +81,8 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
     """Refuse a body beyond what a form or an upload of ours may have; strangers get a small allowance."""
     session = read_session(Request(scope))
     is_known = session is not None and session.user_id is not None
-    limit = settings().MAX_MAIL_BYTES if is_known else _ANONYMOUS_BODY_BYTES
+    is_webhook = scope["path"] == "/api/email/webhook/bounce"
+    limit = _EVENTS_BODY_BYTES if is_webhook else settings().MAX_MAIL_BYTES if is_known else _ANONYMOUS_BODY_BYTES
     got = 0
 
     async def counted() -> Message:

@@ -18,16 +18,18 @@ from core.web.session import Session, Visit, new_session, read_session, user_of,
 
 PUBLIC = frozenset({"/login", "/api/health"})
 """The paths that answer without a login."""
+OPEN = frozenset({"/api/email/webhook/bounce", "/unsubscribe/{token}"})
+"""The paths whose requests bring a proof of their own, an addon's public routes beside: no login counts there."""
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def guard(request: Request) -> AsyncIterator[None]:
     """Refuse who may not be here; run the rest of the request on behalf of its user."""
     session = read_session(request)
-    user = await user_of(session)
+    is_open = _is_open(request)
+    user = None if is_open else await user_of(session)
     access = await access_of(user) if user is not None else None
     request.state.visit = Visit(session or new_session(), user, access)
-    is_open = _is_open(request)
     if user is None and request.url.path not in PUBLIC and not is_open:
         raise LoginNeeded("Log in first.")
     if request.method not in _READING and not is_open:
@@ -37,9 +39,9 @@ async def guard(request: Request) -> AsyncIterator[None]:
 
 
 def _is_open(request: Request) -> bool:
-    """Whether this is an addon's route that checks by itself who calls it."""
+    """Whether this is a route that checks by itself who calls it."""
     route = request.scope.get("route")
-    return getattr(route, "path", "") in request.app.state.open_paths
+    return getattr(route, "path", "") in OPEN | request.app.state.open_paths
 
 
 async def _check_origin(request: Request) -> None:
