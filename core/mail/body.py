@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from html import escape, unescape
 
 import nh3
@@ -17,6 +18,7 @@ from core.mail.words import clean_text
 
 HTML_MAX_CHARS = 2 * 1024 * 1024
 HTML_MAX_DEPTH = 256
+_REMEMBERED_CHARS = 100_000
 _MAX_TAGS = 200_000
 _MAX_NESTABLE_TAGS = 20_000
 """However these nest, they are cleaned in a fraction of a second; the time grows with the square of the depth."""
@@ -101,8 +103,16 @@ def safe_html(html: str, resolve_cid: Callable[[str], str | None], *, remote_ima
 
 
 def html_to_text(html: str) -> str:
-    """Return the HTML as readable text, tables and lists laid out, each link's target after its words in brackets."""
-    return laid_out(clean_text(html[:HTML_MAX_CHARS]))
+    """Return the HTML as readable text, tables and lists laid out, each link's target after its words in brackets.
+
+    The last few are remembered, as each recipient of a campaign may get the same.
+    """
+    return _text_of(html) if len(html) <= _REMEMBERED_CHARS else laid_out(clean_text(html[:HTML_MAX_CHARS]))
+
+
+@lru_cache(maxsize=16)
+def _text_of(html: str) -> str:
+    return laid_out(clean_text(html))
 
 
 def text_to_html(text: str) -> str:

@@ -28,6 +28,22 @@ from core.mail.body import html_to_text
         ('<a href="javascript:x">here</a>', "here"),
         ('<a href="https://x.test"><img src="logo.png" alt="Logo"></a>', "[Logo](https://x.test)"),
         ("<td>no<td>table", "no\ntable"),
+        ("<P>one</P><Div>two</Div><BR/>three<br />four", "one\n\ntwo\nthree\nfour"),
+        ("a<!-- <p>no</p> -->b<!--[if mso]><!-- -->c<!--<![endif]-->d", "abcd"),
+        ("<!doctype html>\n<html><head><title>no</title></head>\n<body><p>yes</p></body></html>", "yes"),
+        ("<head><style>p > a {}</style>", ""),
+        (
+            '<a class="x" href="https://x.test/?a=1&amp;copy=2"> here\n</a> and',
+            "[here](https://x.test/?a=1&copy=2) and",
+        ),
+        ("<a href=https://x.test/1>here</a>", "[here](https://x.test/1)"),
+        ('<a href="https://x.test/?a=1&copy=2">here</a>', "[here](https://x.test/?a=1&copy=2)"),
+        ('<a title="a > b" href="https://x.test/1"><b>he</b>re</a>', "[here](https://x.test/1)"),
+        ("<p title='href=\"no\"'>a > b < c</p>", "a > b < c"),
+        ("<div><br></div><br>two", "two"),
+        ("one<div><br></div><br>two", "one\n\ntwo"),
+        ("<o:p>a</o:p><span>b</span><script>no</script>", "ab"),
+        ("a\x1fb\x1cc&#31;d", "a b cd"),
         ("1 &lt; 2 &amp;lt; 3", "1 < 2 &lt; 3"),
         ("", ""),
     ],
@@ -46,6 +62,15 @@ def test_a_table_that_is_a_design_is_read_cell_by_cell() -> None:
     assert html_to_text(f"<table><tr><td><p>one</p><p>two</p><td>{inner}</tr></table>") == "one\n\ntwo\na  b"
 
 
+def test_a_cell_ends_where_the_next_begins_and_a_row_begins_by_itself() -> None:
+    assert html_to_text("<table><td>a<td>b</tr><td>c</td><td>d</table>") == "a  b\nc  d"
+
+
+def test_tables_that_nest_too_deep_are_read_cell_by_cell() -> None:
+    deep = "<table><tr><td>" * 50 + "a</td><td>b" + "</td></tr></table>" * 50
+    assert html_to_text(deep).split() == ["a", "b"]
+
+
 def test_ten_times_the_rows_take_no_hundred_times_as_long() -> None:
     def seconds(count: int) -> float:
         html = "<table>" + "".join(f"<tr><td>{number}" for number in range(count)) + "</table>"
@@ -55,6 +80,50 @@ def test_ten_times_the_rows_take_no_hundred_times_as_long() -> None:
 
     seconds(100)
     assert seconds(20_000) < 30 * seconds(2_000)
+
+
+TIDY = st.recursive(
+    st.sampled_from([
+        *("words", " x ", "\n", "a&nbsp;b", "1 &lt; 2 &amp; 3", "é", "<b>bold</b>", "<br>", "<hr>"),
+        "<pre>a  b\n c</pre>",
+        *('<a href="https://x.test/1">here</a>', '<a class="k" href="https://x.test/?a=1&amp;b=2"> <b>here</b> </a>'),
+        *('<a href="#top">up</a>', '<img src="x" alt="Logo">', '<a href="mailto:a@x.test">a@x.test</a>'),
+    ]),
+    lambda inner: st.tuples(
+        st.sampled_from(["<p>{}</p>", "<div>{}</div>", "<ul><li>{}</li><li>x</li></ul>", "<ol>\n<li>{}</li></ol>",
+            "<table><tr><td>{}</td><td>x</td></tr></table>", "<table>\n<tr><td>x</td></tr><tr><th>{}</th></tr></table>",
+            "<blockquote>{}</blockquote>", "<h2>{}</h2>"]),
+        st.lists(inner, max_size=3).map("".join),
+    ).map(lambda made: made[0].format(made[1])),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(st.lists(TIDY, max_size=4).map("".join))
+def test_tidy_html_is_read_as_the_parser_reads_it(html: str) -> None:
+    """A script is enough to have the parser put the whole in order first."""
+    if not ("<p>" in html and ("<ul>" in html or "<table>" in html)):  # There a parser ends the paragraph.
+        assert html_to_text(html) == html_to_text(html + "<script></script>")
+
+
+BOMBS = {
+    "attributes": "<a" + ' href="1"' * 200_000 + "<",
+    "links without end": '<a href="x" ' * 150_000,
+    "a long name": "<" + "a" * 2_000_000 + "><script>",
+    "spaces in a tag": "<a" + " " * 2_000_000 + ">",
+    "nested tables": "<table><tr><td>" * 1000 + "x " * 900_000 + "</td></tr></table>" * 1000,
+    "nested lists": "<ul><li>" * 100_000 + "</li></ul>" * 100_000,
+    "comments": "<!---->" * 280_000,
+    "heads": "<head>" + "</head " * 280_000,
+    "references": "&" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_no_html_takes_long(name: str) -> None:
+    start = process_time()
+    html_to_text(BOMBS[name])
+    assert process_time() - start < 3
 
 
 PIECES = ["<a href=https://x.test>", "</a>", "<table>", "<tr>", "<td>", "</td>", "</table>", "<pre>", "</pre>", "<li>"]
