@@ -48,7 +48,7 @@ def limits_of(key: str, rates: Sequence[Rate]) -> tuple[Limit, ...]:
 
 
 async def domain_limits() -> dict[str, tuple[Limit, ...]]:
-    """Return the limits of each paced domain, by domain; those under `*` are for domains that have none of their own."""
+    """Return the limits of each paced domain, by domain; those under `*` are for each domain without its own."""
     rows = await get_model("DomainPace").filter(active=True)
     return {row.domain: limits_of(f"domain:{row.domain}", _rates(row)) for row in rows}
 
@@ -139,7 +139,7 @@ class Pace:
         self._granted: dict[tuple[Limit, ...], int] = defaultdict(int)
 
     async def admit(self, recipients: Sequence[str]) -> Wait | None:
-        """Count the recipients of a mail that goes now and return None; or return why it must wait, counting nothing."""
+        """Count the recipients of a mail that goes now and return None; or count nothing and return why it waits."""
         needs = self._needs(recipients)
         for limits, count in needs.items():
             if self._granted[limits] < count:
@@ -154,7 +154,7 @@ class Pace:
         return None
 
     def _needs(self, recipients: Sequence[str]) -> dict[tuple[Limit, ...], int]:
-        """Return how many of each group of limits a mail needs; one with more recipients than a limit takes all of it."""
+        """Return how many of each group of limits a mail needs; with more recipients than a limit it needs all of it."""
         needs: dict[tuple[Limit, ...], int] = defaultdict(int)
         if self._server:
             needs[self._server] = len(recipients)

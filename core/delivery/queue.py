@@ -17,14 +17,17 @@ from core.delivery.engine import TOPIC
 from core.delivery.idempotency import earlier_outcome, keep_outcome
 from core.delivery.policy import retry_schedule
 from core.delivery.request import QueueRequest, domain_of_sender
+from core.delivery.servers import Servers, load_servers
 from core.errors import UserError
 from core.events import ring
 from core.mail.address import header_text, parse_address
+from core.mail.compose import check_headers
 from core.mail.guard import LOOP_HEADER, loop_tag
-from core.mail.invite import Invite, invitation
+from core.mail.invite import Invite, calendar_of, invitation
 from core.mail.styles import inlined
 from core.mail.thread import checked_id, message_id, reply_address
 from core.mail.values import Mailbox
+from core.mail.words import clean_text
 from core.orm.insert import insert_many
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
@@ -95,6 +98,7 @@ async def _ready(request: QueueRequest, known: _Known) -> _Ready:
     if message.send_state not in (None, "Draft"):
         raise UserError(f"Message {message.pk} is {message.send_state} already; use action_retry to send it again.")
     await _fill(message, request, sender, recipients, known)
+    await known.require_sender(message.author_id, message.company_id, sender.address)
     return _Ready(request, message, recipients)
 
 
@@ -170,6 +174,13 @@ class _Known:
     def __init__(self) -> None:
         self._contacts: dict[int, Any] = {}
         self._companies: dict[int | None, Any] = {}
+        self._servers: Servers | None = None
+
+    async def require_sender(self, author_id: int | None, company_id: int | None, address: str) -> None:
+        """Refuse a From address that the servers' allow-lists leave to nobody: UserError."""
+        if self._servers is None:
+            self._servers = await load_servers() if await _are_domains_allowed() else Servers((), {})
+        self._servers.require_sender(author_id, company_id, address)
 
     async def contact_of(self, author: Any) -> Any:
         """Return the contact behind a User; an author may be a Contact itself, or nobody."""
@@ -186,6 +197,12 @@ class _Known:
         if company_id not in self._companies:
             self._companies[company_id] = await _company(company_id)
         return self._companies[company_id]
+
+
+async def _are_domains_allowed() -> bool:
+    """Whether any server has an allow-list at all: without one, nothing else need be read."""
+    allowed = "SELECT 1 FROM outgoing_mail_server WHERE active AND CAST(from_domains AS TEXT) <> '[]' LIMIT 1"
+    return bool(await runtime().database.fetch(allowed))
 
 
 async def _company(company_id: int | None) -> Any:
@@ -219,11 +236,12 @@ async def _fill(
     message.email_from = format_header(sender)
     message.email_to = [format_header(mailbox) for mailbox in recipients["to"]]
     message.email_cc = [format_header(mailbox) for mailbox in recipients["cc"]]
-    message.reply_to = request.reply_to or _reply_to(message, token)
+    message.reply_to = format_header(parse_address(request.reply_to)) if request.reply_to else _reply_to(message, token)
     message.subject = header_text(" ".join(request.subject.splitlines()))[:_SUBJECT_CHARS]
-    message.body = inlined(request.body)
-    message.text = request.text
-    message.headers = {LOOP_HEADER: _own_tag(), **{name: header_text(text) for name, text in request.headers.items()}}
+    message.body = inlined(clean_text(request.body))
+    message.text = None if request.text is None else clean_text(request.text)
+    check_headers(request.headers)
+    message.headers = {LOOP_HEADER: _own_tag(), **request.headers}
     message.message_id = message_id(f"{secrets.token_hex(12)}.{token[:8]}", domain_of_sender(sender))
     message.date_at = clock.now().replace(microsecond=0)
     message.send_state = "Queued"
@@ -250,7 +268,9 @@ def _tracks(request: QueueRequest, company: Any) -> bool:
 
 def _calendar(request: QueueRequest, now: datetime) -> str | None:
     invite = request.invite
-    return None if invite is None else (invitation(invite, now) if isinstance(invite, Invite) else invite).text
+    if invite is None:
+        return None
+    return invitation(invite, now).text if isinstance(invite, Invite) else calendar_of(clean_text(invite.text)).text
 
 
 def _own_tag() -> str:

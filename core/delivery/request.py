@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any, TypedDict
 
 from core.errors import UserError, did_you_mean
-from core.mail.address import domain_of, parse_address
+from core.mail.address import domain_of, header_text, parse_address
 from core.mail.invite import Invite
 from core.mail.values import Calendar, Mailbox
 from core.runtime import settings
@@ -100,7 +100,7 @@ class QueueRequest:
             raise UserError(f"on_unknown is retry or hold, not {self.on_unknown!r}.")
         if self.automatic not in (True, False, "auto-generated", "auto-replied"):
             raise UserError(f"automatic is True, auto-generated or auto-replied, not {self.automatic!r}.")
-        if self.unsubscribe_list == "" or len(self.unsubscribe_list or "") > 100:
+        if self.unsubscribe_list == "" or len(header_text(self.unsubscribe_list or "")) > 100:
             raise UserError("unsubscribe_list names a list in up to 100 characters; leave it out for mail of no list.")
 
     def _check_files(self) -> None:
@@ -109,6 +109,7 @@ class QueueRequest:
         if len(files) > values.MAX_ATTACHMENTS:
             raise UserError(f"The mail has {len(files)} attachments; at most {values.MAX_ATTACHMENTS} may go.")
         for name, size_bytes in _sizes(self):
+            header_text(name)
             if size_bytes > values.MAX_ATTACHMENT_BYTES:
                 raise UserError(
                     f'The attachment "{name}" has {size_bytes} bytes; '

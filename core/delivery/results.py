@@ -18,6 +18,7 @@ import structlog
 from core import clock
 from core.delivery.job import Claimed, Job
 from core.delivery.policy import retry_schedule
+from core.delivery.story import tell_failure
 from core.events import tell
 from core.mail.retry import LINEAR, Outcome, RetrySchedule, next_try_after
 from core.orm.statement import Statement
@@ -98,15 +99,17 @@ async def write_results(results: Sequence[Result], *, worker: str, begun: Sequen
 
 
 async def tell_finished(finished: Iterable[tuple[int, str]]) -> None:
-    """Tell the events of finished messages, loading them only where an addon listens."""
+    """Tell people of messages that failed, and addons of all that are finished; loads the sent ones only for these."""
     hooks = runtime().hooks
     by_state: dict[str, list[int]] = defaultdict(list)
     for message_id, state in finished:
         by_state[state].append(message_id)
     for state, event in (("Sent", "message_sent"), ("Failed", "message_failed")):
-        if not by_state[state] or not hooks.users_of(event):
+        if not by_state[state] or (state == "Sent" and not hooks.users_of(event)):
             continue
         for message in await get_model("Message").filter(id__in=by_state[state]):
+            if state == "Failed":
+                await tell_failure(message)
             values = {"message": message} if state == "Sent" else {"message": message, "error": message.error}
             await tell(event, **values)
 

@@ -21,6 +21,7 @@ from core.delivery.mail import content_of
 from core.delivery.queue import queue, queue_many
 from core.delivery.queue_text import TextOptions, TextRequest, queue_text
 from core.delivery.request import QueueOptions, QueueRequest, with_tuples
+from core.delivery.retention import forget_old_mail
 from core.delivery.state import fail_once, make_due, move_waiting, requeue, take_back
 from core.errors import UserError
 from core.orm import fields
@@ -224,6 +225,13 @@ class Message(Record):
         async with Engine() as engine:
             tried = await engine.drain(at_most_s=_FLUSH_S)
         return Progress(tried, more=tried > 0 and await is_due())
+
+    @classmethod
+    @cron_method
+    async def cron_forget(cls) -> Progress:
+        """Delete sent mail of no record, tries and keys whose time is over (RETENTION_DAYS); unsent mail never."""
+        forgotten, more = await forget_old_mail()
+        return Progress(forgotten, more=more)
 
     async def send_now(self) -> None:
         """Send this message at once, also one that is scheduled for later or waits for a retry.

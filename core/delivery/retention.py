@@ -1,0 +1,49 @@
+"""Forgetting what is over: mail that reached its end long ago and is of no record. Unsent mail is never touched."""
+
+from __future__ import annotations
+
+from core.delivery.idempotency import forget_old_keys
+from core.orm.transaction import transaction
+from core.runtime import runtime, settings
+
+_AT_ONCE = 500
+_OVER = "'sent', 'cancelled'"
+
+
+async def forget_old_mail() -> tuple[int, bool]:
+    """Delete what RETENTION_DAYS is over for, a part at a time; return how many rows, and whether more are left."""
+    forgotten = await forget_old_keys()
+    days = settings().RETENTION_DAYS
+    if not days:
+        return forgotten, False
+    messages, attempts = await _old_messages(days), await _old_attempts(days)
+    return forgotten + messages + attempts, _AT_ONCE in (messages, attempts)
+
+
+async def _old_messages(days: int) -> int:
+    """Delete mail of no record of which every recipient was sent or stopped before then."""
+    database = runtime().database
+    dialect = database.dialect
+    before = dialect.now(-days * 86_400.0)
+    async with transaction():
+        return await database.execute(
+            f"""DELETE FROM message WHERE id IN (
+                SELECT id FROM message
+                WHERE direction = 'Outbound' AND res_model IS NULL AND send_state IN ('Sent', 'Cancelled')
+                  AND created_at < {before} AND COALESCE(sent_at, created_at) < {before}
+                  AND NOT EXISTS (SELECT 1 FROM delivery
+                                  WHERE delivery.message_id = message.id AND delivery.state NOT IN ({_OVER}))
+                ORDER BY id LIMIT {_AT_ONCE})"""
+        )
+
+
+async def _old_attempts(days: int) -> int:
+    """Delete the tries of deliveries that are over; the delivery itself still says how it ended."""
+    database = runtime().database
+    dialect = database.dialect
+    return await database.execute(
+        f"""DELETE FROM attempt WHERE id IN (
+            SELECT attempt.id FROM attempt JOIN delivery ON delivery.id = attempt.delivery_id
+            WHERE attempt.at < {dialect.now(-days * 86_400.0)} AND delivery.state IN ({_OVER})
+            ORDER BY attempt.id LIMIT {_AT_ONCE})"""
+    )
