@@ -18,6 +18,7 @@ from core.cli.output import Json, print_json
 from core.config import Settings
 from core.delivery.servers import overview
 from core.delivery.state import queue_stats
+from core.delivery.suspension import suspension
 from core.errors import PostroomError
 from core.orm.schema import schema_differs
 from core.runtime import Runtime, get_model
@@ -142,6 +143,11 @@ async def _queue() -> Finding:
     counts = await queue_stats()
     late = await get_model("Delivery").filter(state="queued", due_at__lt=clock.now() - _LATE).count()
     detail = f"{counts['Queued']} queued, {counts['Failed']} failed, {counts['Unknown']} unknown, {late} late"
+    stopped = await suspension()
+    if stopped is not None:
+        return Finding(
+            "queue", False, f"{detail}; suspended: {stopped.reason or 'no reason given'}", "postroom queue resume"
+        )
     return Finding("queue", not late, detail, "start a worker: `postroom worker`")
 
 

@@ -10,6 +10,7 @@ from core.cli.command import EXIT_TEMPORARY, command, host
 from core.cli.output import Json, print_json, print_rows, shown
 from core.delivery.engine import Engine
 from core.delivery.state import queue_stats
+from core.delivery.suspension import resume_queue, suspend_queue, suspension
 from core.errors import UnknownName, UserError
 from core.runtime import get_model, runtime
 
@@ -19,7 +20,7 @@ _COLUMNS = ("id", "send_state", "email_to", "subject", "record", "retry_count", 
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="See and steer outgoing mail.", no_args_is_help=True)
     app.add_typer(group, name="queue")
-    for function in (ls, show, eml, retry, hold, release, cancel, flush, stats):
+    for function in (ls, show, eml, retry, hold, release, cancel, flush, stats, suspend, resume, pace):
         command(group, function.__name__)(function)
 
 
@@ -37,6 +38,7 @@ async def ls(
         if state is not None:
             messages = messages.filter(send_state=_known_state(state))
         rows = [_row(message) for message in await messages.order_by("-id").limit(limit)]
+        await _say_if_suspended()
         print_rows(rows, _COLUMNS, as_json=as_json, empty="No outgoing mail here.")
 
 
@@ -129,6 +131,8 @@ async def flush(as_json: Json = False) -> int:
     async with host():
         if runtime().settings.MAIL_MODE == "hold":
             raise UserError("MAIL_MODE is hold: nothing is sent; set it to live to send.")
+        if await suspension():
+            raise UserError("The queue is suspended: nothing is sent; `postroom queue resume` lets it go.")
         async with Engine() as engine:
             tried = await engine.drain()
         counts = await queue_stats()
@@ -153,6 +157,70 @@ async def stats(as_json: Json = False) -> None:
         print_rows(rows, ("state", "messages"), as_json=False, empty="")
 
 
+async def suspend(
+    reason: Annotated[str, typer.Option(help="Shown to whoever wonders why no mail leaves.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Send nothing any more, by whatever path, until `postroom queue resume`; queueing goes on.
+
+    Example: postroom queue suspend --reason "The relay moves"
+    """
+    async with host():
+        await suspend_queue(reason)
+        waiting = (await queue_stats())["Queued"]
+    if as_json:
+        print_json({"suspended": True, "reason": reason, "queued": waiting})
+    else:
+        typer.echo(f"The queue is suspended; {waiting} messages wait. Go on with `postroom queue resume`.")
+
+
+async def resume(as_json: Json = False) -> None:
+    """Send again after `postroom queue suspend`.
+
+    Example: postroom queue resume
+    """
+    async with host():
+        ended = await resume_queue()
+    if as_json:
+        print_json({"suspended": False, "was_suspended": ended})
+    else:
+        typer.echo("The queue runs again." if ended else "The queue was not suspended.")
+
+
+async def pace(
+    domain: Annotated[str | None, typer.Argument(help="A recipient domain, or * for each other one.")] = None,
+    per_second: Annotated[int | None, typer.Option(min=1)] = None,
+    per_minute: Annotated[int | None, typer.Option(min=1)] = None,
+    per_day: Annotated[int | None, typer.Option(min=1)] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Let mail to the domain go as fast as it can.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Set how fast mail may go to a domain, over all servers and workers; without one, list what is set.
+
+    Example: postroom queue pace gmail.com --per-minute 120
+    """
+    rates = {"rate_per_second": per_second, "rate_per_minute": per_minute, "rate_per_day": per_day}
+    if domain is None and (remove or any(rates.values())):
+        raise UserError("Name the domain that the pace is for, such as gmail.com, or * for each other one.")
+    if domain is not None and not remove and not any(rates.values()):
+        raise UserError("Give --per-second, --per-minute or --per-day; or --remove for no limit.")
+    async with host():
+        model = get_model("DomainPace")
+        if domain is not None:
+            found = await model.get_or_none(domain=domain.casefold())
+            if not remove:
+                await (found or model(domain=domain)).update_from_dict({**rates, "active": True}).save()
+            elif found is None:
+                raise UnknownName(f"No pace is set for {domain}; see `postroom queue pace`.")
+            else:
+                await found.delete()
+        rows = [
+            {"domain": one.domain, **{name: getattr(one, name) for name in rates}, "active": one.active}
+            for one in await model.all().order_by("domain")
+        ]
+    print_rows(rows, ("domain", *rates, "active"), as_json=as_json, empty="No domain has a pace; mail goes at once.")
+
+
 async def _steer(message_id: int, action: str, as_json: bool) -> None:
     async with host():
         message = await _message(message_id)
@@ -162,6 +230,13 @@ async def _steer(message_id: int, action: str, as_json: bool) -> None:
         print_json(row)
     else:
         typer.echo(f"Message {message_id} is {row['send_state']} now.")
+
+
+async def _say_if_suspended() -> None:
+    stopped = await suspension()
+    if stopped is not None:
+        reason = f": {stopped.reason}" if stopped.reason else ""
+        typer.echo(f"The queue is suspended since {shown(stopped.since_at)}{shown(reason)}.", err=True)
 
 
 async def _message(message_id: int) -> Any:
