@@ -98,7 +98,8 @@ async def _ready(request: QueueRequest, known: _Known) -> _Ready:
     if message.send_state not in (None, "Draft"):
         raise UserError(f"Message {message.pk} is {message.send_state} already; use action_retry to send it again.")
     await _fill(message, request, sender, recipients, known)
-    await known.require_sender(message.author_id, message.company_id, sender.address)
+    for one in (sender, *([parse_address(request.sender)] if request.sender else ())):
+        await known.require_sender(message.author_id, message.company_id, one.address)
     return _Ready(request, message, recipients)
 
 

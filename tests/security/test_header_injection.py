@@ -173,7 +173,7 @@ async def test_s1_what_templates_and_records_hold_becomes_no_header(host: Runtim
             user = await get_model("User").create(
                 name=bad, login=f"ann{ord(break_[0])}{len(break_)}", password="x", contact=contact, signature=bad
             )
-            await door.queue(from_email=None, company=company)
+            await door.queue(company=company)
             try:
                 await get_model("Message").queue_email(user, ["kim@customer.test"], "Hi", "<p>x</p>", company=company)
             except ValueError:
