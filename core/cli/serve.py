@@ -30,9 +30,9 @@ log = structlog.get_logger(__name__)
 
 
 def add_to(app: typer.Typer) -> None:
-    command(app, "run")(run)
-    command(app, "serve")(serve)
-    command(app, "worker")(worker)
+    command(app, "run", is_service=True)(run)
+    command(app, "serve", is_service=True)(serve)
+    command(app, "worker", is_service=True)(worker)
 
 
 async def run(
@@ -152,6 +152,9 @@ def _run_overrides(port: int | None) -> dict[str, Any]:
     in_development = asked.settings.ENVIRONMENT == "development"
     if in_development and asked.origins.get("MAIL_MODE", Origin.default) is Origin.default:
         overrides["MAIL_MODE"] = "catch"
+    port = asked.settings.HTTP_PORT if port is None else port
+    if in_development and not asked.settings.BASE_URL and port:
+        overrides["BASE_URL"] = f"http://{asked.settings.HTTP_HOST}:{port}"
     return overrides
 
 

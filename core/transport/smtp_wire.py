@@ -51,6 +51,9 @@ class SmtpWire(asyncio.Protocol):
     def require_open(self, phase: Phase) -> None:
         """Enter a phase; raises SmtpError if the connection is over."""
         self.phase = phase
+        if self.fault is None and self._transport.is_closing():
+            # The event loop knows it already and will say so; uvloop takes no more bytes until then.
+            self._fail("the connection was lost")
         if self.fault is not None:
             raise self.error(self.fault)
 

@@ -248,7 +248,7 @@ def test_doctor_says_what_holds_mail_back(site: Postroom) -> None:
 
 
 def test_doctor_names_the_server_to_test(tmp_path: Path) -> None:
-    site = Postroom(tmp_path, DATABASE_URL=f"sqlite://{tmp_path}/postroom.db")
+    site = Postroom(tmp_path, DATABASE_URL=f"sqlite://{tmp_path}/postroom.db", SMTP_SERVER="127.0.0.1")
     site.call("init")
     with sqlite3.connect(tmp_path / "postroom.db") as database:
         pause = "INSERT INTO server_pause (server, until_at, failures, reason) VALUES ('config', '2999-01-01', 5, 'No')"

@@ -18,6 +18,12 @@ from tests.servers.fake_mta import EXTENSIONS, Act, Acts, FakeMta, Script
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture(scope="module", params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both event loops that a worker may run on."""
+    return "asyncio", {"use_uvloop": request.param}
+
 CONTENT = b"Message-ID: <1@x.test>\r\nSubject: hello\r\n\r\nbody\r\n"
 SERIAL = tuple(word for word in EXTENSIONS if word != "PIPELINING")
 HASTY = Timeouts(command_s=0.3, content_s=0.3, answer_s=0.3, quit_s=0.1)
