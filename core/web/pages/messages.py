@@ -76,6 +76,16 @@ async def message_file(message_id: RecordId, access: Allowed) -> Response:
     return download(raw, f"{message.subject[:80] or 'message'}.eml", "message/rfc822")
 
 
+@router.get("/draft.eml")
+async def draft_file(message_id: RecordId, access: Allowed) -> Response:
+    """Save the mail as an unsent draft for a desktop mail program; its own author finds the blind copies in it."""
+    message = await find_entry(access, message_id)
+    if message.direction != "Outbound" or not message.message_id:
+        raise UserError("This entry is no outgoing mail, so there is no draft of it; write a new message instead.")
+    raw = await message.draft_eml(with_bcc=message.author_id == access.user_id)
+    return download(raw, f"{message.subject[:80] or 'draft'}.eml", "message/rfc822")
+
+
 @router.post("/{action}")
 async def act(message_id: RecordId, action: Literal["retry", "hold", "release", "cancel"], access: Allowed) -> Response:
     """Retry, hold, release or cancel what was not delivered."""
