@@ -7,6 +7,8 @@ address  parse_address(text) -> Mailbox              parse_addresses(texts) -> t
          domain_of(address) -> str                   normalised(address) -> str
          format_mailbox(mailbox) -> str              header_text(value) -> str
 compose  compose(email: OutgoingEmail) -> bytes
+dkim     sign(content, keys) -> bytes                read_private_key(pem) -> PrivateKey
+published  judge_key, judge_spf, judge_dmarc -> Finding
 parse    parse(raw: bytes, limits: Limits = Limits()) -> IncomingEmail
 thread   message_id(unique, domain) -> str           ids_in(header_text) -> tuple[str, ...]
          alias_of(address) -> tuple[str, str]        reply_address(token, alias, domain) -> str
