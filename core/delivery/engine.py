@@ -24,10 +24,11 @@ from core.delivery.pacing import Limit, Pace, domain_limits, limits_of
 from core.delivery.results import drop, unsendable
 from core.delivery.servers import Server, Servers, load_servers
 from core.delivery.share import Share
-from core.errors import PostroomError
+from core.errors import PostroomError, SchemaError
 from core.mail.address import parse_address
 from core.mail.retry import Outcome
 from core.orm.outage import database_errors
+from core.orm.schema import stamp_of
 from core.orm.transaction import refuse_inside
 from core.runtime import runtime, settings, this_worker
 from core.transport.smtp import PoolLimits, SmtpPool
@@ -59,6 +60,7 @@ class Engine:
         self._pools: dict[Server, SmtpPool] = {}
         self._stop = asyncio.Event()
         self._swept_at = float("-inf")
+        self._stamp: str | None = None
         self._flushes = 0
         self._claim_size = settings().SMTP_CONCURRENCY * _LEAST_PER_LANE
 
@@ -175,6 +177,7 @@ class Engine:
     async def _flush_or_log(self) -> int:
         """Flush for the worker's loop, which goes on whatever happened; return how many deliveries were claimed."""
         try:
+            await self._require_same_schema()
             if monotonic() - self._swept_at > _SWEEP_EVERY_S:
                 self._swept_at = monotonic()
                 await sweep()
@@ -182,6 +185,13 @@ class Engine:
         except* database_errors(PostroomError) as faults:
             log.warning("sending stopped for now", worker=self.worker, errors=list(map(str, faults.exceptions)))
         return 0
+
+    async def _require_same_schema(self) -> None:
+        """Raise SchemaError where another version brought the database up to date under this engine (F35)."""
+        stamp = await stamp_of(runtime().database)
+        self._stamp = self._stamp or stamp
+        if stamp != self._stamp:
+            raise SchemaError("The database was brought up to date for another version; restart this worker.", ())
 
     async def _until_done_or_stalled(self, flush: asyncio.Task[int]) -> None:
         started_at = monotonic()

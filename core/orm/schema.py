@@ -83,6 +83,13 @@ async def require_current_schema(database: Database, addons: Sequence[AddonInfo]
         raise SchemaError("The database does not fit this host; run `postroom update`:", shown)
 
 
+async def stamp_of(database: Database) -> str | None:
+    """Return what stands for the models that the database was last brought up to date for; None for none."""
+    addon, file = _STAMP
+    row = await database.registry.get("SchemaMigration").get_or_none(addon=addon, file=file)
+    return row.checksum if row else None
+
+
 async def lock(database: Database) -> None:
     """Keep other hosts' updates out until the running transaction ends; on SQLite it keeps all writers out anyway."""
     if database.dialect.name == "postgres":
