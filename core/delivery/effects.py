@@ -14,7 +14,7 @@ from typing import Any
 from core import clock
 from core.delivery.idempotency import earlier_outcome
 from core.delivery.story import tell_author, tell_on_timeline
-from core.delivery.suppression import Reason, suppress
+from core.delivery.suppression import EVERY_LIST, Reason, suppress
 from core.events import tell
 from core.mail.address import normalised
 from core.mail.provider_events import UNPROVEN, EventKind, ProviderEvent, words_of
@@ -186,7 +186,7 @@ async def _apply(message: Any, told: Sequence[tuple[ProviderEvent, _Copy]], *, p
     for event, copy in told:
         await _mark(event, copy, now, proven=proven)
         if proven:
-            await _suppress(event, copy, message.unsubscribe_list or "", now)
+            await _suppress(event, copy, message.unsubscribe_list or EVERY_LIST, now)
     if any(event.kind in _LOST for event, _ in told):
         await get_model("Message").filter(id=message.pk, bounced_at=None).update(bounced_at=now)
         await get_model("Message").filter(id=message.pk).update(error=words[:_ERROR_CHARS])

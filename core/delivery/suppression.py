@@ -1,6 +1,7 @@
 """Who must not be mailed, asked once per claim and again before content leaves; and how an address comes and goes.
 
-An entry without a list blocks all mail to its address; one with a list blocks the mail of that list only.
+An entry without a list blocks all mail to its address; one with a list blocks the mail of that list only, and the
+list `*` that of every list, but not what somebody writes to the address in person.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _ADDRESS_CHARS = 320
 _LIST_CHARS = 255
 _NOTE_CHARS = 500
 _ASK_CHARS = 80
+EVERY_LIST = "*"
 
 
 class Reason(StrEnum):
@@ -41,6 +43,9 @@ class Reason(StrEnum):
             "unsubscribe": "Unsubscribed",
             "manual": "Added by hand",
         }[self.value]
+
+
+_BOUNCES = frozenset({Reason.HARD_BOUNCE, Reason.SOFT_BOUNCE})
 
 
 async def suppressed(wanted: Sequence[tuple[int, str, str | None]]) -> dict[int, str]:
@@ -66,10 +71,14 @@ async def suppressed(wanted: Sequence[tuple[int, str, str | None]]) -> dict[int,
         at = dialect.read_time(row["created_at"])
         found.setdefault((row["address"], row["list"]), _words(row["reason"], row["list"], row["note"], at))
     blocked = {
-        delivery_id: found.get((address, "")) or found.get((address, of_list))
+        delivery_id: next((words for one in _scopes(of_list) if (words := found.get((address, one)))), None)
         for delivery_id, (address, of_list) in by_id.items()
     }
     return {delivery_id: words for delivery_id, words in blocked.items() if words}
+
+
+def _scopes(of_list: str) -> tuple[str, ...]:
+    return ("", of_list, EVERY_LIST) if of_list else ("",)
 
 
 async def suppress(
@@ -117,7 +126,8 @@ async def unsuppress(address: str, *, list: str | None = "", reason: str | None 
     `list` None means all of its entries, whatever they are for; `reason` None means any reason. What bounced before
     does not count any more.
     """
-    await get_model("MailEvent").filter(recipient=normalised(address), settled=False).update(settled=True)
+    if reason is None or reason in _BOUNCES:
+        await get_model("MailEvent").filter(recipient=plain_address(address), settled=False).update(settled=True)
     entries = get_model("Suppression").filter(address=plain_address(address))
     if list is not None:
         entries = entries.filter(list=list)
@@ -135,7 +145,7 @@ def plain_address(address: str) -> str:
 
 def _words(reason: str, of_list: str, note: str, at: datetime | None) -> str:
     on = f" on {at:%Y-%m-%d}" if at else ""
-    scope = f" from the list {of_list}" if of_list else ""
+    scope = "" if not of_list else " from every list" if of_list == EVERY_LIST else f" from the list {of_list}"
     said = f" ({note})" if note else ""
     why = Reason(reason).words.lower()
     return f"The address is suppressed: {why}{scope}{on}{said}. To write to it again, remove it under Suppression."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from core.delivery.suppression import Reason, plain_address, suppress, unsuppress
+from core.delivery.suppression import EVERY_LIST, Reason, plain_address, suppress, unsuppress
 from core.orm import fields
 from core.orm.record import Record
 
@@ -13,8 +13,8 @@ from core.orm.record import Record
 class Suppression(Record):
     """One reason not to write to one address.
 
-    `list` is empty where it holds for all mail; a named one holds for the mail of that list only. It ends at
-    `expires_at`, or never. `source` says who found out, such as `ses` or `dsn`; `note` says it in words.
+    `list` is empty where it holds for all mail; a named one holds for the mail of that list only, `*` for that of every
+    list. It ends at `expires_at`, or never. `source` says who found out, such as `ses`; `note` says it in words.
     """
 
     label_field = "address"
@@ -42,7 +42,8 @@ class Suppression(Record):
         self.address = plain_address(self.address)
         await super().save(using_db, update_fields, force_create, force_update)
 
-    # Whoever may not import the delivery room finds its functions here.
+    # Whoever may not import the delivery room finds its words here.
 
+    EVERY_LIST = EVERY_LIST
     suppress = staticmethod(suppress)
     unsuppress = staticmethod(unsuppress)

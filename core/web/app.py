@@ -31,6 +31,7 @@ from core.web.pages import (
     servers,
     template_history,
     template_preview,
+    unsubscribe,
 )
 from core.web.refusals import Refusals
 from core.web.tracking import Tracking
@@ -53,6 +54,7 @@ _PAGES = (
     cron,
     servers,
     dev_mail,
+    unsubscribe,
     docs,
 )
 _APIS = (api_queue, api_records, api_templates, api_webhook, api_dev_mail)

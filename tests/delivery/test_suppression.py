@@ -68,3 +68,10 @@ async def test_what_is_no_address_is_refused(host: Runtime, wrong: str) -> None:
 async def test_a_record_is_stored_under_the_address_that_is_compared(host: Runtime) -> None:
     await get_model("Suppression").create(address=" Ada@BÜCHER.example ", reason="manual")
     assert set(await suppressed([(1, "ada@xn--bcher-kva.example", None)])) == {1}
+
+
+async def test_the_list_of_all_lists_leaves_alone_what_is_no_lists_mail(host: Runtime) -> None:
+    await suppress("ada@customer.test", reason="unsubscribe", list="*")
+    found = await suppressed([(1, "ada@customer.test", None), (2, "ada@customer.test", "news")])
+    assert set(found) == {2}
+    assert "from every list" in found[2]
