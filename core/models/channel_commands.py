@@ -32,7 +32,7 @@ async def _send(channel: str, words: Sequence[str]) -> None:
     if rest:
         model, _, key = rest[0].partition(":")
         record = await get_model(model).get_or_none(id=int(key)) if key.isdecimal() else None
-        if not hasattr(record, "send_message"):
+        if record is None or not hasattr(record, "send_message"):
             raise UserError(f"{rest[0]} is no record with a timeline; write it as CrmLead:7.")
         message = await record.send_message(text, channel=channel, to=[address])
     else:
