@@ -41,7 +41,11 @@ class Settings(BaseModel):
         "Several keys, separated by commas, rotate: the first one writes, all of them read.",
     )
     VAR_DIR: str = Field("var", description="The folder for what this host writes beside its database.")
-    BASE_URL: str = Field("", description="Public address of this host, used in links; needed for tracking.")
+    BASE_URL: str = Field(
+        "",
+        description="Public address of this host, used in links; needed for tracking. In development `postroom run` "
+        "takes the address that it listens on.",
+    )
     HTTP_HOST: str = Field("127.0.0.1", description="Address that the web server listens on.")
     HTTP_PORT: int = Field(8080, ge=0, le=65535, description="Port that the web server listens on; 0 takes a free one.")
     ADDONS: tuple[str, ...] = Field((), description="Addons to install at `init`; empty means all that ship.")

@@ -69,7 +69,7 @@ def _framed(body: str, branding: Mapping[str, str]) -> str:
     color = branding.get("color", "")
     color = color if _COLOR.fullmatch(color) else _DEFAULT_COLOR
     name = escape(branding.get("name", ""))
-    small_print = [escape(branding[key]).replace("\n", "<br>") for key in _SMALL_PRINT_KEYS if branding.get(key)]
+    small_print = [_small_print(key, branding[key]) for key in _SMALL_PRINT_KEYS if branding.get(key)]
     return f"""<!DOCTYPE html>
 <html><body style="margin:0;background:#f4f5f7">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0">
@@ -80,3 +80,10 @@ def _framed(body: str, branding: Mapping[str, str]) -> str:
 <tr><td style="{_SMALL_PRINT}">{"<br>".join(small_print)}</td></tr>
 </table></td></tr></table>
 </body></html>"""
+
+
+def _small_print(key: str, text: str) -> str:
+    shown = escape(text).replace("\n", "<br>")
+    if key != "website" or not text.startswith(("https://", "http://")):
+        return shown
+    return f'<a href="{shown}" style="color:#616e7c">{shown}</a>'

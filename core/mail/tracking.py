@@ -64,6 +64,9 @@ _ODD = r"\s\x00-\x20\x7f\\\ud800-\udfff"
 _TARGET = re.compile(rf"(https?://)([^{_ODD}/?\#]++)([^{_ODD}]*+)", re.IGNORECASE)
 
 
+_PIXEL = re.compile(rf"{OPEN_PATH}([A-Za-z0-9_-]{{{_TOKEN_CHARS}}})")
+
+
 @dataclass(frozen=True, slots=True)
 class _Link:
     """A link's target, and where its text stands in the HTML."""
@@ -138,6 +141,12 @@ class Tracker:
 def tracker(base_url: str, keys: tuple[str, ...]) -> Tracker:
     """Return the tracker of a host with these settings, the same one each time."""
     return Tracker(base_url, keys)
+
+
+def pixel_of(html: str) -> str | None:
+    """Return the token of the pixel in a mail's HTML, whoever made it; None where there is no pixel."""
+    found = _PIXEL.search(html)
+    return found[1] if found else None
 
 
 def links_of(html: str) -> frozenset[str]:

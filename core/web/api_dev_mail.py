@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from core.web import dev_mail
@@ -73,6 +73,19 @@ async def write(mail: NewMail, access: Allowed) -> CameIn:
 async def read_mail(caught_id: RecordId, access: Allowed) -> dict[str, Any]:
     """Return a mail with text, HTML, links and files' names."""
     return await asyncio.to_thread(dev_mail.whole_as_json, await dev_mail.find(access, caught_id))
+
+
+class Opened(BaseModel):
+    """The message whose open was counted."""
+
+    message: int | None
+
+
+@router.post("/{caught_id}/open", summary="Open a mail with its pictures")
+async def open_mail(request: Request, caught_id: RecordId, access: Allowed) -> Opened:
+    """Load the pixel of a tracked mail, as its reader does."""
+    mail = await dev_mail.open_as_reader(access, caught_id, request.app.state.hits)
+    return Opened(message=mail.message_id)
 
 
 @router.post("/{caught_id}/{action}", summary="Play a recipient")

@@ -11,8 +11,10 @@ from core.access import Access, Right
 from core.errors import UnknownName, UserError
 from core.mail.body import html_to_text
 from core.mail.parse import parse
+from core.mail.tracking import pixel_of, tracker
 from core.mail.values import IncomingEmail
 from core.runtime import get_model, settings
+from core.web.tracking_hits import Hit, Hits
 from core.web.view import has_dev_mailbox
 
 MOST = 500
@@ -66,6 +68,20 @@ async def play(access: Access, caught_id: int, action: str, recipient: str | Non
         case "delivered" | "read" | "failed":
             raise UserError("Receipts are for texts; a mail is answered or bounced.")
     return await mail.reply(text, recipient)
+
+
+async def open_as_reader(access: Access, caught_id: int, hits: Hits) -> Any:
+    """Load a mail's pixel as its reader does by opening it; returns the mail. UserError where it has no pixel."""
+    access.require("InboundEmail", Right.WRITE)
+    mail = await find(access, caught_id)
+    values = settings()
+    token = pixel_of(parse(bytes(mail.raw_mail)).html or "")
+    delivery_id = tracker(values.BASE_URL, values.secret_keys).opened(token) if token else None
+    if delivery_id is None or not values.TRACKING:
+        raise UserError("This mail has no pixel of ours, so nobody learns that it was opened.")
+    hits.add(Hit(delivery_id, "", "", "", "Dev mailbox", None))
+    await hits.flush()
+    return mail
 
 
 async def _play_text(mail: Any, action: str, recipient: str | None, text: str) -> Any:

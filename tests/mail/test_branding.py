@@ -19,6 +19,13 @@ def test_a_company_is_escaped_once() -> None:
     assert "border-top:4px solid #112233" in html
 
 
+def test_a_website_is_a_link_and_nothing_else_becomes_one() -> None:
+    html = branded("<p>Hi</p>", {"branding": {**COMPANY, "website": 'https://a.example/"x', "footer": "http://b"}})
+    assert '<a href="https://a.example/&quot;x" style="color:#616e7c">https://a.example/&quot;x</a>' in html
+    for website in ("a.example", "javascript:alert(1)"):
+        assert "<a " not in branded("<p>Hi</p>", {"branding": {**COMPANY, "website": website}})
+
+
 def test_a_color_that_is_none_cannot_add_style() -> None:
     html = branded("<p>Hi</p>", {"branding": {**COMPANY, "color": "red;background:url(//evil)"}})
     assert "evil" not in html

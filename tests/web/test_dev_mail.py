@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,9 @@ from tests.web.conftest import Visitor, World
 pytestmark = pytest.mark.anyio
 
 
-async def send(world: World) -> int:
+async def send(world: World, **options: Any) -> int:
     """Send a message of the ticket, and return the id of the caught mail."""
-    await world.ticket.post_message("<h1>Is it fine now?</h1>", subject="Your chair")
+    await world.ticket.post_message("<h1>Is it fine now?</h1>", subject="Your chair", **options)
     async with Engine() as engine:
         await engine.drain()
     caught = await get_model("CaughtEmail").all().order_by("-id").first()
@@ -115,3 +117,40 @@ class TestWhereMailGoesOut:
             assert (await root.get(path)).status_code == 404
         assert (await root.post("/dev/mail/new", sender="a@b.example", to="c@d.example")).status_code == 404
         assert "Dev mailbox" not in (await root.get("/")).text
+
+
+class TestOpening:
+    @pytest.fixture
+    def settings(self, settings: dict[str, object]) -> dict[str, object]:
+        return {**settings, "BASE_URL": "http://desk.example"}
+
+    async def test_opening_and_clicking_as_the_reader_show_on_the_record(self, visitor: Visitor, world: World) -> None:
+        body = '<p>See <a href="https://shop.example/chairs">our chairs</a>.</p>'
+        message = await world.ticket.post_message(body, track=True, text="See our chairs.")
+        async with Engine() as engine:
+            await engine.drain()
+        # Long ago, so that it could have been read by now.
+        await get_model("Delivery").all().update(begun_at=message.date_at - timedelta(minutes=1))
+        mail = await get_model("CaughtEmail").get()
+        root = await visitor("root")
+        assert "Open with pictures" in (await root.get(f"/dev/mail/{mail.id}")).text
+        answer = await root.post(f"/dev/mail/{mail.id}/open")
+        assert "Opened" in (await root.get(answer.headers["location"])).text
+        whole = (await root.client.get(f"/api/dev/mail/{mail.id}")).json()
+        (link,) = [link for link in whole["links"] if "/track/click/" in link]
+        clicked = await root.client.get(link.removeprefix("http://desk.example"), headers={"User-Agent": "Firefox"})
+        assert clicked.headers["location"] == "https://shop.example/chairs"
+        for _ in range(100):
+            page = (await root.get(f"/records/Ticket/{world.ticket.id}")).text
+            if "Clicked" in page:
+                break
+            await asyncio.sleep(0.05)
+        assert "https://shop.example/chairs" in page
+        assert "(estimate)" in page
+        assert (await root.client.post(f"/api/dev/mail/{mail.id}/open", json={})).json() == {"message": message.id}
+
+    async def test_a_mail_without_a_pixel_cannot_be_opened(self, visitor: Visitor, world: World) -> None:
+        caught = await send(world, track=False)
+        root = await visitor("root")
+        assert "Open with pictures" not in (await root.get(f"/dev/mail/{caught}")).text
+        assert (await root.post(f"/dev/mail/{caught}/open")).status_code == 422

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from core.errors import UnknownName
 from core.mail.parse import parse
+from core.mail.tracking import pixel_of
 from core.runtime import get_model
 from core.web import dev_mail
 from core.web.files import download
@@ -81,6 +82,7 @@ async def mail_page(
         text=dev_mail.text_of(parsed),
         source=raw[:_SOURCE_MAX_CHARS].decode("utf-8", "replace"),
         height_px=frame_height(parsed.html or ""),
+        has_pixel=pixel_of(parsed.html or "") is not None,
     )
 
 
@@ -106,6 +108,13 @@ async def attached_file(caught_id: RecordId, index: int, access: Allowed) -> Res
     if not 0 <= index < len(files):
         raise UnknownName(f"This mail has no file {index}.")
     return download(files[index].content, files[index].name, files[index].content_type)
+
+
+@router.post("/{caught_id}/open")
+async def open_mail(request: Request, caught_id: RecordId, access: Allowed) -> Response:
+    """Open a mail with its pictures, as its reader does."""
+    mail = await dev_mail.open_as_reader(access, caught_id, request.app.state.hits)
+    return RedirectResponse(f"/messages/{mail.message_id}", 303)
 
 
 @router.post("/{caught_id}/{action}")
