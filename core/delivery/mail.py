@@ -42,7 +42,7 @@ async def prepare(job: Job, *, tracks: bool = True) -> Mail:
         sender=sender,
         recipients=recipients,
         size=len(content),
-        smtputf8=any(map(needs_smtputf8, (sender, *recipients))) or not content.isascii(),
+        smtputf8=needs_smtputf8(sender) or not content.isascii(),
     )
     return Mail(job, envelope, content)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import IncrementalNewlineDecoder
 from time import monotonic
 
@@ -127,6 +127,8 @@ class SmtpSession:
         """How many contents were answered on this connection."""
         self._wire = wire
         self._announced: Envelope | None = None
+        self._asked: Envelope | None = None
+        """The announced envelope as the server is told it: without recipients that it cannot take."""
         self._local_refusal: SmtpReply | None = None
         self._is_open = False
         self._is_reset_due = False
@@ -172,12 +174,13 @@ class SmtpSession:
     async def probe(self, envelope: Envelope) -> EnvelopeReply:
         """Ask for MAIL and RCPT only, then take them back by RSET: nothing is sent."""
         with self._step(not (self._is_open or self._announced)):
-            local = self._unsendable(envelope)
+            asked = self._takeable(envelope)
+            local = self._unsendable(asked)
             if local:
                 return EnvelopeReply(False, local)
-            mail, replies = await self._ask_envelope(envelope)
+            mail, replies = await self._ask_envelope(asked)
             await self._ask(Phase.MAIL, b"RSET\r\n")
-            return EnvelopeReply(False, mail, replies)
+            return self._for_all(EnvelopeReply(False, mail, replies), envelope, asked)
 
     async def noop(self) -> bool:
         """Return whether the server still answers; for a connection that was left alone for a while."""
@@ -212,25 +215,27 @@ class SmtpSession:
     def _announce(self, envelope: Envelope) -> bytes:
         """Take the envelope as the next one; return what may be written for it ahead of any reply."""
         self._announced = envelope
-        self._local_refusal = self._unsendable(envelope)
+        self._asked = asked = self._takeable(envelope)
+        self._local_refusal = self._unsendable(asked)
         if self._local_refusal or not self.features.pipelining:
             return b""
-        recipients = b"".join([_rcpt(recipient) for recipient in envelope.recipients])
+        recipients = b"".join([_rcpt(recipient) for recipient in asked.recipients])
         reset = b"RSET\r\n" if self._is_reset_due else b""
-        return reset + self._mail(envelope) + recipients + b"DATA\r\n"
+        return reset + self._mail(asked) + recipients + b"DATA\r\n"
 
     async def _begun(self) -> EnvelopeReply:
         assert self._announced is not None
-        envelope, self._announced = self._announced, None
+        assert self._asked is not None
+        envelope, asked, self._announced = self._announced, self._asked, None
         if self._local_refusal:
             return EnvelopeReply(False, self._local_refusal)
         if self.features.pipelining:
-            reply = await self._hear_envelope(envelope)
+            reply = await self._hear_envelope(asked)
         else:
-            reply = await self._walk_envelope(envelope)
+            reply = await self._walk_envelope(asked)
         self._is_reset_due = not reply.is_open
         self._is_open = reply.is_open
-        return reply
+        return self._for_all(reply, envelope, asked)
 
     async def _hear_envelope(self, envelope: Envelope) -> EnvelopeReply:
         """Collect the replies to an envelope that was written in one go, DATA included."""
@@ -275,6 +280,27 @@ class SmtpSession:
         utf8 = " SMTPUTF8" if envelope.needs_smtputf8 else ""
         return f"MAIL FROM:<{envelope.sender}>{size}{body}{utf8}\r\n".encode()
 
+    def _takeable(self, envelope: Envelope) -> Envelope:
+        """Leave out recipients beyond ASCII where the server takes none, so that they do not cost the others theirs.
+
+        Headers beyond ASCII are everyone's: such a mail goes to such a server not at all (RFC 6531 section 3.2).
+        """
+        plain = tuple(filter(str.isascii, envelope.recipients))
+        is_splittable = not (self.features.smtputf8 or envelope.smtputf8) and envelope.sender.isascii()
+        return replace(envelope, recipients=plain) if is_splittable and plain else envelope
+
+    def _for_all(self, reply: EnvelopeReply, envelope: Envelope, asked: Envelope) -> EnvelopeReply:
+        """Return the reply for all recipients of an envelope, of which the server was asked for some only."""
+        if len(asked.recipients) == len(envelope.recipients) or not reply.recipients:
+            return reply
+        answers = iter(reply.recipients)
+        recipients = tuple(next(answers) if one.isascii() else self._no_utf8() for one in envelope.recipients)
+        return replace(reply, recipients=recipients)
+
+    def _no_utf8(self) -> SmtpReply:
+        words = f"5.6.7 The addresses or headers need SMTPUTF8, which {self.account.host} does not offer."
+        return SmtpReply(553, words.encode(), local=True)
+
     def _unsendable(self, envelope: Envelope) -> SmtpReply | None:
         """Return our own refusal of what this server cannot take, by what it said in EHLO."""
         features = self.features
@@ -282,8 +308,7 @@ class SmtpSession:
             words = f"5.3.4 The message has {envelope.size} bytes; {self.account.host} takes {features.size_bytes}."
             return SmtpReply(552, words.encode(), local=True)
         if envelope.needs_smtputf8 and not features.smtputf8:
-            words = f"5.6.7 The addresses or headers need SMTPUTF8, which {self.account.host} does not offer."
-            return SmtpReply(553, words.encode(), local=True)
+            return self._no_utf8()
         if envelope.eight_bit and not features.eight_bit:
             words = f"5.6.3 The body has 8-bit bytes, and {self.account.host} does not offer 8BITMIME."
             return SmtpReply(554, words.encode(), local=True)

@@ -237,9 +237,8 @@ async def test_a_refused_login_pauses_the_server_and_fails_nothing(host: Runtime
 
 
 async def test_no_server_at_all_says_what_to_do(host: Runtime) -> None:
-    await get_model("OutgoingMailServer").create(
-        name="theirs", server="127.0.0.1", port=1, from_domains=["other.test"], use_ssl=False
-    )
+    user = await get_model("User").create(login="anna@acme.test", name="Anna")
+    await get_model("OutgoingMailServer").create(name="hers", server="127.0.0.1", port=1, use_ssl=False, user=user)
     object.__setattr__(host.settings, "SMTP_SERVER", "")
     message = await _queue()
     await _drain()

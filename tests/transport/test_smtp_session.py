@@ -24,6 +24,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     """Both event loops that a worker may run on."""
     return "asyncio", {"use_uvloop": request.param}
 
+
 CONTENT = b"Message-ID: <1@x.test>\r\nSubject: hello\r\n\r\nbody\r\n"
 SERIAL = tuple(word for word in EXTENSIONS if word != "PIPELINING")
 HASTY = Timeouts(command_s=0.3, content_s=0.3, answer_s=0.3, quit_s=0.1)
@@ -195,6 +196,24 @@ async def test_smtputf8_is_used_where_offered_and_refused_where_not(wanted: Enve
         opened = await session.begin(wanted)
         assert (opened.mail.code, opened.mail.local) == (553, True)
         await send(session)
+
+
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)])
+async def test_an_internationalised_recipient_does_not_cost_the_others_their_mail(extensions: tuple[str, ...]) -> None:
+    wanted = Envelope("a@x.test", ("b@x.test", "jürgen@x.test", "c@x.test"), 10)
+    async with FakeMta(Script(extensions=extensions, recipients={"c@x.test": Act(reply="550 5.1.1 no")})) as mta:
+        session = await open_session(mta.account())
+        for reply in (await session.probe(wanted), await session.begin(wanted)):
+            assert reply.refusal(0) is None
+            phase, refusal = reply.refusal(1) or (None, None)
+            assert phase == "rcpt"
+            assert refusal is not None
+            assert (refusal.code, refusal.local) == (553, True)
+            assert reply.refusal(2) is not None
+        assert (await session.content(b"Subject: Hi\r\n\r\nHi\r\n")).reply.ok
+        assert [one.recipient for one in mta.ledger] == ["b@x.test"]
+        assert not any("SMTPUTF8" in line for line in mta.commands)
+        await session.quit()
 
 
 async def test_an_eight_bit_body_needs_8bitmime() -> None:
