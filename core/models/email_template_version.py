@@ -23,7 +23,7 @@ class EmailTemplateVersion(Record):
     template = fields.ForeignKeyField("models.EmailTemplate", related_name="versions", on_delete=fields.CASCADE)
     language = fields.CharField(max_length=32, default="")
     """The variant's; empty for the template itself."""
-    number = fields.IntField()
+    number = fields.IntField(default=0)
     """Counts from 1 within the template."""
     texts = fields.JSONField(default=dict)
     """By field name: subject, content, addresses."""
