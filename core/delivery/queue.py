@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
 from core import clock
 from core.delivery.engine import TOPIC
 from core.delivery.idempotency import earlier_outcome, keep_outcome
+from core.delivery.outgoing import mailbox_of
 from core.delivery.policy import retry_schedule
 from core.delivery.request import QueueRequest, domain_of_sender
 from core.delivery.servers import Servers, load_servers
 from core.errors import UserError
 from core.events import ring
 from core.mail.address import header_text, parse_address
-from core.mail.compose import check_headers
 from core.mail.guard import LOOP_HEADER, loop_tag
 from core.mail.invite import Invite, calendar_of, invitation
 from core.mail.styles import inlined
 from core.mail.thread import checked_id, message_id, reply_address
 from core.mail.values import Mailbox
 from core.mail.words import clean_text
-from core.orm.insert import insert_many
+from core.orm.dialect import Dialect
+from core.orm.insert import insert_many, insertion, new_record, take_ids
+from core.orm.statement import Statement
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
@@ -42,9 +45,11 @@ async def queue(request: QueueRequest) -> Any:
     if request.idempotency_key is not None:
         return await _queue_once(request, request.idempotency_key, known)
     ready = await _ready(request, known)
-    async with transaction():
-        await _save(ready.message)
-        await _store([ready])
+    if request.message is None and not request.attachments and not request.inline_images:
+        await _store_at_once(ready)
+    else:
+        async with transaction():
+            await _store([ready])
     return ready.message
 
 
@@ -57,10 +62,6 @@ async def queue_many(requests: Iterable[QueueRequest]) -> list[Any]:
             return [await queue(request) for request in asked]
     ready = [await _ready(request, known) for request in asked]
     async with transaction():
-        await insert_many(runtime().database, [one.message for one in ready if one.request.message is None])
-        for one in ready:
-            if one.request.message is not None:
-                await _save(one.message)
         await _store(ready)
     return [one.message for one in ready]
 
@@ -71,7 +72,6 @@ async def _queue_once(request: QueueRequest, key: str, known: _Known) -> Any:
     async with transaction():
         earlier = await earlier_outcome(_KEY_SCOPE, key, request.fingerprint())
         if earlier is None:
-            await _save(ready.message)
             await _store([ready])
             await keep_outcome(_KEY_SCOPE, key, {"message_id": ready.message.pk})
             return ready.message
@@ -93,46 +93,66 @@ class _Ready:
 async def _ready(request: QueueRequest, known: _Known) -> _Ready:
     recipients = request.recipients()
     request.check()
-    sender = await _sender(request, known)
-    message = request.message or get_model("Message")(kind="message", channel="email")
-    if message.send_state not in (None, "Draft"):
+    sender = await _from(request, known)
+    message = request.message
+    if message is not None and message.send_state not in (None, "Draft"):
         raise UserError(f"Message {message.pk} is {message.send_state} already; use action_retry to send it again.")
-    await _fill(message, request, sender, recipients, known)
-    for one in (sender, *([parse_address(request.sender)] if request.sender else ())):
-        await known.require_sender(message.author_id, message.company_id, one.address)
+    values = await _values(request, sender, recipients, known)
+    for one in (sender, parse_address(request.sender)) if request.sender else (sender,):
+        await known.require_sender(request.author, values["company_id"], one.address)
+    if message is None:
+        return _Ready(request, new_record(get_model("Message"), kind="message", channel="email", **values), recipients)
+    for name, value in values.items():
+        setattr(message, name, value)
     return _Ready(request, message, recipients)
 
 
-async def _save(message: Any) -> None:
-    """Store a message; of one that is stored already, such as a draft, also that it is queued now."""
-    is_stored = message.pk is not None
-    await message.save()
-    if is_stored:
-        await get_model("Message").filter(id=message.pk).update(send_state="Queued", error="")
-
-
-async def _store(stored: Sequence[_Ready]) -> None:
-    """Store what hangs on messages that are stored."""
-    for one in stored:
+async def _store(ready: Sequence[_Ready]) -> None:
+    """Store the messages, new ones at once, and what hangs on them; wake the worker."""
+    await insert_many(runtime().database, [one.message for one in ready if one.request.message is None])
+    for one in ready:
+        if one.request.message is not None:
+            await _save(one.message)
         files = [*one.request.attachments, *await _inline_files(one)]
         if files:
             await one.message.attachments.add(*files)
-    await insert_deliveries([row for one in stored for row in _deliveries(one)])
+    await insert_deliveries([row for one in ready for row in _deliveries(one)])
+
+
+async def _store_at_once(ready: _Ready) -> None:
+    """Store one new message without files in a single step of the database."""
+    database = runtime().database
+    dialect = database.dialect
+    into = _delivery_sql(dialect, dialect.last_id("message"), first=1)
+    deliveries = [Statement(into, row[1:]) for row in _deliveries(ready)]
+    rows, *_ = await database.batch([insertion(database, [ready.message]), *deliveries])
+    take_ids([ready.message], rows)
+    await ring(TOPIC)
 
 
 async def insert_deliveries(rows: Sequence[tuple[Any, ...]]) -> None:
     """Store deliveries and wake the engine; a row is message, recipient, kind, priority, due at or None, wait in s."""
     database = runtime().database
-    param, dialect = database.dialect.param, database.dialect
-    # Due now by the database's clock, which decides what is due; this host's may differ.
-    await database.execute_many(
-        f"""INSERT INTO delivery (message_id, recipient, kind, priority, due_at, state, attempts, open_count,
-                                  click_count, bounce_kind)
-            VALUES ({param(1)}, {param(2)}, {param(3)}, {param(4)}, COALESCE({param(5)}, {dialect.after(param(6))}),
-                    'queued', 0, 0, 0, '')""",
-        rows,
-    )
+    await database.execute_many(_delivery_sql(database.dialect, database.dialect.param(1), first=2), rows)
     await ring(TOPIC)
+
+
+def _delivery_sql(dialect: Dialect, message_id: str, first: int) -> str:
+    """Return the insert of a delivery of the message; `first` is the number of its first parameter, the recipient."""
+    recipient, kind, priority, due_at, wait_s = map(dialect.param, range(first, first + 5))
+    # Due now by the database's clock, which decides what is due; this host's may differ.
+    return f"""INSERT INTO delivery (message_id, recipient, kind, priority, due_at, state, attempts, open_count,
+                                     click_count, bounce_kind)
+               VALUES ({message_id}, {recipient}, {kind}, {priority}, COALESCE({due_at}, {dialect.after(wait_s)}),
+                       'queued', 0, 0, 0, '')"""
+
+
+async def _save(message: Any) -> None:
+    """Store a message that was there before; of one in the database, such as a draft, also that it is queued now."""
+    is_stored = message.pk is not None
+    await message.save()
+    if is_stored:
+        await get_model("Message").filter(id=message.pk).update(send_state="Queued", error="")
 
 
 async def _inline_files(ready: _Ready) -> list[Any]:
@@ -169,97 +189,137 @@ def image_type(content: bytes) -> str:
     raise UserError("An inline image is PNG, JPEG, GIF or WebP; pass another file as an Attachment.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """Whoever a mail is from: the address that goes into From, and the company whose frame is around it."""
+
+    name: str
+    address: str
+    company: _Company | None
+    has_allow_lists: bool
+    """Whether any server is only for some From domains: where none is, nothing else need be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Company:
+    """What a mail shows of a company, by the names of its columns."""
+
+    pk: int
+    name: str
+    color: str
+    address: str
+    website: str
+    footer: str
+    no_tracking: bool
+
+
 class _Known:
-    """What the requests of one call share, asked once: their authors' contacts and companies."""
+    """What the requests of one call share, asked once: their authors' contacts and companies, and the servers."""
 
     def __init__(self) -> None:
-        self._contacts: dict[int, Any] = {}
-        self._companies: dict[int | None, Any] = {}
+        self._senders: dict[tuple[int | None, int | None], _Sender] = {}
+        self._max_retries: dict[int, int] = {}
         self._servers: Servers | None = None
+        self._allowed: set[tuple[int | None, int | None, str]] = set()
 
-    async def require_sender(self, author_id: int | None, company_id: int | None, address: str) -> None:
+    async def sender(self, author: Any) -> _Sender:
+        """Return what is known of a User; an author may be a Contact itself, or nobody. One query for each author."""
+        key = getattr(author, "company_id", None), getattr(author, "contact_id", None)
+        if key not in self._senders:
+            self._senders[key] = await _read_sender(*key)
+        return self._senders[key]
+
+    async def require_sender(self, author: Any, company_id: int | None, address: str) -> None:
         """Refuse a From address that the servers' allow-lists leave to nobody: UserError."""
+        author_id = author.pk if hasattr(author, "contact_id") else None
+        if not (await self.sender(author)).has_allow_lists or (author_id, company_id, address) in self._allowed:
+            return
         if self._servers is None:
-            self._servers = await load_servers() if await _are_domains_allowed() else Servers((), {})
+            self._servers = await load_servers()
         self._servers.require_sender(author_id, company_id, address)
+        self._allowed.add((author_id, company_id, address))
 
-    async def contact_of(self, author: Any) -> Any:
-        """Return the contact behind a User; an author may be a Contact itself, or nobody."""
-        if author is None or not hasattr(author, "contact_id"):
-            return author
-        contact_id = author.contact_id
-        if contact_id and contact_id not in self._contacts:
-            self._contacts[contact_id] = await get_model("Contact").get_or_none(id=contact_id)
-        return self._contacts.get(contact_id)
-
-    async def company_of(self, author: Any) -> Any:
-        """Return the author's company, or the only one there is."""
-        company_id = getattr(author, "company_id", None)
-        if company_id not in self._companies:
-            self._companies[company_id] = await _company(company_id)
-        return self._companies[company_id]
+    def max_retries(self, lane: int) -> int:
+        """Return how often mail of a priority is tried again."""
+        if lane not in self._max_retries:
+            self._max_retries[lane] = retry_schedule(lane).max_retries
+        return self._max_retries[lane]
 
 
-async def _are_domains_allowed() -> bool:
-    """Whether any server has an allow-list at all: without one, nothing else need be read."""
-    allowed = "SELECT 1 FROM outgoing_mail_server WHERE active AND CAST(from_domains AS TEXT) <> '[]' LIMIT 1"
-    return bool(await runtime().database.fetch(allowed))
+async def _read_sender(company_id: int | None, contact_id: int | None) -> _Sender:
+    """Read the author's contact and company, or the only company that there is."""
+    database = runtime().database
+    param = database.dialect.param
+    rows = await database.fetch(
+        f"""SELECT company.id AS pk, company.name, company.color, company.address, company.website, company.footer,
+                   company.no_tracking, contact.name AS sender_name, contact.email AS sender_address,
+                   EXISTS (SELECT 1 FROM outgoing_mail_server
+                           WHERE active AND CAST(from_domains AS TEXT) <> '[]') AS has_allow_lists
+            FROM (SELECT 1 AS one) AS anyone
+            LEFT JOIN contact ON contact.id = {param(1)}
+            LEFT JOIN company ON company.id = {param(2)} OR ({param(3)} AND company.active)
+            LIMIT 2""",
+        [contact_id, company_id, company_id is None],
+    )
+    row = rows[0]
+    is_clear = row["pk"] is not None and len(rows) == 1
+    company = _Company(*(row[field.name] for field in fields(_Company))) if is_clear else None
+    return _Sender(row["sender_name"] or "", row["sender_address"] or "", company, bool(row["has_allow_lists"]))
 
 
-async def _company(company_id: int | None) -> Any:
-    if company_id:
-        return await get_model("Company").get_or_none(id=company_id)
-    companies = await get_model("Company").filter(active=True).limit(2)
-    return companies[0] if len(companies) == 1 else None
-
-
-async def _sender(request: QueueRequest, known: _Known) -> Mailbox:
+async def _from(request: QueueRequest, known: _Known) -> Mailbox:
+    """Return the From address: the one asked for, the author's contact's, his login, or the configured one."""
     if request.from_email:
-        return parse_address(request.from_email)
-    values = settings()
-    contact = await known.contact_of(request.author)
-    address = getattr(contact, "email", "") or getattr(request.author, "login", "")
+        return mailbox_of(request.from_email)
+    author, values = request.author, settings()
+    sender = await known.sender(author)
+    is_contact = author is not None and not hasattr(author, "contact_id")
+    address = (author.email if is_contact else sender.address) or getattr(author, "login", "")
     if "@" in address:
-        return Mailbox(getattr(contact, "name", "") or request.author.name, parse_address(address).address)
+        return Mailbox((author.name if is_contact else sender.name) or author.name, parse_address(address).address)
     if values.SMTP_FROM_EMAIL:
         return Mailbox(values.SMTP_FROM_NAME, parse_address(values.SMTP_FROM_EMAIL).address)
     raise UserError("The mail has no sender: give the author's contact an e-mail address, or set SMTP_FROM_EMAIL.")
 
 
-async def _fill(
-    message: Any, request: QueueRequest, sender: Mailbox, recipients: Mapping[str, list[Mailbox]], known: _Known
-) -> None:
-    company = request.company or await known.company_of(request.author)
-    token = request.tracking_identifier or message.tracking_identifier or secrets.token_hex(16)
-    message.direction = "Outbound"
-    message.author = request.author if hasattr(request.author, "contact_id") else None
-    message.company = company
-    message.email_from = format_header(sender)
-    message.email_to = [format_header(mailbox) for mailbox in recipients["to"]]
-    message.email_cc = [format_header(mailbox) for mailbox in recipients["cc"]]
-    message.reply_to = format_header(parse_address(request.reply_to)) if request.reply_to else _reply_to(message, token)
-    message.subject = header_text(" ".join(request.subject.splitlines()))[:_SUBJECT_CHARS]
-    message.body = inlined(clean_text(request.body))
-    message.text = None if request.text is None else clean_text(request.text)
-    check_headers(request.headers)
-    message.headers = {LOOP_HEADER: _own_tag(), **request.headers}
-    message.message_id = message_id(f"{secrets.token_hex(12)}.{token[:8]}", domain_of_sender(sender))
-    message.date_at = clock.now().replace(microsecond=0)
-    message.send_state = "Queued"
-    message.scheduled_at = request.scheduled_at
-    message.expires_at = request.expires_at
-    message.max_retries = retry_schedule(request.lane).max_retries
-    message.priority = request.lane
-    message.importance = request.importance
-    message.individual = request.individual
-    message.unsubscribe_list = request.unsubscribe_list
-    message.track = _tracks(request, company)
-    message.calendar = _calendar(request, message.date_at)
-    message.on_unknown = request.on_unknown or message.on_unknown
-    message.tracking_identifier = token
-    message.use_company_branding = request.use_company_branding
-    message.include_signature = request.include_signature
-    message.presentation = _presentation(request, company, await _files(message, request))
+async def _values(
+    request: QueueRequest, sender: Mailbox, recipients: Mapping[str, list[Mailbox]], known: _Known
+) -> dict[str, Any]:
+    """Return what the message says of its sending, by the attributes of its columns."""
+    earlier = request.message
+    company = request.company or (await known.sender(request.author)).company
+    token = request.tracking_identifier or getattr(earlier, "tracking_identifier", None) or secrets.token_hex(16)
+    queued_at = clock.now().replace(microsecond=0)
+    return {
+        "direction": "Outbound",
+        "author_id": request.author.pk if hasattr(request.author, "contact_id") else None,
+        "company_id": company.pk if company is not None else None,
+        "email_from": format_header(sender),
+        "email_to": [format_header(mailbox) for mailbox in recipients["to"]],
+        "email_cc": [format_header(mailbox) for mailbox in recipients["cc"]],
+        "reply_to": request.reply_to or _reply_to(earlier, token),
+        "subject": header_text(" ".join(request.subject.splitlines()))[:_SUBJECT_CHARS],
+        "body": inlined(request.body),
+        "text": request.text,
+        "headers": {LOOP_HEADER: own_tag(), **{name: header_text(text) for name, text in request.headers.items()}},
+        "message_id": message_id(f"{secrets.token_hex(12)}.{token[:8]}", domain_of_sender(sender)),
+        "date_at": queued_at,
+        "send_state": "Queued",
+        "scheduled_at": request.scheduled_at,
+        "expires_at": request.expires_at,
+        "max_retries": known.max_retries(request.lane),
+        "priority": request.lane,
+        "importance": request.importance,
+        "individual": request.individual,
+        "unsubscribe_list": request.unsubscribe_list,
+        "track": _tracks(request, company),
+        "calendar": _calendar(request, queued_at),
+        "on_unknown": request.on_unknown or getattr(earlier, "on_unknown", None),
+        "tracking_identifier": token,
+        "use_company_branding": request.use_company_branding,
+        "include_signature": request.include_signature,
+        "presentation": _presentation(request, company, await _files(request)),
+    }
 
 
 def _tracks(request: QueueRequest, company: Any) -> bool:
@@ -274,24 +334,29 @@ def _calendar(request: QueueRequest, now: datetime) -> str | None:
     return invitation(invite, now).text if isinstance(invite, Invite) else calendar_of(clean_text(invite.text)).text
 
 
-def _own_tag() -> str:
+def own_tag() -> str:
     """Return what this instance knows its own mail by, should it come back."""
-    return loop_tag(settings().SECRET_KEY.get_secret_value().partition(",")[0].strip())
+    return _tag(settings().SECRET_KEY.get_secret_value())
 
 
-def _reply_to(message: Any, token: str) -> str:
+@lru_cache(maxsize=16)
+def _tag(secret: str) -> str:
+    return loop_tag(secret.partition(",")[0].strip())
+
+
+def _reply_to(earlier: Any, token: str) -> str:
     """A mail of a record is answered to an address that leads back to that record; others go to their author."""
     values = settings()
-    if message.res_model is None or len(token) not in (26, 32):
+    if earlier is None or earlier.res_model is None or len(token) not in (26, 32):
         return ""
     return reply_address(token, values.CATCHALL_ALIAS, values.MAIL_DOMAIN)
 
 
-async def _files(message: Any, request: QueueRequest) -> list[str]:
+async def _files(request: QueueRequest) -> list[str]:
     """Return the hashes of all files that go along, those of a draft among them: what is sent must be just these."""
     attached = list(request.attachments)
-    if message.pk is not None:
-        attached += await message.attachments.all()
+    if request.message is not None and request.message.pk is not None:
+        attached += await request.message.attachments.all()
     hashes = {file.pk: file.sha256 for file in attached}
     images = [
         sha256(image).hexdigest() if isinstance(image, bytes) else image.sha256

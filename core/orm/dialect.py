@@ -37,6 +37,10 @@ class Dialect(Protocol):
         """Return an expression for the seconds from the database's clock to the time in `column`."""
         ...
 
+    def last_id(self, table: str) -> str:
+        """Return an expression for the id of the row that this very transaction inserted last."""
+        ...
+
     def among(self, column: str, param: str) -> str:
         """Return a condition: `column` is one of the ids in the parameter made by `ids`."""
         ...
@@ -75,6 +79,9 @@ class Sqlite:
     def seconds_until(self, column: str) -> str:
         return f"((julianday({column}) - julianday('now')) * 86400.0)"
 
+    def last_id(self, table: str) -> str:
+        return f"(SELECT MAX(id) FROM {table})"  # Nobody else writes meanwhile.
+
     def among(self, column: str, param: str) -> str:
         return f"{column} IN (SELECT value FROM json_each({param}))"
 
@@ -108,6 +115,9 @@ class Postgres:
 
     def seconds_until(self, column: str) -> str:
         return f"extract(epoch FROM {column} - clock_timestamp())::float8"
+
+    def last_id(self, table: str) -> str:
+        return f"currval(pg_get_serial_sequence('{table}', 'id'))"
 
     def among(self, column: str, param: str) -> str:
         return f"{column} = ANY({param}::bigint[])"
