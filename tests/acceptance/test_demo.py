@@ -12,6 +12,7 @@ import pytest
 
 from tests.acceptance.command import Postroom, Running, wait_for
 from tests.acceptance.visitor import Visitor
+from tests.servers.free_port import free_port
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_the_loop_in_the_dev_mailbox(tmp_path: Path, trap: tuple[int, list[objec
         MAIL_MODE="catch",
         SMTP_SERVER="127.0.0.1",
         SMTP_PORT=port,
-        HTTP_PORT=0,
+        HTTP_PORT=free_port(),
         ADDONS_PATH=[str(_addon_with_servers(tmp_path, port))],
     )
     with demo.running("run", "--demo") as host, Visitor(host.address()) as anna:
@@ -57,8 +58,17 @@ def test_the_loop_in_the_dev_mailbox(tmp_path: Path, trap: tuple[int, list[objec
         caught = next(link for link in anna.links("/dev/mail/") if link.rpartition("/")[2].isdigit())
         assert ".pdf" in anna.open(caught).text
 
+        # Opened and clicked; nobody reads within two seconds, so it is opened until it counts.
+        wait_for(lambda: "(estimate)" in anna.open(caught).submit("/open").open(page).text, "the open")
+        mail = anna.client.get(f"/api{caught}").json()
+        link = next(one for one in mail["links"] if "/api/email/track/click/" in one)
+        firefox = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+        clicked = anna.client.get(link, headers=firefox, follow_redirects=False)
+        assert clicked.headers["location"] == "https://lakeside.example"
+        wait_for(lambda: "Clicked https://lakeside.example" in anna.open(page).text, "the click")
+
         # A reply that lands on the invoice's timeline, and says why.
-        anna.submit("/reply", text="Thank you, the order number is 4711.")
+        anna.open(caught).submit("/reply", text="Thank you, the order number is 4711.")
         assert "4711" in anna.open(page).text
         assert "its reply address leads to FinancialDocument" in anna.text
 

@@ -29,7 +29,8 @@ class Visitor:
 
     def submit(self, action: str, **values: str) -> Self:
         """Fill in the form whose address ends with `action`, and press its button."""
-        form = next(form for form in self.page.forms if (form.action or self.url).split("?")[0].endswith(action))
+        sending = [form for form in self.page.forms if form.method == "POST"]
+        form = next(form for form in sending if (form.action or self.url).split("?")[0].endswith(action))
         data = {name: value for name, value in form.form_values() if value is not None} | values
         return self._arrive(self.client.post(urljoin(self.url, form.action or self.url), data=data))
 
