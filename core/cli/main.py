@@ -30,6 +30,7 @@ _FILES = (
     "seed",
     "serve",
     "server",
+    "suppression",
     "template",
     "user",
 )

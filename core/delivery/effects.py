@@ -14,11 +14,12 @@ from typing import Any
 from core import clock
 from core.delivery.idempotency import earlier_outcome
 from core.delivery.story import tell_author, tell_on_timeline
-from core.delivery.suppression import EVERY_LIST, Reason, suppress
+from core.delivery.suppression import EVERY_LIST, suppress
 from core.events import tell
 from core.mail.address import normalised
 from core.mail.provider_events import UNPROVEN, EventKind, ProviderEvent, words_of
 from core.mail.return_path import Origin, read_return_tag
+from core.mail.suppression import Reason
 from core.mail.thread import alias_of
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings

@@ -9,40 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 
 from core import clock
 from core.errors import AddressError
 from core.mail.address import normalised
+from core.mail.suppression import Reason, Suppressed
 from core.runtime import get_model, runtime
 
 _NUMBER = re.compile(r"\+[0-9]{3,15}")
 _ADDRESS_CHARS = 320
 _LIST_CHARS = 255
 _NOTE_CHARS = 500
+_SOURCE_CHARS = 64
 _ASK_CHARS = 80
 EVERY_LIST = "*"
-
-
-class Reason(StrEnum):
-    """Why an address is not written to."""
-
-    HARD_BOUNCE = "hard_bounce"
-    SOFT_BOUNCE = "soft_bounce"
-    """It refused several mails within a few days; this ends by itself."""
-    COMPLAINT = "complaint"
-    UNSUBSCRIBE = "unsubscribe"
-    MANUAL = "manual"
-
-    @property
-    def words(self) -> str:
-        return {
-            "hard_bounce": "Bounced",
-            "soft_bounce": "Bounced repeatedly",
-            "complaint": "Complained",
-            "unsubscribe": "Unsubscribed",
-            "manual": "Added by hand",
-        }[self.value]
 
 
 _BOUNCES = frozenset({Reason.HARD_BOUNCE, Reason.SOFT_BOUNCE})
@@ -90,34 +70,48 @@ async def suppress(
     note: str = "",
     expires_at: datetime | None = None,
 ) -> None:
-    """Write to an address no more: to nobody's mail where `list` is empty, else not for that list.
+    """Write to an address no more: no mail at all where `list` is empty, else none of that list.
 
     Known already for this reason: the newer words count, and the later end. AddressError where it is no address.
     """
-    plain = plain_address(address)
-    is_mailbox = bool(plain.partition("@")[2]) and not any(char.isspace() for char in plain)
-    if not (is_mailbox or _NUMBER.fullmatch(plain)) or len(plain) > _ADDRESS_CHARS:
-        raise AddressError(f"{address[:_ASK_CHARS]!r} is not an address; write name@domain, or +49 and so on.")
+    await suppress_all([Suppressed(address, list, reason, source, note, expires_at)])
+
+
+async def suppress_all(entries: Sequence[Suppressed]) -> None:
+    """Write to many addresses no more, all of them or none; AddressError where one is no address."""
     database = runtime().database
     dialect = database.dialect
     params = ", ".join(map(dialect.param, range(1, 8)))
-    await database.execute(
+    now = dialect.time(clock.now())
+    rows = [
+        (
+            _checked(entry.address),
+            entry.list[:_LIST_CHARS],
+            Reason(entry.reason).value,
+            entry.source[:_SOURCE_CHARS],
+            entry.note[:_NOTE_CHARS],
+            entry.expires_at and dialect.time(entry.expires_at),
+            now,
+        )
+        for entry in entries
+    ]
+    await database.execute_many(
         f"""INSERT INTO suppression (address, list, reason, source, note, expires_at, created_at) VALUES ({params})
             ON CONFLICT (address, list, reason) DO UPDATE SET
                 source = excluded.source, note = excluded.note, created_at = excluded.created_at,
                 expires_at = CASE WHEN suppression.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
                                   WHEN suppression.expires_at > excluded.expires_at THEN suppression.expires_at
                                   ELSE excluded.expires_at END""",
-        [
-            plain,
-            list[:_LIST_CHARS],
-            Reason(reason).value,
-            source[:64],
-            note[:_NOTE_CHARS],
-            expires_at and dialect.time(expires_at),
-            dialect.time(clock.now()),
-        ],
+        rows,
     )
+
+
+def _checked(address: str) -> str:
+    plain = plain_address(address)
+    is_mailbox = bool(plain.partition("@")[2]) and not any(char.isspace() for char in plain)
+    if not (is_mailbox or _NUMBER.fullmatch(plain)) or len(plain) > _ADDRESS_CHARS:
+        raise AddressError(f"{address[:_ASK_CHARS]!r} is not an address; write name@domain, or +49 and so on.")
+    return plain
 
 
 async def unsuppress(address: str, *, list: str | None = "", reason: str | None = None) -> int:

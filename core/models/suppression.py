@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from core.delivery.suppression import EVERY_LIST, Reason, plain_address, suppress, unsuppress
+from core.delivery.suppression import EVERY_LIST, plain_address, suppress, suppress_all, suppressed, unsuppress
+from core.mail.suppression import Reason
 from core.orm import fields
 from core.orm.record import Record
 
@@ -46,4 +47,6 @@ class Suppression(Record):
 
     EVERY_LIST = EVERY_LIST
     suppress = staticmethod(suppress)
+    suppress_all = staticmethod(suppress_all)
+    suppressed = staticmethod(suppressed)
     unsuppress = staticmethod(unsuppress)

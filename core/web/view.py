@@ -130,6 +130,7 @@ def menu_of(access: Access) -> list[tuple[str, str]]:
         ("Message", "Outbox", "/outbox"),
         ("InboundEmail", "Inbox", "/inbound"),
         ("CronJob", "Cron", "/cron"),
+        ("Suppression", "Suppression", "/suppression"),
         ("OutgoingMailServer", "Servers", "/servers"),
     )
     items += [(title, url) for model, title, url in core_pages if access.may(model)]

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from core import clock
-from core.delivery.suppression import Reason, suppress, suppressed, unsuppress
+from core.delivery.suppression import suppress, suppressed, unsuppress
 from core.errors import AddressError
+from core.mail.suppression import Reason
 from core.runtime import Runtime, get_model
 
 pytestmark = pytest.mark.anyio
