@@ -17,6 +17,7 @@ def outage_errors() -> tuple[type[Exception], ...]:
     return (
         *ours,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncpg.InsufficientResourcesError,
         asyncpg.InternalServerError,
         asyncpg.InvalidAuthorizationSpecificationError,

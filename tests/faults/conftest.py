@@ -11,6 +11,7 @@ import pytest
 from core.runtime import Runtime
 from tests.faults.rig import Workers, be_hasty
 from tests.servers.fake_mta import FakeMta
+from tests.servers.postgres import Postgres
 
 LANES = 4
 LEASE_S = 2
@@ -31,6 +32,35 @@ def settings() -> dict[str, object]:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Network deadlines of fractions of a second."""
     be_hasty(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def mortal_server() -> Iterator[Postgres]:
+    """A PostgreSQL that tests may stop, cut off and start again."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def mortal(request: pytest.FixtureRequest) -> Postgres:
+    """The server under the host's database, for tests that run on PostgreSQL alone."""
+    server: Postgres = request.getfixturevalue("mortal_server")
+    if server.process is None:
+        server.start()
+    return server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of each kind, on the mortal server for a test that asks for that."""
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path}/postroom.db"
+    server: Postgres = request.getfixturevalue("mortal" if "mortal" in request.fixturenames else "postgres")
+    return server.create_database()
+
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 
 
 class MakeWorkers(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,9 +19,10 @@ from core.delivery import servers
 from core.delivery.engine import Engine
 from core.delivery.queue import QueueRequest
 from core.hookspecs import hookimpl
+from core.orm.outage import database_errors
 from core.runtime import Runtime, get_model, runtime
 from core.transport.smtp_account import SmtpAccount, Timeouts
-from tests.acceptance.command import Postroom, Running
+from tests.acceptance.command import POSTROOM, Postroom, Running
 from tests.servers.fake_mta import FakeMta
 
 HASTY = Timeouts(connect_s=0.4, greeting_s=0.4, tls_s=1, command_s=0.5, content_s=0.5, answer_s=0.5, quit_s=0.2)
@@ -88,13 +90,18 @@ async def sending() -> AsyncIterator[asyncio.Event]:
 
 
 async def until(found: Callable[[], Any], what: str, timeout_s: float = 20) -> Any:
-    """Ask until the answer is true and return it; the question may be a coroutine function."""
+    """Ask until the answer is true and return it; the question may be a coroutine function, and the database away."""
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s) as limit:
             while True:
-                answer = found()
-                if isinstance(answer, Awaitable):
-                    answer = await answer
+                try:
+                    answer = found()
+                    if isinstance(answer, Awaitable):
+                        answer = await answer
+                except database_errors():
+                    if limit.expired():
+                        raise
+                    answer = None
                 if answer:
                     return answer
                 await asyncio.sleep(0.02)
@@ -150,6 +157,19 @@ class Workers:
         worker = self.site.start("worker")
         self.all.append(worker)
         return worker
+
+    def start_with_full_log(self) -> Running:
+        """Start one whose every word meets a full disk."""
+        with Path("/dev/full").open("wb") as log:
+            process = subprocess.Popen(
+                [str(POSTROOM), "worker"],
+                cwd=self.site.folder,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdout=log,
+                stderr=log,
+            )
+        self.all.append(Running(process, Path("/dev/null")))
+        return self.all[-1]
 
     async def started(self) -> Running:
         """Start one and wait until it looks for work."""
