@@ -85,7 +85,8 @@ def _headers(email: OutgoingEmail) -> str:
     lines.append(ids_line("Message-ID", (email.message_id,)))
     lines += thread_lines(email)
     optional = optional_headers(email)
-    lines += (folded(name, value) for name, value in optional)
+    if optional:
+        lines += (folded(name, value) for name, value in optional)
     if email.headers:
         lines += _extra(email.headers, {name.lower() for name, _ in optional})
     return "".join(lines)

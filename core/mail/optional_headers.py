@@ -40,13 +40,18 @@ def optional_headers(email: OutgoingEmail) -> list[tuple[str, str]]:
 
     Raises UserError for a word that is none of its field's, AddressError for what may not stand in a header.
     """
-    return [
-        *importance_headers(email.importance),
-        *(_list_id(email.list_id) if email.list_id else ()),
-        *(_unsubscribe(email) if email.unsubscribe_url or email.unsubscribe_mailto else ()),
-        *(_feedback_id(email.feedback_id) if email.feedback_id else ()),
-        *(_auto_submitted(email.auto_submitted) if email.auto_submitted else ()),
-    ]
+    headers: list[tuple[str, str]] = []
+    if email.importance:
+        headers += importance_headers(email.importance)
+    if email.list_id:
+        headers += _list_id(email.list_id)
+    if email.unsubscribe_url or email.unsubscribe_mailto:
+        headers += _unsubscribe(email)
+    if email.feedback_id:
+        headers += _feedback_id(email.feedback_id)
+    if email.auto_submitted:
+        headers += _auto_submitted(email.auto_submitted)
+    return headers
 
 
 def importance_headers(importance: str) -> tuple[tuple[str, str], ...]:
