@@ -8,7 +8,8 @@ Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what i
 What `register_*` hooks return: `Page`, `Route`, `MenuItem`, `Command`, `TemplateFilter`, `GatewayRule`, `Channel`.
 Channels: `ChannelProvider` (the mix-in for provider records) with `PROVIDER_KINDS`, what it sends and answers
 (`ChannelMessage`, `ChannelResult`, `HttpClient`, `HttpShape`), what it hears (`ReceiptNews`, `ReceivedText`,
-`secret_matches`, `take_call`, `text_at`), `channel_commands`, and telephones: `phone_number`, `sms_length`.
+`secret_matches`, `take_call`, `webhook_provider`, `text_at`), `channel_commands`, and telephones: `phone_number`,
+`sms_length`.
 Mail: `OutgoingEmail` (see `filter_outgoing_email`), `Received` (an inbound mail), and the answers of a gateway rule:
 `Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`.
 Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `address_of` (a header's text).
@@ -37,7 +38,7 @@ from core.mail.values import OutgoingEmail
 from core.models.channel_commands import channel_commands
 from core.models.channel_provider import KINDS as PROVIDER_KINDS
 from core.models.channel_provider import ChannelProvider, secret_matches
-from core.models.channel_webhook import take_call
+from core.models.channel_webhook import take_call, webhook_provider
 from core.models.chatter import Chatter
 from core.models.rendering import audience_of
 from core.orm import fields
@@ -106,6 +107,7 @@ __all__ = [
     "take_call",
     "text_at",
     "transaction",
+    "webhook_provider",
 ]
 
 

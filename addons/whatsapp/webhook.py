@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from core.api import AccessDenied, get_model, secret_matches, take_call
+from core.api import AccessDenied, secret_matches, take_call, webhook_provider
 
 
 async def receive(provider_id: int, request: Request) -> Response:
@@ -16,7 +16,7 @@ async def receive(provider_id: int, request: Request) -> Response:
 
 async def verify(provider_id: int, request: Request) -> Response:
     """Repeat Meta's challenge, where it knows the record's `verify_token`."""
-    provider = await get_model("WhatsappProvider").get_or_none(id=provider_id, active=True)
+    provider = await webhook_provider("WhatsappProvider", provider_id)
     given = request.query_params.getlist("hub.verify_token")
     if provider is None or not secret_matches(given, provider.verify_token):
         raise AccessDenied("This call is not proven to come from the provider.")

@@ -26,7 +26,7 @@ from core.delivery.job import Job
 from core.delivery.ledger import Ledger
 from core.delivery.load import reasons_to_drop
 from core.delivery.pacing import limits_of, take
-from core.delivery.receipts import settle_receipts
+from core.delivery.receipts import remote_name, settle_receipts
 from core.delivery.results import Result, drop, unsendable
 from core.delivery.servers import note_fault, note_success
 from core.errors import PostroomError, TemporaryFailure, UnknownName, UserError, did_you_mean
@@ -44,6 +44,7 @@ _LONGEST_PUT_OFF_S = 120.0
 """Messages of a paused provider look again after this long at the latest, since somebody may have mended it."""
 _LONGEST_PAUSE_S = 3600.0
 _UNNOTED_FAULT_S = 30.0
+_DATABASE_AWAY_S = 5.0
 _SHORT_WAIT_S = 1.0
 _WORDS_CHARS = 2_000
 
@@ -275,7 +276,12 @@ class ChannelShare:
             job = self._jobs.popleft()
             try:
                 may_begin = await self._may_begin(job)
-            except BaseException:
+            except database_errors() as error:
+                # The other lanes wait for answers meanwhile, and those are worth having.
+                self._jobs.appendleft(job)
+                self._put_off(_DATABASE_AWAY_S, f"The database is away: {error}")
+                return
+            except asyncio.CancelledError:
                 self._jobs.appendleft(job)
                 raise
             if not may_begin:
@@ -322,7 +328,7 @@ class ChannelShare:
                     reply=result.words[:_WORDS_CHARS],
                     server=self._provider.name,
                     duration_ms=round((monotonic() - started_at) * 1000),
-                    remote_id=f"{self._provider.key}/{result.remote_id}" if result.remote_id else "",
+                    remote_id=remote_name(self._provider.key, result.remote_id),
                 )
             ]
         )

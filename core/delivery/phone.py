@@ -35,7 +35,8 @@ def phone_number(text: str, region: str = "") -> str:
         number = phonenumbers.parse(international, region.upper() or None)
     except phonenumbers.NumberParseException as error:
         hint = "" if region else " Start it with + and the country, or set PHONE_REGION."
-        raise AddressError(f"{text[:60]!r} is no telephone number: {error}.{hint}") from error
+        why = str(error).partition(") ")[2].rstrip(".")
+        raise AddressError(f"{text[:60]!r} is no telephone number: {why}.{hint}") from error
     if not phonenumbers.is_possible_number(number):
         raise AddressError(f"{text[:60]!r} is no telephone number: it has too few digits, or too many.")
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))

@@ -18,12 +18,15 @@ from core.delivery.idempotency import earlier_outcome, keep_outcome
 from core.delivery.policy import retry_schedule
 from core.delivery.queue import insert_deliveries
 from core.errors import UserError
+from core.mail.address import header_text
 from core.mail.body import text_to_html
+from core.mail.words import clean_text
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
 _KEY_SCOPE = "queue_text"
 _SUBJECT_CHARS = 80
+_SENDER_CHARS = 64
 
 
 class TextOptions(TypedDict, total=False):
@@ -114,7 +117,7 @@ async def _store(request: TextRequest, recipients: list[str]) -> Any:
 
 
 async def _fill(message: Any, request: TextRequest, recipients: list[str]) -> None:
-    text = request.text.replace("\0", "")
+    text = clean_text(request.text)
     author = request.author if hasattr(request.author, "contact_id") else None
     message.channel = request.channel
     message.direction = "Outbound"
@@ -122,7 +125,7 @@ async def _fill(message: Any, request: TextRequest, recipients: list[str]) -> No
     message.company_id = (
         getattr(request.company, "pk", None) or message.company_id or getattr(author, "company_id", None)
     )
-    message.email_from = request.sender
+    message.email_from = header_text(request.sender)[:_SENDER_CHARS]
     message.email_to = recipients
     message.subject = " ".join(text.split())[:_SUBJECT_CHARS]
     message.body = f"<p>{text_to_html(text)}</p>"

@@ -18,6 +18,7 @@ from core.delivery.results import roll_up, tell_finished
 from core.delivery.suppression import suppress, unsuppress
 from core.events import tell
 from core.mail.body import text_to_html
+from core.mail.words import clean_text
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime
 
@@ -30,6 +31,7 @@ _SUBJECT_CHARS = 80
 _TEXT_CHARS = 20_000
 _WORDS_CHARS = 1_000
 _ID_CHARS = 180
+_SENDER_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,11 @@ class ReceivedText:
     text: str
     remote_id: str
     at: datetime | None = None
+
+
+def remote_name(provider: str, remote_id: str) -> str:
+    """Return what `Delivery.remote_id` holds: the provider's key, and what it calls the message."""
+    return f"{provider}/{clean_text(remote_id)[:_ID_CHARS]}" if remote_id else ""
 
 
 async def take_receipts(provider: str, told: Sequence[ReceiptNews]) -> int:
@@ -91,7 +98,7 @@ async def _delivery_of(provider: str, news: ReceiptNews) -> int | None:
     """Return whose news it is. A provider speaks only of what was, or may have been, sent through it."""
     deliveries = get_model("Delivery").filter(message__channel=provider.partition(":")[0])
     if news.remote_id:
-        known = await deliveries.get_or_none(remote_id=f"{provider}/{news.remote_id}"[:255])
+        known = await deliveries.filter(remote_id=remote_name(provider, news.remote_id)).first()
         if known is not None:
             return int(known.pk)
     if not news.reference.isdecimal() or len(news.reference) > 18:
@@ -100,7 +107,7 @@ async def _delivery_of(provider: str, news: ReceiptNews) -> int | None:
     if meant is None or (meant.begun_at is None and not meant.attempts):
         return None
     if meant.remote_id is None or not meant.remote_id.startswith(f"{provider}/"):
-        named = f"{provider}/{news.remote_id or news.reference}"[:255]
+        named = remote_name(provider, news.remote_id or news.reference)
         if meant.state == "sent" and meant.remote_id is not None:
             return None
         await get_model("Delivery").filter(id=meant.pk).update(remote_id=named)
@@ -117,11 +124,11 @@ async def _keep(provider: str, news: ReceiptNews, delivery_id: int | None) -> bo
             ON CONFLICT (provider, remote_id, state) DO NOTHING RETURNING id""",
         [
             provider,
-            (news.remote_id or news.reference)[:_ID_CHARS],
+            clean_text(news.remote_id or news.reference)[:_ID_CHARS],
             delivery_id,
             news.state,
             dialect.time(news.at or clock.now()),
-            news.words.replace("\0", "")[:_WORDS_CHARS],
+            clean_text(news.words)[:_WORDS_CHARS],
             dialect.time(clock.now()),
         ],
     )
@@ -184,13 +191,14 @@ async def receive_text(provider: str, text: ReceivedText) -> Any:
         if not await _keep(provider, news, None):
             return None
         await _heed(provider, channel, text)
-        last = await _last_message_to(channel, text.sender)
-        body = text.text.replace("\0", "")[:_TEXT_CHARS]
+        sender = clean_text(text.sender)[:_SENDER_CHARS]
+        last = await _last_message_to(channel, sender)
+        body = clean_text(text.text)[:_TEXT_CHARS]
         message = await get_model("Message").create(
             kind="message",
             direction="Inbound",
             channel=channel,
-            email_from=text.sender,
+            email_from=sender,
             author_contact=await _contact_of(last),
             company_id=getattr(last, "company_id", None),
             parent=last,

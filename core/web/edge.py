@@ -81,7 +81,7 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
     """Refuse a body beyond what a form or an upload of ours may have; strangers get a small allowance."""
     session = read_session(Request(scope))
     is_known = session is not None and session.user_id is not None
-    is_webhook = scope["path"] == "/api/email/webhook/bounce"
+    is_webhook = scope["path"].startswith("/api/") and "/webhook/" in scope["path"]
     limit = _EVENTS_BODY_BYTES if is_webhook else settings().MAX_MAIL_BYTES if is_known else _ANONYMOUS_BODY_BYTES
     got = 0
 

@@ -158,6 +158,28 @@ async def test_what_is_no_receipt_changes_nothing(provider: Any, caller: Any, bo
     assert await state_of(delivery) == ("sent", "Sent")
 
 
+async def test_strange_characters_and_ids_are_stored_or_refused(
+    provider: Any, caller: Any, gateway: HttpProvider
+) -> None:
+    gateway.plan(Answer(body=b'{"id": "a\\ud800\\u0000b%s"}' % (b"x" * 500)))
+    delivery = await sent()
+    assert delivery.state == "sent"
+    told = {"id": "a\ud800\0b" + "x" * 500, "status": "failed", "words": "\ud800\0 no \x1b[31m"}
+    assert await tell(caller, provider, told) == 204
+    assert (await state_of(delivery))[0] == "failed"
+    for number in (0, 2**31, 10**30):
+        assert (await caller.post(f"/api/sms/webhook/{number}", content=b"{}", headers=SECRET)).status_code == 403
+    for reference in ("9" * 18, "9" * 400, "-1", "²", "٣"):
+        assert await tell(caller, provider, {"id": "n", "status": "failed", "reference": reference}) == 204
+
+
+async def test_a_provider_that_sends_no_more_is_still_heard(provider: Any, caller: Any) -> None:
+    delivery = await sent()
+    await get_model("SmsProvider").all().update(active=False)
+    assert await tell(caller, provider, {"id": "r1", "status": "failed"}) == 204
+    assert (await state_of(delivery))[0] == "failed"
+
+
 async def test_a_provider_speaks_only_of_its_own_messages(provider: Any, caller: Any, gateway: HttpProvider) -> None:
     other = await get_model("SmsProvider").create(
         name="Other", url=gateway.url, body={"to": "{to}"}, webhook_secret="a long secret", priority=99
@@ -221,10 +243,13 @@ class TestTwilio:
     ) -> None:
         delivery = await sent()
         url = provider.receipt_url()
+        strange = {"MessageSid": "SM8", "SmsStatus": "received", "From": "INFO\0", "Body": "\0code 17"}
+        assert await self.call(caller, url, **strange) == 204
         form = {"MessageSid": "SM9", "SmsStatus": "received", "From": ANN, "Body": "Stop"}
         for _ in range(2):
             assert await self.call(caller, url, **form) == 204
-        (came,) = await get_model("Message").filter(direction="Inbound")
+        alien, came = await get_model("Message").filter(direction="Inbound").order_by("id")
+        assert (alien.email_from, alien.text, alien.parent_id) == ("INFO", "code 17", None)
         assert (came.channel, came.text, came.parent_id) == ("sms", "Stop", delivery.message_id)
         again = await sent()
         assert (await state_of(again))[0] == "cancelled"

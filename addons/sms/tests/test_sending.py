@@ -274,6 +274,26 @@ async def drain(name: str) -> None:
         await engine.drain()
 
 
+async def test_what_a_caller_passes_is_made_storable(host: Any, gateway: HttpProvider) -> None:
+    await make_provider(gateway)
+    message = await queue(ANN, text="a\0b\ud800c", sender="Lake")
+    await flush()
+    await message.refresh_from_db()
+    assert (message.text, gateway.asked[0].json["text"], gateway.asked[0].json["from"]) == ("abc", "abc", "Lake")
+    with pytest.raises(UserError):
+        await queue(ANN, sender="Lake\r\nX: y")
+
+
+async def test_an_addon_s_provider_may_fail_in_any_way(host: Any, gateway: HttpProvider) -> None:
+    """A body that cannot be made is this message's fault, and is not sent again and again."""
+    provider = await make_provider(gateway)
+    await get_model("SmsProvider").filter(id=provider.pk).update(body={"to": "{nobody}"}, secret=None)
+    message = await queue(ANN)
+    await flush()
+    assert await states(message) == ["failed"]
+    assert gateway.asked == []
+
+
 class TestCaught:
     @pytest.fixture
     def settings(self) -> dict[str, Any]:
