@@ -10,9 +10,10 @@ import typer
 
 from core.cli.command import EXIT_FAILED, command, host
 from core.cli.output import Json, print_json, print_rows, shown
+from core.delivery.signing import Signer, signers
 from core.errors import UnknownName, UserError, did_you_mean
 from core.mail.address import domain_of
-from core.mail.dkim import Algorithm, domains_above, record_name, record_text
+from core.mail.dkim import Algorithm, algorithm_of, domains_above, record_name, record_text
 from core.mail.published import Finding, judge_dmarc, judge_key, judge_spf
 from core.runtime import get_model, settings
 from core.transport.dns import TextLookup, text_lookup
@@ -197,14 +198,36 @@ def _zone_line(row: dict[str, str]) -> str:
 
 
 async def _examine(domain: str, lookup: TextLookup) -> AsyncIterator[Finding]:
-    keys = await _keys(domain=domain)
-    if not keys:
-        yield Finding(f"DKIM {domain}", False, "There is no key.", f"Make one: postroom dkim generate {domain}")
+    keys = await _keys_for(domain)
+    yield _signing(domain, keys, (await signers([domain]))[domain])
     for key in keys:
         yield await _examine_key(key, lookup)
     envelope_domain = _envelope_domain(domain)
     yield judge_spf(envelope_domain, await lookup(envelope_domain), _spf())
     yield await _examine_dmarc(domain, lookup)
+
+
+async def _keys_for(domain: str) -> list[dict[str, Any]]:
+    """Return the keys of the domain, or those of the nearest domain above that has any."""
+    for above in domains_above(domain):
+        if keys := await _keys(domain=above):
+            return keys
+    return []
+
+
+def _signing(domain: str, keys: list[dict[str, Any]], signer: Signer) -> Finding:
+    title = f"signing {domain}"
+    if not keys:
+        return Finding(title, False, "There is no key.", f"Make one: postroom dkim generate {domain}")
+    if signer.faults:
+        return Finding(title, False, " ".join(signer.faults), "See `postroom dkim ls`.")
+    if not signer.keys:
+        fix = f"Publish one, then: postroom dkim enable {keys[-1]['domain']} --selector {keys[-1]['selector']}"
+        return Finding(title, False, "No key is enabled: mail is not signed.", fix)
+    if all(algorithm_of(key.private) is Algorithm.ED25519 for key in signer.keys):
+        fix = f"Make one beside it: postroom dkim generate {domain} --selector rsa1"
+        return Finding(title, False, "No RSA key is enabled, and some receivers know nothing else.", fix)
+    return Finding(title, True, f"Mail is signed by {', '.join(key.selector for key in signer.keys)}.")
 
 
 async def _examine_key(key: dict[str, Any], lookup: TextLookup) -> Finding:

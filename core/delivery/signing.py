@@ -14,7 +14,8 @@ import structlog
 
 from core.errors import ConfigError, TemporaryFailure
 from core.mail.dkim import DkimError, SigningKey, domains_above, read_private_key, sign
-from core.runtime import get_model, runtime
+from core.orm.fields import readable
+from core.runtime import get_model
 
 log = structlog.get_logger(__name__)
 
@@ -50,25 +51,17 @@ async def signers(domains: Iterable[str]) -> dict[str, Signer]:
 
 
 async def _rows(domains: Collection[str]) -> list[dict[str, Any]]:
-    """Read the active keys as they are stored, since a record whose secret cannot be decrypted cannot be loaded."""
     if not domains:
         return []
-    database = runtime().database
-    places = ", ".join(database.dialect.param(index) for index in range(1, len(domains) + 1))
-    rows = await database.fetch(
-        f"""SELECT domain, selector, private_key, lifetime_days FROM dkim_key
-            WHERE active AND domain IN ({places}) ORDER BY id""",
-        list(domains),
-    )
-    return list(rows)
+    keys = get_model("DkimKey").filter(active=True, domain__in=list(domains)).order_by("id")
+    return list(await keys.values("domain", "selector", "private_key", "lifetime_days"))
 
 
 def _signer(rows: Iterable[Mapping[str, Any]]) -> Signer:
-    secret = get_model("DkimKey")._meta.fields_map["private_key"]
     keys, faults = [], []
     for row in rows:
         try:
-            private = read_private_key(secret.to_python_value(row["private_key"]))
+            private = read_private_key(readable(row["private_key"], "The private key"))
         except (ConfigError, DkimError) as error:
             log.warning("DKIM key left out", domain=row["domain"], selector=row["selector"], error=str(error))
             faults.append(_fault(row, error))
@@ -79,8 +72,10 @@ def _signer(rows: Iterable[Mapping[str, Any]]) -> Signer:
 
 
 def _fault(row: Mapping[str, Any], error: Exception) -> str:
-    name = f"{row['selector']} of {row['domain']}"
-    return f"DKIM key {name}: {error} Or make a new one: `postroom dkim generate {row['domain']} --selector NEW`."
+    domain, selector, why = row["domain"], row["selector"], str(error).rstrip(".")
+    return (
+        f"DKIM key {selector} of {domain}: {why}. Or make a new one: `postroom dkim generate {domain} --selector NEW`."
+    )
 
 
 def _nearest(chain: Iterable[str], ready: Mapping[str, Signer]) -> Signer:

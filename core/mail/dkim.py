@@ -163,9 +163,10 @@ def _seconds(fields: Mapping[bytes, list[bytes]]) -> int | None:
     """Return the Date as seconds since 1970; None where there is none to be read."""
     date = parsedate_tz(fields[b"date"][0].decode("ascii", "replace")) if b"date" in fields else None
     try:
-        return None if date is None else int(mktime_tz(date))
+        seconds = -1 if date is None else int(mktime_tz(date))
     except (ValueError, OverflowError):
         return None
+    return seconds if seconds >= 0 else None
 
 
 # Keys.

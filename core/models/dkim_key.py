@@ -18,17 +18,20 @@ from core.mail.dkim import (
     record_text,
 )
 from core.orm import fields
+from core.orm.fields import UnreadableSecret
 from core.orm.record import Record
 from core.runtime import get_model
 
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"(?=.{{1,200}}$){_LABEL}(?:\.{_LABEL})*")
+_LONGEST_LIFETIME_DAYS = 3650
 
 
 class DkimKey(Record):
     """A domain's key; mail from the domain, and from those under it that have none, is signed by all active ones."""
 
     label_field = "selector"
+    _title = "DKIM keys"
 
     domain = fields.CharField(max_length=255)
     """In lower case and IDNA form."""
@@ -67,17 +70,29 @@ class DkimKey(Record):
         """Store the key; raises UserError for a name that cannot stand in DNS, or a private key that cannot sign."""
         self.domain = _checked("domain", domain_of(f"@{self.domain.strip().rstrip('.')}"))
         self.selector = _checked("selector", self.selector.strip().lower())
-        if self.lifetime_days < 0:
-            raise UserError("lifetime_days: write the days that a signature holds, or 0.")
-        if not self.private_key:
-            self.private_key = await asyncio.to_thread(new_private_key, Algorithm(self.algorithm))
-        private = read_private_key(self.private_key)
-        self.algorithm = algorithm_of(private).value
-        self.public_key = public_key_of(private)
+        if not 0 <= self.lifetime_days <= _LONGEST_LIFETIME_DAYS:
+            raise UserError(
+                f"lifetime_days: write the days that a signature holds, 1 to {_LONGEST_LIFETIME_DAYS}, or 0."
+            )
+        if not isinstance(self.private_key, UnreadableSecret):
+            await self._set_keys()
         twins = get_model("DkimKey").filter(domain=self.domain, selector=self.selector)
         if await (twins if self.pk is None else twins.exclude(id=self.pk)).exists():
             raise UserError(f"selector: {self.domain} has a key {self.selector} already; choose another selector.")
         await super().save(*args, **options)
+
+    async def _set_keys(self) -> None:
+        private = read_private_key(self.private_key or await self._new_private_key())
+        self.algorithm = algorithm_of(private).value
+        self.public_key = public_key_of(private)
+
+    async def _new_private_key(self) -> str:
+        if self._saved_in_db:
+            raise UserError("private_key: its record is published, so it stays; make a new key for a new selector.")
+        if self.algorithm not in list(Algorithm):
+            raise UserError(f'algorithm: "{self.algorithm}" is none; write {" or ".join(Algorithm)}.')
+        self.private_key = await asyncio.to_thread(new_private_key, Algorithm(self.algorithm))
+        return self.private_key
 
 
 def _checked(field: str, name: str) -> str:

@@ -28,12 +28,13 @@ def dns() -> Iterator[NameServer]:
 
 
 def test_a_key_is_made_published_checked_and_used(site: Postroom, dns: NameServer) -> None:
-    said = site.call("dkim", "generate", "acme.test", "--selector", "s1", "--algorithm", "ed25519")
-    assert "s1._domainkey.acme.test\n  v=DKIM1; k=ed25519; p=" in said
+    said = site.call("dkim", "generate", "acme.test", "--selector", "s1")
+    assert "s1._domainkey.acme.test\n  v=DKIM1; k=rsa; p=" in said
     assert [(row["selector"], row["active"]) for row in site.json("dkim", "ls")] == [("s1", False)]
 
     ask = ("acme.test", "--name-server", dns.address)
     said = site.call("dkim", "check", *ask, code=1)
+    assert "FAILED signing acme.test: No key is enabled" in said
     assert "FAILED DKIM s1._domainkey.acme.test: Nothing is published." in said
     assert "FAILED SPF acme.test" in said
     assert "FAILED DMARC acme.test" in said
@@ -43,9 +44,9 @@ def test_a_key_is_made_published_checked_and_used(site: Postroom, dns: NameServe
     records = {row["name"]: row["text"] for row in site.json("dkim", "dns", "acme.test")}
     dns.texts = {name: [text] for name, text in records.items()}
     assert len(records) == 3
-    assert all(finding["ok"] for finding in site.json("dkim", "check", *ask))
     assert "signed with s1" in site.call("dkim", "enable", *ask, "--selector", "S1")
     assert site.json("dkim", "ls")[0]["active"]
+    assert all(finding["ok"] for finding in site.json("dkim", "check", *ask))
     assert "unsigned" in site.call("dkim", "disable", "acme.test", "--selector", "s1")
     assert not site.json("dkim", "ls")[0]["active"]
 
@@ -66,12 +67,19 @@ def test_no_secret_is_shown_and_a_zone_file_gets_pieces(site: Postroom) -> None:
     assert all(len(piece) <= 255 for piece in shown.splitlines()[0].split('"')[1::2])
 
 
-def test_a_key_whose_secret_is_lost_is_still_listed_and_disabled(site: Postroom) -> None:
+def test_a_key_whose_secret_is_lost_is_still_listed_and_disabled(site: Postroom, dns: NameServer) -> None:
     site.call("dkim", "generate", "lost.test", "--algorithm", "ed25519")
     with closing(sqlite3.connect(site.folder / "postroom.db")) as database, database:
         database.execute("UPDATE dkim_key SET private_key = 'gAAAAA', active = 1 WHERE domain = 'lost.test'")
     assert "lost.test" in site.call("dkim", "ls")
+    assert "SECRET_KEY" in site.call("dkim", "check", "sub.lost.test", "--name-server", dns.address, code=1)
     site.call("dkim", "disable", "lost.test", "--selector", "postroom")
+
+
+def test_a_domain_with_ed25519_alone_is_told(site: Postroom, dns: NameServer) -> None:
+    site.call("dkim", "generate", "new.test", "--algorithm", "ed25519")
+    site.call("dkim", "enable", "new.test", "--selector", "postroom", "--unchecked")
+    assert "No RSA key" in site.call("dkim", "check", "new.test", "--name-server", dns.address, code=1)
 
 
 def test_what_is_not_there_is_told(site: Postroom, dns: NameServer) -> None:

@@ -65,6 +65,11 @@ async def test_a_key_that_cannot_be_read_holds_the_mail_back(host: Runtime) -> N
     await _spoil("s1")
     with pytest.raises(TemporaryFailure, match=r"s1 of acme\.test.*SECRET_KEY.*postroom dkim generate acme\.test"):
         (await signers(["acme.test"]))["acme.test"].sign(MAIL)
+    key = await get_model("DkimKey").get()
+    public_key, key.active = key.public_key, False
+    await key.save()
+    assert (await signers(["acme.test"]))["acme.test"].sign(MAIL) == MAIL
+    assert (await get_model("DkimKey").get()).public_key == public_key
 
 
 async def test_one_broken_key_of_two_holds_nothing_back(host: Runtime) -> None:
@@ -95,11 +100,20 @@ async def test_a_key_of_ones_own_is_taken_and_never_shown(host: Runtime) -> None
         ({"selector": "x\r\nBcc: y"}, "selector: "),
         ({"private_key": "secret"}, "private key"),
         ({"lifetime_days": -1}, "lifetime_days"),
+        ({"lifetime_days": 10**9}, "lifetime_days"),
+        ({"algorithm": "dsa"}, "rsa or ed25519"),
     ],
 )
 async def test_a_key_that_could_not_sign_is_refused(host: Runtime, values: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         await get_model("DkimKey").create(**{"domain": "acme.test", "selector": "s1", "algorithm": "ed25519", **values})
+
+
+async def test_a_published_key_is_not_replaced_by_mistake(host: Runtime) -> None:
+    key = await _key()
+    key.private_key = ""
+    with pytest.raises(UserError, match="new selector"):
+        await key.save()
 
 
 async def test_a_selector_is_taken_once(host: Runtime) -> None:

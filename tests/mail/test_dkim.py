@@ -180,7 +180,13 @@ def test_a_mail_without_from_is_refused() -> None:
 
 
 def test_a_mail_without_a_date_is_signed_without_a_time() -> None:
-    for date in (b"", b"Date: someday\r\n", b"Date: Mon, 99 Jan 99999 99:99:99 +0000\r\n", b"Date: \xff\r\n"):
+    for date in (
+        b"",
+        b"Date: someday\r\n",
+        b"Date: Mon, 99 Jan 99999 99:99:99 +0000\r\n",
+        b"Date: \xff\r\n",
+        b"Date: 1 Jan 1960 00:00:00 +0000\r\n",
+    ):
         signed = sign(b"From: a@acme.test\r\n" + date + b"\r\nx\r\n", [ED25519])
         assert b" t=" not in signed
         assert verified(signed, ED25519) == [True]
