@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,8 +13,8 @@ import typer
 
 from core.cli.command import EXIT_FAILED, EXIT_TEMPORARY, command, host
 from core.cli.output import Json, print_json, print_rows, shown
-from core.delivery.servers import NO_SERVER, load_servers, overview
-from core.errors import UnknownName, did_you_mean
+from core.delivery.servers import CONFIG, NO_SERVER, load_servers, overview
+from core.errors import UnknownName, UserError, did_you_mean
 from core.mail.address import parse_address
 from core.runtime import get_model
 from core.transport.smtp import Envelope
@@ -20,6 +23,8 @@ from core.transport.smtp import Envelope
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="See and test mail servers.", no_args_is_help=True)
     app.add_typer(group, name="server")
+    command(group, "add")(add)
+    command(group, "add-sign-in")(add_sign_in)
     command(group, "authorize")(authorize)
     command(group, "explain")(explain)
     command(group, "ls")(ls)
@@ -74,6 +79,77 @@ async def test(
             if one.hint:
                 typer.echo(f"       {'':10} -> {one.hint}")
     return 0 if all(one.ok for one in steps) else EXIT_TEMPORARY
+
+
+async def add(
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    server: Annotated[str, typer.Option("--host", help="The SMTP server's name.")],
+    port: Annotated[int, typer.Option(help="587 or 465 as a rule.")] = 587,
+    tls: Annotated[str, typer.Option(help="auto, implicit, starttls or none.")] = "auto",
+    username: Annotated[str, typer.Option(help="What it logs in as; empty for no login.")] = "",
+    password_file: Annotated[
+        Path | None, typer.Option(help="The file that holds the password; - for the input.")
+    ] = None,
+    sign_in: Annotated[str, typer.Option(help="The sign-in that takes the place of a password.")] = "",
+    from_domain: Annotated[list[str] | None, typer.Option(help="A domain it may write as; may be repeated.")] = None,
+    priority: Annotated[int, typer.Option(help="Lower ones are asked first.")] = 10,
+) -> None:
+    """Make an outgoing server; `postroom server test NAME` then tries it.
+
+    Example: postroom server add Sales --host smtp.acme.test --username sales@acme.test --password-file secret
+    """
+    values = {"server": server, "port": port, "tls": tls, "username": username, "priority": priority}
+    password = _secret(password_file)
+    async with host():
+        await _require_new("OutgoingMailServer", name)
+        account = await _sign_in(sign_in) if sign_in else None
+        auth = "oauth2" if account else "password" if username else "none"
+        await get_model("OutgoingMailServer").create(
+            name=name, **values, password=password, auth=auth, oauth=account, from_domains=from_domain or []
+        )
+    typer.echo(f"Made. Try it: postroom server test {quote(name)}")
+
+
+async def add_sign_in(
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    provider: Annotated[str, typer.Option(help="google, microsoft or custom.")],
+    client_id: Annotated[str, typer.Option(help="This application's id at the provider.")],
+    client_secret_file: Annotated[
+        Path | None, typer.Option(help="The file that holds its secret; - for the input.")
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="Microsoft's directory: its id or domain.")] = "",
+    authorization_url: Annotated[str, typer.Option(help="Of a custom provider.")] = "",
+    token_url: Annotated[str, typer.Option(help="Of a custom provider.")] = "",
+    scopes: Annotated[str, typer.Option(help="Instead of the provider's usual ones, separated by spaces.")] = "",
+) -> None:
+    """Make a sign-in at a mail provider (OAuth 2), for servers to log in by.
+
+    Example: postroom server add-sign-in Office --provider google --client-id ID --client-secret-file secret
+    """
+    places = {"tenant": tenant, "authorization_url": authorization_url, "token_url": token_url, "scopes": scopes}
+    secret = _secret(client_secret_file)
+    async with host():
+        await _require_new("OAuthAccount", name)
+        account = await get_model("OAuthAccount").create(
+            name=name, provider=provider, client_id=client_id, client_secret=secret, **places
+        )
+        typer.echo(f"Made. The provider must know this redirect address: {account.redirect_url}")
+    typer.echo(f"Sign in: postroom server authorize {quote(name)}")
+
+
+def _secret(file: Path | None) -> str:
+    """Read a secret from a file, or from the input; never from the command line, where others could see it."""
+    if file is None:
+        return ""
+    try:
+        return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from error
+
+
+async def _require_new(model: str, name: str) -> None:
+    if name == CONFIG or await get_model(model).exists(name=name):
+        raise UserError(f'There is a "{name}" already; choose another name.')
 
 
 async def explain(

@@ -20,6 +20,8 @@ from typing import Any, Self
 import structlog
 
 from core import clock
+from core.cron.method import cron_method
+from core.cron.runner import Progress
 from core.delivery.servers import note_success
 from core.errors import ConfigError, UserError
 from core.orm import fields
@@ -49,6 +51,7 @@ CALLBACK_PATH = "/servers/oauth/callback"
 _AHEAD = timedelta(minutes=5)
 """An access token is renewed so long before its end."""
 _KEPT_ALIVE_AFTER = timedelta(days=1)
+_WARNED_BEFORE = timedelta(days=7)
 _LEASE_S = 60.0
 _WAIT_S = 30.0
 _LOOK_EVERY_S = 0.1
@@ -225,16 +228,22 @@ class OAuthAccount(Record):
             await asyncio.sleep(_LOOK_EVERY_S)
 
     @classmethod
-    async def keep_alive(cls) -> int:
-        """Renew the sign-ins that nobody used for a day, since providers end idle ones; returns how many it renewed."""
+    @cron_method
+    async def cron_keep_alive(cls) -> Progress:
+        """Renew the sign-ins that nobody used for a day, since providers end idle ones, and tell of those that end."""
         renewed = 0
+        async for account in cls.filter(status="ready", refresh_until_at__lt=clock.now() + _WARNED_BEFORE):
+            await get_model("Notification").tell_admins(
+                f"The mail sign-in “{account.name}” ends soon",
+                f"It ends on {account.refresh_until_at:%Y-%m-%d}. {account.sign_in_hint}",
+            )
         for account in await cls.filter(status="ready", renewed_at__lt=clock.now() - _KEPT_ALIVE_AFTER):
             try:
                 await cls.current_token(account.pk, refused=account.access_token)
                 renewed += 1
             except OAuthError as error:
                 log.warning("sign-in not renewed", account=account.name, error=str(error))
-        return renewed
+        return Progress(renewed)
 
     def _has_token_but(self, refused: str) -> bool:
         return bool(self.access_token) and self.access_token != refused

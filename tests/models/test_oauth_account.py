@@ -235,10 +235,19 @@ async def test_a_client_secret_that_ended_is_told_and_ends_no_sign_in(
 
 async def test_idle_sign_ins_are_kept_alive(host: Runtime, server: AuthorizationServer) -> None:
     account = await signed_in(server, renewed_at=clock.now() - timedelta(days=2))
-    assert await get_model("OAuthAccount").keep_alive() == 1
-    assert await get_model("OAuthAccount").keep_alive() == 0
+    assert (await get_model("OAuthAccount").cron_keep_alive()).items == 1
+    assert (await get_model("OAuthAccount").cron_keep_alive()).items == 0
     await account.refresh_from_db()
     assert account.refresh_token == server.refresh_token
+
+
+async def test_a_sign_in_that_ends_is_told_before(host: Runtime, server: AuthorizationServer) -> None:
+    await get_model("User").create(login="admin@acme.test", name="Admin", is_admin=True)
+    await signed_in(server, renewed_at=clock.now(), refresh_until_at=clock.now() + timedelta(days=3))
+    for _ in range(2):
+        await get_model("OAuthAccount").cron_keep_alive()
+    (told,) = await get_model("Notification").all().select_related("message")
+    assert "ends soon" in told.message.subject
 
 
 async def test_no_network_inside_a_transaction(host: Runtime, server: AuthorizationServer) -> None:
