@@ -11,7 +11,8 @@ Channels: `ChannelProvider` (the mix-in for provider records) with `PROVIDER_KIN
 `secret_matches`, `take_call`, `webhook_provider`, `text_at`), `channel_commands`, and telephones: `phone_number`,
 `sms_length`.
 Mail: `OutgoingEmail` (see `filter_outgoing_email`), `Received` (an inbound mail), and the answers of a gateway rule:
-`Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`.
+`Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`. Invitations: `Invite`, `InviteMethod`,
+`Attendee`, `AttendeeRole`, `AttendeeAnswer`, and `Mailbox`, a name with its address.
 Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `address_of` (a header's text).
 Rights and errors: `Right`; `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`,
 `TemporaryFailure`, `AddressError`; all of them are a `PostroomError`.
@@ -34,7 +35,8 @@ from core.errors import AccessDenied, AddressError, PostroomError, TemporaryFail
 from core.gateway.values import Ignore, NewRecord, Outcome, Pass, Quarantine, Received, Reply, Unmatched
 from core.hookspecs import hookimpl
 from core.mail.address import normalised, tolerant_addresses
-from core.mail.values import OutgoingEmail
+from core.mail.invite import Attendee, AttendeeAnswer, AttendeeRole, Invite, InviteMethod
+from core.mail.values import Mailbox, OutgoingEmail
 from core.models.channel_commands import channel_commands
 from core.models.channel_provider import KINDS as PROVIDER_KINDS
 from core.models.channel_provider import ChannelProvider, secret_matches
@@ -54,6 +56,9 @@ __all__ = [
     "PROVIDER_KINDS",
     "AccessDenied",
     "AddressError",
+    "Attendee",
+    "AttendeeAnswer",
+    "AttendeeRole",
     "Audience",
     "Channel",
     "ChannelMessage",
@@ -65,6 +70,9 @@ __all__ = [
     "HttpClient",
     "HttpShape",
     "Ignore",
+    "Invite",
+    "InviteMethod",
+    "Mailbox",
     "MenuItem",
     "NewRecord",
     "Outcome",

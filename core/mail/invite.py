@@ -25,7 +25,7 @@ _NAMES_OF_UTC = frozenset({"UTC", "Etc/UTC", "Etc/UCT", "Etc/Zulu", "Etc/Univers
 _UID_MAX_CHARS = 255
 
 
-class Method(StrEnum):
+class InviteMethod(StrEnum):
     """What an invitation asks for (RFC 5546 section 3.2)."""
 
     REQUEST = "REQUEST"
@@ -36,7 +36,7 @@ class Method(StrEnum):
     """The one attendee answers."""
 
 
-class Role(StrEnum):
+class AttendeeRole(StrEnum):
     """How much an attendee is needed."""
 
     CHAIR = "CHAIR"
@@ -45,7 +45,7 @@ class Role(StrEnum):
     INFORMED = "NON-PARTICIPANT"
 
 
-class Answer(StrEnum):
+class AttendeeAnswer(StrEnum):
     """What an attendee said."""
 
     NONE = "NEEDS-ACTION"
@@ -59,8 +59,8 @@ class Attendee:
     """One who is invited; `rsvp` asks for an answer."""
 
     mailbox: Mailbox
-    role: Role = Role.REQUIRED
-    answer: Answer = Answer.NONE
+    role: AttendeeRole = AttendeeRole.REQUIRED
+    answer: AttendeeAnswer = AttendeeAnswer.NONE
     rsvp: bool = True
 
 
@@ -82,7 +82,7 @@ class Invite:
     is_all_day: bool = False
     location: str = ""
     description: str = ""
-    method: Method = Method.REQUEST
+    method: InviteMethod = InviteMethod.REQUEST
     sequence: int = 0
     recurrence: str = ""
     alarm_minutes: int | None = None
@@ -134,7 +134,7 @@ def _check(invite: Invite, stamped_at: datetime) -> None:
         )
     if not invite.uid.strip() or len(invite.uid) > _UID_MAX_CHARS:
         raise UserError(f"An invitation needs a uid of 1 to {_UID_MAX_CHARS} characters, the same in all its versions.")
-    if invite.method is Method.REPLY and len(invite.attendees) != 1:
+    if invite.method is InviteMethod.REPLY and len(invite.attendees) != 1:
         raise UserError(f"An answer comes from one attendee, and this one names {len(invite.attendees)}.")
 
 
@@ -161,7 +161,7 @@ def _event(invite: Invite) -> Any:
     event.add("uid", header_text(invite.uid))
     event.add("summary", header_text(invite.summary))
     event.add("sequence", invite.sequence)
-    event.add("status", "CANCELLED" if invite.method is Method.CANCEL else "CONFIRMED")
+    event.add("status", "CANCELLED" if invite.method is InviteMethod.CANCEL else "CONFIRMED")
     event.add("organizer", _address(invite.organizer))
     for attendee in invite.attendees:
         event.add("attendee", _attendee(attendee, invite.method))
@@ -171,7 +171,7 @@ def _event(invite: Invite) -> Any:
         event.add("description", _lines(invite.description))
     if invite.recurrence:
         event.add("rrule", _rule(invite.recurrence))
-    if invite.alarm_minutes is not None and invite.method is Method.REQUEST:
+    if invite.alarm_minutes is not None and invite.method is InviteMethod.REQUEST:
         event.add_component(_alarm(invite))
     return event
 
@@ -190,11 +190,11 @@ def _address(mailbox: Mailbox) -> Any:
     return address
 
 
-def _attendee(attendee: Attendee, method: Method) -> Any:
+def _attendee(attendee: Attendee, method: InviteMethod) -> Any:
     address = _address(attendee.mailbox)
     address.params["ROLE"] = attendee.role.value
     address.params["PARTSTAT"] = attendee.answer.value
-    if method is Method.REQUEST:
+    if method is InviteMethod.REQUEST:
         address.params["RSVP"] = "TRUE" if attendee.rsvp else "FALSE"
     return address
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.mail.invite import Answer, Attendee, Invite, Method, Role, calendar_of, invitation
+from core.mail.invite import Attendee, AttendeeAnswer, AttendeeRole, Invite, InviteMethod, calendar_of, invitation
 from core.mail.values import Mailbox
 
 ZURICH = ZoneInfo("Europe/Zurich")
@@ -56,18 +56,18 @@ def test_a_request_says_all_that_it_must() -> None:
 
 
 def test_a_cancellation_wakes_nobody_and_asks_for_no_answer() -> None:
-    lines = lines_of(replace(REVIEW, method=Method.CANCEL, sequence=1, alarm_minutes=15))
+    lines = lines_of(replace(REVIEW, method=InviteMethod.CANCEL, sequence=1, alarm_minutes=15))
     assert {"METHOD:CANCEL", "STATUS:CANCELLED", "SEQUENCE:1"} <= set(lines)
     assert not any("RSVP" in line or "VALARM" in line for line in lines)
 
 
 def test_an_answer_is_of_one_attendee() -> None:
-    attendee = Attendee(Mailbox("Bob", "bob@example.net"), Role.OPTIONAL, Answer.ACCEPTED)
-    lines = lines_of(replace(REVIEW, method=Method.REPLY, attendees=(attendee,)))
+    attendee = Attendee(Mailbox("Bob", "bob@example.net"), AttendeeRole.OPTIONAL, AttendeeAnswer.ACCEPTED)
+    lines = lines_of(replace(REVIEW, method=InviteMethod.REPLY, attendees=(attendee,)))
     assert "ATTENDEE;CN=Bob;PARTSTAT=ACCEPTED;ROLE=OPT-PARTICIPANT:mailto:bob@example.net" in lines
     for others in ((), (attendee, attendee)):
         with pytest.raises(UserError, match="one attendee"):
-            invitation(replace(REVIEW, method=Method.REPLY, attendees=others), STAMP)
+            invitation(replace(REVIEW, method=InviteMethod.REPLY, attendees=others), STAMP)
 
 
 def test_the_same_value_gives_the_same_text() -> None:
@@ -163,7 +163,7 @@ def test_s1_a_description_adds_no_property() -> None:
 
 
 def test_stored_text_tells_its_method() -> None:
-    for method in (Method.REQUEST, Method.CANCEL):
+    for method in (InviteMethod.REQUEST, InviteMethod.CANCEL):
         made = invitation(replace(REVIEW, method=method), STAMP)
         assert calendar_of(made.text) == made
         assert calendar_of(made.text.replace("\r\n", "\n")).method == method
