@@ -38,12 +38,13 @@ _RSA_MOST_BITS = 4096
 
 _SEALED = (
     *(b"from", b"to", b"cc", b"reply-to", b"subject", b"date", b"message-id", b"in-reply-to", b"references"),
-    *(b"mime-version", b"content-type", b"content-transfer-encoding"),
+    *(b"mime-version", b"content-type"),
 )
 """Signed, and none can be added, even where the mail has none."""
 _SEALED_IF_THERE = (
     *(b"sender", b"list-id", b"list-help", b"list-unsubscribe", b"list-unsubscribe-post", b"list-owner"),
-    *(b"feedback-id", b"auto-submitted", b"importance", b"x-priority", b"content-disposition", b"content-language"),
+    *(b"feedback-id", b"auto-submitted", b"importance", b"x-priority", b"content-transfer-encoding"),
+    *(b"content-disposition", b"content-language"),
 )
 """The same where the mail has one; a mailing list may give its own to a mail without."""
 
