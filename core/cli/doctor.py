@@ -25,6 +25,7 @@ from core.runtime import Runtime, get_model
 
 _LEAST_FREE_BYTES = 500_000_000
 _LATE = timedelta(minutes=10)
+_LATELY = timedelta(days=1)
 _ENDS_SOON = timedelta(days=7)
 
 
@@ -76,6 +77,7 @@ async def _examine() -> AsyncIterator[Finding]:
                 yield await _queue()
                 yield await _inbound()
                 yield await _cron()
+                yield await _webhooks()
     except PostroomError as error:
         yield Finding("host", False, str(error), "mend what it names, then run `postroom doctor` again")
 
@@ -169,3 +171,11 @@ async def _cron() -> Finding:
     failing = await jobs.filter(failure_count__gt=0).count()
     detail = f"{await jobs.filter(active=True).count()} active jobs, {late} late, {failing} failing"
     return Finding("cron", not (late or failing), detail, "start a worker, and see `postroom cron ls`")
+
+
+async def _webhooks() -> Finding:
+    refused = await get_model("WebhookRefusal").filter(last_at__gt=clock.now() - _LATELY).order_by("-last_at")
+    count = sum(one.count for one in refused)
+    last = f", the last one because {refused[0].reason}" if refused else ""
+    fix = "give your mail provider the WEBHOOK_SECRET of this host; strangers' calls end here after a day"
+    return Finding("webhooks", not refused, f"{count} calls refused since yesterday{last}", fix)

@@ -71,7 +71,7 @@ async def entries(access: Allowed, q: Search = "", before: Before = None) -> Sup
 @router.get("/check", summary="Is an address written to?")
 async def check(
     access: Allowed,
-    address: Annotated[str, Query(max_length=320)],
+    address: Annotated[str, Query(max_length=320)] = "",
     of_list: Annotated[str | None, Query(alias="list", max_length=255)] = None,
 ) -> Suppressed:
     """Answer as the queue would, for mail of `list` or for mail that is no list's."""

@@ -126,9 +126,16 @@ def _told(copy: Copy, receipts: Mapping[int, Sequence[Any]]) -> Copy:
 
 
 async def last_replies(delivery_ids: Iterable[int]) -> dict[int, str]:
-    """Return what a server last said, by delivery."""
-    rows = get_model("Attempt").filter(delivery_id__in=list(delivery_ids)).order_by("id")
-    return {delivery_id: reply[:500] for delivery_id, reply in await rows.values_list("delivery_id", "reply")}
+    """Return what was last said of each delivery: by a server when it was sent, or by a report after that."""
+    ids = list(delivery_ids)
+    rows = get_model("Attempt").filter(delivery_id__in=ids).order_by("id")
+    replies = {delivery_id: reply[:500] for delivery_id, reply in await rows.values_list("delivery_id", "reply")}
+    lost = get_model("MailEvent").filter(delivery_id__in=ids, kind__in=("bounced", "dropped", "complained"))
+    async for event in lost.order_by("id"):
+        status = f" ({event.status})" if event.status else ""
+        unproven = "" if event.proven else " Nothing proves this report."
+        replies[event.delivery_id] = f"{event.kind}{status}: {event.reason or 'no reason given'}.{unproven}"
+    return replies
 
 
 def author_of(message: Any) -> str:

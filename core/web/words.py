@@ -41,6 +41,7 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
         "cancelled": Mark("Cancelled", "⊘", "quiet"),
         "unknown": Mark("Unknown", "?", "bad"),
         "bounced": Mark("Bounced", "↩", "bad"),
+        "complained": Mark("Complained", "!", "bad"),
         "received": Mark("Received", "◷", "wait"),
         "processed": Mark("Filed", "✓", "good"),
         "ignored": Mark("Set aside", "⊘", "quiet"),
@@ -99,6 +100,8 @@ def delivery_state(delivery: Any) -> str:
     """Return the state of one recipient as people know it."""
     if delivery.state == "queued" and delivery.attempts:
         return "retrying"
+    if delivery.state == "sent" and (delivery.complained_at or delivery.bounced_at):
+        return "complained" if delivery.complained_at else "bounced"
     if delivery.state == "sent" and (delivery.clicked_at or delivery.opened_at):
         return "clicked" if delivery.clicked_at else "opened"
     return str(delivery.state)

@@ -63,11 +63,11 @@ async def export(access: Allowed) -> Response:
 
 
 @router.post("/import")
-async def load(request: Request, access: Allowed, file: Annotated[UploadFile, File()]) -> Response:
+async def load(request: Request, access: Allowed, file: Annotated[UploadFile | None, File()] = None) -> Response:
     """Add all entries of a file, or none where a line is wrong."""
     access.require("Suppression", Right.CREATE)
     try:
-        entries = read_file((await file.read()).decode("utf-8", "replace"))
+        entries = read_file((await file.read()).decode("utf-8", "replace") if file else "")
         await get_model("Suppression").suppress_all(entries)
     except PostroomError as error:
         return await _page(request, access, error=str(error))
