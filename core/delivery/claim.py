@@ -110,18 +110,19 @@ async def sweep() -> int:
     """Give back what dead workers left, and record what they had begun as unknown; return how many rows.
 
     A lost claim is queued again at once. A lost `sending` row gets an attempt "unknown", and the message's policy
-    decides (C4).
+    decides (C4). A lease that ends later than any lease can was given before the database's clock was set back.
     """
     database = runtime().database
     dialect = database.dialect
+    lapsed = f"(lease_until < {dialect.now()} OR lease_until > {dialect.now(2 * runtime().settings.LEASE_SECONDS)})"
     async with transaction():
         freed = await database.execute(
             f"""UPDATE delivery SET state = 'queued', lease_token = NULL, lease_until = NULL
-                WHERE state = 'claimed' AND lease_until < {dialect.now()}"""
+                WHERE state = 'claimed' AND {lapsed}"""
         )
         lost = await database.fetch(
             f"""SELECT id, message_id, recipient, attempts, lease_token FROM delivery
-                WHERE state = 'sending' AND lease_until < {dialect.now()} {dialect.skip_locked}"""
+                WHERE state = 'sending' AND {lapsed} {dialect.skip_locked}"""
         )
         if lost:
             written = await write_results(
