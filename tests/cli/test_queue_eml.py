@@ -1,0 +1,52 @@
+"""`postroom queue eml`: the bytes on the standard output, nothing added, and a draft with all that a person needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from core.cli.command import Options, options
+from core.cli.queue import eml
+from core.errors import UnknownName, UserError
+from core.runtime import Runtime, get_model
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite://{tmp_path}/postroom.db"
+
+
+@pytest.fixture
+async def message(host: Runtime, database_url: str, tmp_path: Path) -> Any:
+    keys = {"DATABASE_URL": database_url, "VAR_DIR": str(tmp_path / "var"), "ADDONS": ["core"]}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(keys))
+    options.set(Options(config=tmp_path / "config.yaml"))
+    return await get_model("Message").queue_email(
+        None, ["kim@b.test", "j@b.test"], "Grüezi", "<p>x</p>", bcc=["boss@b.test"], from_email="o@acme.test"
+    )
+
+
+async def test_it_prints_the_exact_bytes(message: Any, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    await eml(message.pk)
+    assert capsysbinary.readouterr().out == await message.eml()
+
+
+async def test_a_draft_names_the_blind_copies(message: Any, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    await eml(message.pk, draft=True)
+    out = capsysbinary.readouterr().out
+    assert out.startswith(b"X-Unsent: 1\r\n")
+    assert b"\r\nBcc: boss@b.test\r\n" in out
+
+
+async def test_what_cannot_be_printed_says_why(message: Any) -> None:
+    with pytest.raises(UserError, match="no recipient"):
+        await eml(message.pk, to="stranger@b.test")
+    with pytest.raises(UserError, match="leave out"):
+        await eml(message.pk, to="kim@b.test", draft=True)
+    with pytest.raises(UnknownName):
+        await eml(message.pk + 1)
