@@ -19,6 +19,7 @@ import structlog
 from core import clock
 from core.errors import ConfigError, TransportError
 from core.gateway import spool
+from core.orm.fields import readable
 from core.runtime import get_model, runtime, settings
 from core.transport.imap import FetchedMail, ImapAccount, Mailbox, TooLarge, Unfetchable, open_mailbox, test_connection
 from core.transport.step import Step
@@ -114,7 +115,7 @@ def account_of(server: Any) -> ImapAccount:
         port=server.port,
         tls=Tls(tls),
         username=server.username,
-        password=server.password or "",
+        password=readable(server.password, f"The password of {server.name}"),
         verify=server.verify_certificate,
     )
 

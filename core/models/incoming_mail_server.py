@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from core.cron.method import cron_method
 from core.cron.runner import Progress
 from core.gateway.fetch import Fetched, check_server, fetch_all, fetch_server
@@ -29,6 +32,7 @@ class IncomingMailServer(Record):
     oauth = fields.ForeignKeyField(
         "models.OAuthAccount", null=True, related_name="incoming_servers", on_delete=fields.SET_NULL
     )
+    oauth_id: int | None
     """The sign-in at the provider that takes the place of the password."""
     folders = fields.JSONField(default=lambda: ["INBOX"])
     active = fields.BooleanField(default=True)
@@ -40,6 +44,24 @@ class IncomingMailServer(Record):
     """Why the last visit failed, or which mails had to stay on the server."""
     lease_token = fields.CharField(max_length=32, null=True)
     lease_until = fields.DatetimeField(null=True)
+
+    async def save(
+        self,
+        using_db: Any = None,
+        update_fields: Iterable[str] | None = None,
+        force_create: bool = False,
+        force_update: bool = False,
+    ) -> None:
+        """Store the server. Another host never gets the login of the former one, unless that changes too."""
+        stored = await type(self).get_or_none(id=self.pk) if self.pk is not None else None
+        if stored is not None and stored.server.casefold() != self.server.casefold():
+            if self.password == stored.password:
+                self.password = ""
+            if self.oauth_id == stored.oauth_id:
+                self.oauth = None
+            if update_fields is not None:
+                update_fields = {*update_fields, "password", "oauth_id"}
+        await super().save(using_db, update_fields, force_create, force_update)
 
     @classmethod
     @cron_method

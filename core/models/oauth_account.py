@@ -212,7 +212,9 @@ class OAuthAccount(Record):
         refuse_inside("Renewing a sign-in")
         until = monotonic() + _WAIT_S
         while True:
-            account = await cls.get(id=account_id)
+            account = await cls.get_or_none(id=account_id)
+            if account is None:
+                raise SignInNeeded("The sign-in was deleted; choose another one for this server.")
             if account.fault:
                 raise SignInNeeded(account.fault)
             is_usable = account._has_token_but(refused)

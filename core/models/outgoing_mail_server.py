@@ -113,6 +113,9 @@ class OutgoingMailServer(Record):
                 raise UserError(f"{name} of {self.name} must be 1 or more; leave it empty for no limit of its own.")
         if _CONTROL.search(self.name):
             raise UserError("The name of a mail server must not contain control characters.")
+        domains = self.from_domains
+        if not isinstance(domains, list) or not all(isinstance(one, str) and one.strip() for one in domains):
+            raise UserError(f"The From domains of {self.name} must be a list of domains.")
         if self.oauth_id is not None:
             await self.fetch_related("oauth")
         server = server_of(self)

@@ -141,11 +141,17 @@ async def test_s6_the_server_is_said_to_be_misconfigured_and_mail_waits(host: Ru
 async def test_s6_switching_protection_off_is_visible_and_logged(
     host: Runtime, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await _server(name="Careless", use_ssl=True, verify_certificate=False)
-    await _server(name="Open", tls="none")
-    await _server(name="Sound", use_ssl=True)
+    await _server(name="Careless", server="mail.test", use_ssl=True, verify_certificate=False)
+    await _server(name="Open", server="relay.test", tls="none")
+    await _server(name="Sound", server="mail.test", use_ssl=True)
+    await _server(name="Within", server="localhost", tls="none")
     risks = {one.name: one.server.risks for one in await overview() if one.server}
-    assert risks == {"Careless": ("any certificate is accepted",), "Open": ("mail travels without TLS",), "Sound": ()}
+    assert risks == {
+        "Careless": ("any certificate is accepted",),
+        "Open": ("mail travels without TLS",),
+        "Sound": (),
+        "Within": (),
+    }
     logged = capsys.readouterr().out
     assert "Careless" in logged
     assert "Open" in logged
@@ -306,6 +312,20 @@ async def test_i18_another_host_never_gets_the_login(host: Runtime) -> None:
     server.server = "mail.evil.test"
     await server.save(update_fields=["server"])
     assert (await get_model("OutgoingMailServer").get(id=server.pk)).password == ""
+
+
+async def test_i18_nor_does_another_mailbox(host: Runtime) -> None:
+    mailboxes = get_model("IncomingMailServer")
+    mailbox = await mailboxes.create(name="Office", server="imap.acme.test", **LOGIN)
+    mailbox.server = "imap.evil.test"
+    await mailbox.save()
+    assert (await mailboxes.get(id=mailbox.pk)).password == ""
+
+
+@pytest.mark.parametrize("domains", ['"acme.test"', [""], [7], {"acme.test": 1}])
+async def test_s11_an_allow_list_is_a_list(host: Runtime, domains: Any) -> None:
+    with pytest.raises(UserError, match="list of domains"):
+        await _server(from_domains=domains)
 
 
 # Secrets at rest: rotation, and a key that is lost.

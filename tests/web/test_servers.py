@@ -29,7 +29,7 @@ async def _server(**values: Any) -> Any:
 
 
 async def test_the_list_says_what_state_each_is_in(world: World, visitor: Visitor) -> None:
-    server = await _server(from_domains=["acme.test"], password="hunter2-secret")
+    server = await _server(server="relay.test", from_domains=["acme.test"], password="hunter2-secret")
     await get_model("ServerPause").create(
         server=str(server.pk), until_at=clock.now() + timedelta(minutes=5), failures=5, reason="<b>refused</b>"
     )
