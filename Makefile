@@ -29,6 +29,7 @@ check: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	@.ci/debian test
+	@$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(VENV)/test.stamp

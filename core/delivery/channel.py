@@ -24,10 +24,9 @@ from core.contributions import Channel
 from core.delivery.claim import release
 from core.delivery.job import Job
 from core.delivery.ledger import Ledger
-from core.delivery.load import reasons_to_drop
 from core.delivery.pacing import limits_of, take
 from core.delivery.receipts import remote_name, settle_receipts
-from core.delivery.results import Result, drop, unsendable
+from core.delivery.results import Result, unsendable
 from core.delivery.servers import note_fault, note_success
 from core.errors import PostroomError, TemporaryFailure, UnknownName, UserError, did_you_mean
 from core.mail.retry import Outcome, Phase
@@ -293,16 +292,15 @@ class ChannelShare:
                 await self._works_again()
 
     async def _may_begin(self, job: Job) -> bool:
-        """Wait for the job's turn and mark it; False where it must not be sent, of which everything is recorded."""
+        """Wait for the job's turn and mark it; False where it must not be sent now."""
         if not await self._has_turn():
             self._jobs.appendleft(job)
             return False
-        dropped = await reasons_to_drop([job])
-        if dropped:
-            self._engine.ledger.record([drop(job, one, dropped[one.id]) for one in job.deliveries])
-            return False
-        # Not marked: somebody else has the lease by now, or a receipt came; sending would be a second copy.
-        return await self._engine.ledger.begin(job)
+        if await self._engine.ledger.begin(job):
+            return True
+        # Its lease is lost, or it was stopped or suppressed since the claim, or a receipt came: looked at anew.
+        await release(self._token, [delivery.id for delivery in job.deliveries])
+        return False
 
     async def _try(self, job: Job, http: HttpClient) -> ChannelResult:
         started_at = monotonic()

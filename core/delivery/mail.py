@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from core.delivery.job import Claimed, Job
 from core.delivery.outgoing import LARGE_BYTES, envelope_sender, mail_bytes
-from core.errors import UserError
 from core.mail.address import envelope_address, needs_smtputf8
 from core.transport.smtp import Envelope
-
-_LONGEST_COMPOSITION_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,7 @@ async def prepare(job: Job, *, tracks: bool = True) -> Mail:
 
     `tracks` False leaves the tracking out, whatever the message says.
     """
-    content = await _in_time(content_of(job, tracks=tracks))
+    content = await content_of(job, tracks=tracks)
     alone = job.deliveries[0] if len(job.deliveries) == 1 else None
     sender = envelope_sender(job.message, alone.id if alone else None)
     recipients = tuple(envelope_address(delivery.recipient) for delivery in job.deliveries)
@@ -45,18 +41,6 @@ async def prepare(job: Job, *, tracks: bool = True) -> Mail:
         smtputf8=needs_smtputf8(sender) or not content.isascii(),
     )
     return Mail(job, envelope, content)
-
-
-async def _in_time(composition: Awaitable[bytes]) -> bytes:
-    """Await it for so long and no longer: an addon's filter that never answers must not keep a lane."""
-    limit = asyncio.timeout(_LONGEST_COMPOSITION_S)
-    try:
-        async with limit:
-            return await composition
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise UserError(f"It took over {_LONGEST_COMPOSITION_S:g} s; see what the addons' filters wait for.") from error
 
 
 async def content_of(job: Job, *, tracks: bool = True) -> bytes:

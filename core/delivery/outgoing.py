@@ -35,6 +35,9 @@ UNSUBSCRIBE_MARK = "%unsubscribe_url%"
 """Stands in the body of a list's mail for the recipient's own link."""
 _NO_LABEL = re.compile(r"[^a-z0-9]")
 
+_LONGEST_FILTERING_S = 30.0
+"""An addon's filter that never answers must not keep a lane."""
+
 COLUMNS = (
     "id",
     "author_id",
@@ -91,8 +94,18 @@ async def load_messages(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
 
 def _message(row: dict[str, Any]) -> dict[str, Any]:
     read_time = runtime().database.dialect.read_time
-    values = {name: json.loads(row[name]) for name in _JSON_COLUMNS}
-    return {**row, **values, "date_at": read_time(row["date_at"]), "attachment_ids": []}
+    for name in _JSON_COLUMNS:
+        row[name] = _read_json(row[name])
+    row["date_at"] = read_time(row["date_at"])
+    row["attachment_ids"] = []
+    return row
+
+
+def _read_json(text: str) -> Any:
+    """Most are empty, or a list of one address."""
+    if text == "[]":
+        return []
+    return {} if text == "{}" else json.loads(text)
 
 
 class Outgoing:
@@ -166,7 +179,13 @@ async def _filtered(email: OutgoingEmail, message: Mapping[str, Any]) -> Outgoin
     hooks = runtime().hooks
     if not hooks.users_of("filter_outgoing_email"):
         return email
-    changed: OutgoingEmail = await hooks.filter("filter_outgoing_email", email, message=message)
+    try:
+        async with asyncio.timeout(_LONGEST_FILTERING_S) as limit:
+            changed: OutgoingEmail = await hooks.filter("filter_outgoing_email", email, message=message)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise UserError(f"It took over {_LONGEST_FILTERING_S:g} s; see what the addons' filters wait for.") from error
     return replace(changed, message_id=email.message_id, date=email.date)
 
 

@@ -182,7 +182,9 @@ def _marks(token: str, ids: Sequence[int]) -> list[Statement]:
     suppressed = f"""EXISTS (
         SELECT 1 FROM suppression AS s
         WHERE s.address = lower(delivery.recipient) AND (s.expires_at IS NULL OR s.expires_at > {dialect.now()})
-          AND s.list IN ('', (SELECT m.unsubscribe_list FROM message AS m WHERE m.id = delivery.message_id)))"""
+          AND (s.list = '' OR s.list IN (SELECT m.unsubscribe_list FROM message AS m WHERE m.id = delivery.message_id)
+               OR s.list = '*' AND EXISTS (SELECT 1 FROM message AS m WHERE m.id = delivery.message_id
+                                           AND m.channel = 'email' AND m.unsubscribe_list IS NOT NULL)))"""
     return [
         Statement(
             f"""UPDATE delivery SET state = 'sending', begun_at = {dialect.now()}

@@ -11,11 +11,13 @@ from dataclasses import asdict
 
 import structlog
 
-from tests.benchmarks import claim, counters, enqueue, inbound, outbound, render, tracking
+from tests.benchmarks import claim, counters, enqueue, inbound, making, outbound, peers, render, tracking
 from tests.benchmarks.measure import Row, use_own_core
 
 BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
     "outbound": outbound.benchmark,
+    "making": making.benchmark,
+    "peers": peers.benchmark,
     "enqueue": enqueue.benchmark,
     "claim": claim.benchmark,
     "counters": counters.benchmark,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.delivery import mail
+from core.delivery import outgoing
 from core.errors import RenderError
 from core.runtime import Runtime, get_model
 from tests.faults.oracle import require
@@ -63,7 +63,7 @@ async def test_f26_the_report_dies(host: Runtime, contact: Any, fault: str) -> N
 
 async def test_f26_composition_hangs(host: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted as a failed try each time, and given up after the last; nobody else waits for it for long."""
-    monkeypatch.setattr(mail, "_LONGEST_COMPOSITION_S", 0.1)
+    monkeypatch.setattr(outgoing, "_LONGEST_FILTERING_S", 0.1)
 
     async def filter_outgoing_email(email: Any, message: Any) -> None:
         if message["subject"] == "hangs":

@@ -1,0 +1,106 @@
+"""Queue and send with django-post_office and django-mailer, in a process of their own: `PEER PORT COUNT BYTES FOLDER`.
+
+Prints one JSON object: seconds of CPU and of the wall for queueing one by one, in bulk, and for sending. Both keep
+their queue on SQLite here, and send as their documentation has it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.core.management import call_command
+
+from tests.benchmarks.mails import SENDER, html_of, recipient
+from tests.benchmarks.measure import use_own_core, watch
+
+
+def main(peer: str, port: int, count: int, bytes_wanted: int, folder: str) -> None:
+    use_own_core()
+    logging.disable(logging.CRITICAL)
+    _configure(peer, port, folder)
+    html = html_of(bytes_wanted)
+    queue_one, queue_bulk, send = _of_post_office(html) if peer == "post_office" else _of_mailer(html)
+    with watch() as single:
+        for number in range(count):
+            queue_one(number)
+    with watch() as bulk:
+        queue_bulk(range(count, count * 3))
+    with watch() as sending:
+        send()
+    print(json.dumps({
+        "single_s": single.wall_s,
+        "bulk_s": bulk.wall_s,
+        "sending_cpu_s": sending.cpu_s,
+        "sending_s": sending.wall_s,
+        "sent": count * 3,
+    }))  # fmt: skip
+
+
+def _configure(peer: str, port: int, folder: str) -> None:
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{folder}/{peer}.db"}},
+        INSTALLED_APPS=["django.contrib.contenttypes", peer],
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        EMAIL_HOST="127.0.0.1",
+        EMAIL_PORT=port,
+        EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
+        MAILER_EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
+        MAILER_USE_FILE_LOCK=False,
+        POST_OFFICE={"BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"}, "BATCH_SIZE": 500},
+        TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
+        USE_TZ=True,
+        SECRET_KEY="of a benchmark",
+    )
+    django.setup()
+    call_command("migrate", verbosity=0)
+
+
+_Steps = tuple[Callable[[int], Any], Callable[[range], Any], Callable[[], Any]]
+
+
+def _of_post_office(html: str) -> _Steps:
+    from post_office import mail
+
+    def asked(number: int) -> dict[str, Any]:
+        return {
+            "recipients": [recipient(number)],
+            "sender": SENDER,
+            "subject": "Café",
+            "html_message": html,
+            "message": "x",
+        }
+
+    def send() -> None:
+        while mail.send_queued(processes=1)[0]:
+            pass
+
+    return lambda number: mail.send(**asked(number)), lambda numbers: mail.send_many(map(asked, numbers)), send
+
+
+def _of_mailer(html: str) -> _Steps:
+    from mailer.backend import DbBackend
+    from mailer.engine import send_all
+
+    def mails(numbers: range) -> Iterator[EmailMultiAlternatives]:
+        for number in numbers:
+            one = EmailMultiAlternatives("Café", "x", SENDER, [recipient(number)])
+            one.attach_alternative(html, "text/html")
+            yield one
+
+    queue = DbBackend().send_messages
+    return (
+        lambda number: queue(list(mails(range(number, number + 1)))),
+        lambda numbers: queue(list(mails(numbers))),
+        send_all,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
