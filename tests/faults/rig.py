@@ -17,7 +17,7 @@ import pytest
 
 from core.delivery import servers
 from core.delivery.engine import Engine
-from core.delivery.queue import QueueRequest
+from core.delivery.request import QueueRequest
 from core.hookspecs import hookimpl
 from core.orm.outage import database_errors
 from core.runtime import Runtime, get_model, runtime
