@@ -139,7 +139,7 @@ def _body(email: OutgoingEmail) -> _Part:
     content = _readable(email, boundary)
     if not files:
         return content
-    return _multipart("mixed", boundary + "m", [content, *(_file(file, "attachment") for file in files)])
+    return _multipart("mixed", boundary + "m", [content, *(_file(file, "attachment", boundary) for file in files)])
 
 
 def _invite_file(calendar: Calendar) -> File:
@@ -153,19 +153,22 @@ def _invite_file(calendar: Calendar) -> File:
 
 def _readable(email: OutgoingEmail, boundary: str) -> _Part:
     if email.html is None and email.calendar is None:
-        return _text("plain", email.text or "")
+        return _text("plain", email.text or "", boundary)
     # Of alternatives the last one that a reader understands is shown (RFC 2046 section 5.1.4).
-    parts = [_text("plain", html_to_text(email.html or "") if email.text is None else email.text)]
+    text = html_to_text(email.html or "") if email.text is None else email.text
+    parts = [_text("plain", text, boundary)]
     if email.html is not None:
         parts.append(_html(email.html, email.inline_files, boundary))
     if email.calendar is not None:
-        parts.append(_text(f"calendar; method={email.calendar.method}", email.calendar.text))
+        parts.append(_text(f"calendar; method={email.calendar.method}", email.calendar.text, boundary))
     return _multipart("alternative", boundary + "a", parts)
 
 
 def _html(html: str, files: tuple[File, ...], boundary: str) -> _Part:
-    part = _text("html", html)
-    return _multipart("related", boundary + "r", [part, *(_file(file, "inline") for file in files)]) if files else part
+    part = _text("html", html, boundary)
+    if not files:
+        return part
+    return _multipart("related", boundary + "r", [part, *(_file(file, "inline", boundary) for file in files)])
 
 
 def _multipart(kind: str, boundary: str, parts: Iterable[_Part]) -> _Part:
@@ -177,8 +180,8 @@ def _multipart(kind: str, boundary: str, parts: Iterable[_Part]) -> _Part:
     return _Part(f'Content-Type: multipart/{kind};\r\n boundary="{boundary}"\r\n'.encode("ascii"), b"".join(pieces))
 
 
-def _text(subtype: str, text: str) -> _Part:
-    coding, content = _coded_text(_with_crlf(text), is_ascii=text.isascii())
+def _text(subtype: str, text: str, boundary: str) -> _Part:
+    coding, content = _coded_text(_with_crlf(text), text.isascii(), boundary)
     return _Part(b"Content-Type: text/%s; charset=utf-8\r\n%s" % (subtype.encode("ascii"), coding), content)
 
 
@@ -194,8 +197,8 @@ _QUOTED = b"Content-Transfer-Encoding: quoted-printable\r\n"
 _BASE64 = b"Content-Transfer-Encoding: base64\r\n"
 
 
-def _coded_text(data: bytes, is_ascii: bool) -> tuple[bytes, bytes]:
-    if is_ascii and _is_plain(data):
+def _coded_text(data: bytes, is_ascii: bool, boundary: str) -> tuple[bytes, bytes]:
+    if is_ascii and _is_plain(data, boundary):
         return _AS_IT_IS, data
     if len(data) > _READABLE_MAX_BYTES:
         return _BASE64, _base64(data)
@@ -203,9 +206,10 @@ def _coded_text(data: bytes, is_ascii: bool) -> tuple[bytes, bytes]:
     return _QUOTED, b2a_qp(data + b"\r\n").removesuffix(b"\r\n")
 
 
-def _is_plain(data: bytes) -> bool:
-    """Tell whether the bytes may go uncoded: short lines, no NUL, and nothing that looks like one of our boundaries."""
-    return b"\0" not in data and b"--=_" not in data and max(map(len, data.split(b"\n"))) <= LONGEST_LINE_BYTES
+def _is_plain(data: bytes, boundary: str) -> bool:
+    """Tell whether the bytes may go uncoded: short lines, no NUL, and no boundary of this mail."""
+    is_clean = b"\0" not in data and boundary.encode("ascii") not in data
+    return is_clean and max(map(len, data.split(b"\n"))) <= LONGEST_LINE_BYTES
 
 
 def _base64(data: bytes) -> bytes:
@@ -215,19 +219,20 @@ def _base64(data: bytes) -> bytes:
     return b"\r\n".join([*chain.from_iterable(_LINES.iter_unpack(coded[:cut])), *rest])
 
 
-def _file(file: File, disposition: str) -> _Part:
-    kind, coding, content = _coded_file(file)
+def _file(file: File, disposition: str, boundary: str) -> _Part:
+    kind, coding, content = _coded_file(file, boundary)
     headers = [f"Content-Type: {kind}\r\n", f"Content-Disposition: {disposition}{_file_name(file.name)}\r\n"]
     if file.content_id is not None:
         headers.append(ids_line("Content-ID", (f"<{file.content_id}>",)))
     return _Part("".join(headers).encode("ascii") + coding, content)
 
 
-def _coded_file(file: File) -> tuple[str, bytes, bytes]:
+def _coded_file(file: File, boundary: str) -> tuple[str, bytes, bytes]:
     kind = file.content_type.lower()
     if kind == "message/rfc822":
         # RFC 2046 section 5.2.1 forbids to encode it: what cannot go as it is goes as a file of bytes.
-        if file.content.isascii() and _is_plain(file.content) and _has_clean_line_ends(file.content):
+        content = file.content
+        if content.isascii() and _is_plain(content, boundary) and _has_clean_line_ends(content):
             return kind, _AS_IT_IS, file.content
         kind = "application/octet-stream"
     if not _CONTENT_TYPE.fullmatch(kind):

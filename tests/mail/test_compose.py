@@ -270,6 +270,18 @@ def test_a_forwarded_mail_stays_readable_where_its_bytes_allow_it() -> None:
     assert parse(binary).files[0].content == b"Subject: \xe4\n\nx"
 
 
+def test_a_forwarded_mail_of_ours_stays_whole_but_not_within_itself() -> None:
+    inner = compose(outgoing(html="<p>Hi</p>", attachments=(File("a.pdf", "application/pdf", b"%PDF"),)))
+    forwarded = File("mail.eml", "message/rfc822", inner)
+    tree = fast_mail_parser.parse_email_tree(compose(outgoing(message_id="<other@x.test>", attachments=(forwarded,))))
+    assert [part.content_type for part in nodes(tree)] == [
+        *("multipart/mixed", "text/plain", "message/rfc822", "multipart/mixed", "multipart/alternative"),
+        *("text/plain", "text/html", "application/pdf"),
+    ]
+    itself = parse(compose(outgoing(attachments=(forwarded,))))
+    assert [(file.content_type, file.content) for file in itself.files] == [("application/octet-stream", inner)]
+
+
 @pytest.mark.parametrize("text", ["\n.\n", "\r.\r", "\n.\r\n", ".\r\n", "a\r\n.\r\nMAIL FROM:<x@y.test>"])
 def test_s4_no_bare_line_end_reaches_the_wire(text: str) -> None:
     raw = compose(outgoing(text=text, html=text, attachments=(File("a.txt", "text/plain", text.encode()),)))
