@@ -45,7 +45,7 @@ class EmailTemplateVersion(Record):
     ) -> None:
         """Keep a version, in the running transaction, where the stored texts were changed.
 
-        `before` is None for what is new.
+        `before` is None for what is new. What was stored without a version gets one first, so that nothing is lost.
         """
         if before == after:
             return
@@ -53,13 +53,12 @@ class EmailTemplateVersion(Record):
         await get_model("EmailTemplate").select_for_update().get(id=template_id)
         of_this = cls.filter(template_id=template_id)
         last = await of_this.order_by("-number").first()
+        known = await of_this.filter(language=language).order_by("-number").first()
         number = last.number if last else 0
         common: dict[str, Any] = {"template_id": template_id, "language": language}
-        if before is not None and not await of_this.filter(language=language).exists():
+        if before is not None and (known is None or known.texts != before):
             number += 1
-            await cls.create(
-                **common, number=number, texts=dict(before), note="As it was when versions were first kept"
-            )
+            await cls.create(**common, number=number, texts=dict(before), note="Changed without a version")
         await cls.create(**common, number=number + 1, texts=dict(after), author=acting_user(), note=note[:200])
 
 
