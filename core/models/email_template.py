@@ -85,10 +85,12 @@ class EmailTemplate(Record):
 
     async def save(self, *args: Any, note: str = "", **kwargs: Any) -> None:
         """Store the template, and a version of its texts where they were changed; `note` says why."""
+        versions = get_model("EmailTemplateVersion")
         async with transaction():
+            await versions.wait_for_turn(self.pk)
             before = await self.stored_texts()
             await super().save(*args, **kwargs)
-            await get_model("EmailTemplateVersion").keep(self.pk, "", before, await self.stored_texts(), note)
+            await versions.keep(self.pk, "", before, await self.stored_texts(), note)
 
     async def stored_texts(self) -> dict[str, str] | None:
         """Return the texts that the database holds; None where it holds none."""

@@ -55,12 +55,12 @@ class EmailTemplateVariant(Record):
         """Store the variant, and a version where its texts were changed; UserError for a language that is none."""
         if fallbacks(self.language)[:1] != (self.language,):
             raise UserError(_no_language(self.language))
+        versions = get_model("EmailTemplateVersion")
         async with transaction():
+            await versions.wait_for_turn(self.template_id)
             before = await self.stored_texts()
             await super().save(*args, **kwargs)
-            await get_model("EmailTemplateVersion").keep(
-                self.template_id, self.language, before, await self.stored_texts(), note
-            )
+            await versions.keep(self.template_id, self.language, before, await self.stored_texts(), note)
 
     async def stored_texts(self) -> dict[str, str] | None:
         """Return the texts that the database holds; None where it holds none."""

@@ -40,6 +40,11 @@ class EmailTemplateVersion(Record):
         return f"Version {self.number}{f' ({self.language})' if self.language else ''}"
 
     @classmethod
+    async def wait_for_turn(cls, template_id: int) -> None:
+        """Let two who change a template at once do so one after the other: until the running transaction ends."""
+        await get_model("EmailTemplate").select_for_update().get_or_none(id=template_id)
+
+    @classmethod
     async def keep(
         cls, template_id: int, language: str, before: Mapping[str, str] | None, after: Mapping[str, str], note: str
     ) -> None:
@@ -49,8 +54,6 @@ class EmailTemplateVersion(Record):
         """
         if before == after:
             return
-        # Two who change it at once take their numbers one after the other.
-        await get_model("EmailTemplate").select_for_update().get(id=template_id)
         of_this = cls.filter(template_id=template_id)
         last = await of_this.order_by("-number").first()
         known = await of_this.filter(language=language).order_by("-number").first()
