@@ -255,7 +255,7 @@ def _known_state(state: str) -> str:
 
 
 def _row(message: Any) -> dict[str, Any]:
-    names = ("id", "send_state", "email_from", "email_to", "email_cc", "subject", "retry_count")
+    names = ("id", "channel", "send_state", "email_from", "email_to", "email_cc", "subject", "retry_count")
     times = ("created_at", "scheduled_at", "next_retry_at", "sent_at")
     record = f"{message.res_model}:{message.res_id}" if message.res_model else None
     return {

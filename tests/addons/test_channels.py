@@ -145,6 +145,22 @@ async def test_what_could_not_be_sent_is_kept_in_its_form(lead: Any, browser: ht
     assert await get_model("Delivery").all().count() == 0
 
 
+async def test_a_provider_s_secrets_are_shown_nowhere(host: Any, browser: httpx2.AsyncClient) -> None:
+    provider = await get_model("SmsProvider").create(
+        name="Twilio", kind="twilio", username="AC1", secret="s3cr3t", webhook_secret="w0rd", sender="+1"
+    )
+    for path in ("/records/SmsProvider", "/api/records/SmsProvider"):
+        for place in (path, f"{path}/{provider.pk}"):
+            answer = await browser.get(place)
+            assert answer.status_code == 200, place
+            assert "Twilio" in answer.text
+            assert "s3cr3t" not in answer.text
+            assert "w0rd" not in answer.text
+    table = get_model("SmsProvider")._meta.db_table
+    (row,) = await host.database.fetch(f'SELECT secret, webhook_secret FROM "{table}" WHERE id = {provider.pk}')
+    assert all(value.startswith("gAAAA") for value in row.values())
+
+
 async def test_commands_send_try_and_list(lead: Any, host: Any, capsys: pytest.CaptureFixture[str]) -> None:
     commands = {command.name: command for addon, command in host.contributions.commands if addon == "sms"}
     await commands["send"].run(["020 7946 0151", "Hello", f"CrmLead:{lead.pk}"])
