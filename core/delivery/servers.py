@@ -66,9 +66,10 @@ class Server:
 
     def why_not(self, author_id: int | None, company_id: int | None, from_domain: str) -> str:
         """Say why this server does not send such mail; empty where it may."""
-        return self._whose_else(author_id, company_id) or self._not_as(from_domain)
+        return self.whose_else(author_id, company_id) or self._not_as(from_domain)
 
-    def _whose_else(self, author_id: int | None, company_id: int | None) -> str:
+    def whose_else(self, author_id: int | None, company_id: int | None) -> str:
+        """Say whose server this is, if neither this author's nor everyone's; else empty."""
         if self.user_id is not None and self.user_id != author_id:
             return "it is another user's own server"
         if self.company_id is not None and self.company_id != company_id:
@@ -137,7 +138,7 @@ class Servers:
 
     def may_send_as(self, author_id: int | None, company_id: int | None, from_address: str) -> bool:
         """Tell whether the allow-lists let anybody write as this address; so they do where no server is there yet."""
-        mine = [one for one in self.candidates if not one._whose_else(author_id, company_id)]
+        mine = [one for one in self.candidates if not one.whose_else(author_id, company_id)]
         domain = domain_of(from_address)
         return not mine or any(not one._not_as(domain) for one in mine)
 

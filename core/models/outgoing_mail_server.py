@@ -194,6 +194,18 @@ class OutgoingMailServer(Record):
         return (await load_servers()).explain(author and author.pk, author and author.company_id, address)
 
     @classmethod
+    async def options(cls, user: Any) -> list[OutgoingMailServer]:
+        """Return the servers that a user may write through and that name their From domains, best choice first."""
+        servers = await load_servers()
+        usable = [
+            one.key
+            for one in servers.candidates
+            if one.key.isdecimal() and one.from_domains and not one.whose_else(user.pk, user.company_id)
+        ]
+        records = await cls.in_bulk([int(key) for key in usable], "id")
+        return [records[int(key)] for key in usable if int(key) in records]
+
+    @classmethod
     async def resume(cls, key: str) -> None:
         """Use a paused server again at once; `key` is that of its overview."""
         await note_success(key)

@@ -13,7 +13,17 @@ from starlette.staticfiles import StaticFiles
 from core.errors import PostroomError
 from core.mail.tracking import tracker
 from core.runtime import runtime, settings
-from core.web import api_dev_mail, api_queue, api_records, api_suppression, api_templates, api_webhook, docs, errors
+from core.web import (
+    api_dev_mail,
+    api_queue,
+    api_records,
+    api_servers,
+    api_suppression,
+    api_templates,
+    api_webhook,
+    docs,
+    errors,
+)
 from core.web.edge import Edge
 from core.web.guard import guard
 from core.web.pages import (
@@ -59,7 +69,7 @@ _PAGES = (
     unsubscribe,
     docs,
 )
-_APIS = (api_queue, api_records, api_suppression, api_templates, api_webhook, api_dev_mail)
+_APIS = (api_queue, api_records, api_servers, api_suppression, api_templates, api_webhook, api_dev_mail)
 
 
 def create_app() -> FastAPI:

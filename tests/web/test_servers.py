@@ -98,3 +98,28 @@ async def test_signing_in_from_the_page(world: World, visitor: Visitor) -> None:
     denied = await root.get("/servers/oauth/callback?error=access_denied&error_description=<b>no</b>")
     assert denied.status_code == 422
     assert "<b>no" not in denied.text
+
+
+async def test_the_senders_that_a_user_may_choose(world: World, visitor: Visitor) -> None:
+    """reference/002: smtpOptions"""
+    ann = await get_model("User").get(login="ann")
+    identity = {"name": "Sales", "email": "sales@acme.test"}
+    shared = await _server(
+        username="smtp@acme.test", password="hunter2", from_domains=["acme.test"], from_identities=[identity]
+    )
+    own = await _server(name="Ann's", user=ann, from_domains=["ann.test"], disable_tracking=True)
+    await _server(name="Any domain")
+    await _server(name="Theirs", company=world.other_company, from_domains=["theirs.test"])
+    browser = await visitor("ann")
+    options = (await browser.client.post("/api/email/smtpOptions", json={})).json()
+    assert options == [
+        {"id": own.pk, "label": "Ann's", "fromDomains": ["ann.test"], "fromIdentities": [], "disablePixel": True},
+        {
+            "id": shared.pk,
+            "label": "smtp@acme.test",
+            "fromDomains": ["acme.test"],
+            "fromIdentities": [identity],
+            "disablePixel": False,
+        },
+    ]
+    assert (await (await visitor()).client.post("/api/email/smtpOptions", json={})).status_code == 401
