@@ -243,6 +243,7 @@ class ChannelShare:
         self._why_wait = ""
         self._limits = limits_of(provider.key, provider.rates())
         self._turns = 0
+        self._doubtful: list[int] = []
 
     def add(self, job: Job) -> None:
         """Take a job."""
@@ -262,7 +263,7 @@ class ChannelShare:
                 await self._release_rest()
         await self._engine.ledger.flush()
         with suppress(*database_errors()):
-            await settle_receipts(self._provider.key)
+            await settle_receipts(self._provider.key, self._doubtful)
 
     async def _look_for_pause(self) -> None:
         row = await get_model("ServerPause").get_or_none(server=self._provider.key)
@@ -315,6 +316,8 @@ class ChannelShare:
 
     def _record(self, job: Job, result: ChannelResult, started_at: float) -> None:
         (delivery,) = job.deliveries
+        if result.outcome is Outcome.UNKNOWN:
+            self._doubtful.append(delivery.id)
         self._engine.ledger.record(
             [
                 Result(

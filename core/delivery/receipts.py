@@ -25,8 +25,8 @@ from core.runtime import get_model, runtime
 log = structlog.get_logger(__name__)
 
 RECEIPT_STATES = ("accepted", "delivered", "read", "failed")
-_STOP = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "arret", "stopp", "parar"})
-_START = frozenset({"start", "unstop", "yes"})
+_STOP = frozenset({"stop", "stopall", "unsubscribe", "stopp", "arret", "arrêt", "parar"})
+_START = frozenset({"start", "unstop"})
 _SUBJECT_CHARS = 80
 _TEXT_CHARS = 20_000
 _WORDS_CHARS = 1_000
@@ -77,13 +77,16 @@ async def take_receipts(provider: str, told: Sequence[ReceiptNews]) -> int:
     return fresh
 
 
-async def settle_receipts(provider: str) -> None:
-    """Give receipts that came before our own results their deliveries."""
+async def settle_receipts(provider: str, doubtful: Sequence[int] = ()) -> None:
+    """Give receipts that came before our own results their deliveries.
+
+    `doubtful` are deliveries whose try ended unknown: a receipt may have told of it while it was on its way.
+    """
     waiting = (
         await get_model("Receipt").filter(provider=provider, delivery_id=None).exclude(state="received").limit(500)
     )
     by_name = {f"{provider}/{one.remote_id}": one for one in waiting}
-    if not by_name:
+    if not by_name and not doubtful:
         return
     async with transaction():
         found = await get_model("Delivery").filter(remote_id__in=list(by_name)).values_list("id", "remote_id")
@@ -91,7 +94,7 @@ async def settle_receipts(provider: str) -> None:
             remote_id = by_name[name].remote_id
             ours = get_model("Receipt").filter(provider=provider, remote_id=remote_id, delivery_id=None)
             await ours.update(delivery_id=delivery_id)
-        await _apply(sorted(delivery_id for delivery_id, _ in found))
+        await _apply(sorted({*doubtful, *(delivery_id for delivery_id, _ in found)}))
 
 
 async def _delivery_of(provider: str, news: ReceiptNews) -> int | None:

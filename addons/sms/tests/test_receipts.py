@@ -112,6 +112,18 @@ async def test_a_receipt_that_comes_before_our_own_result_is_not_lost(
     assert (delivery.state, receipt.delivery_id) == ("sent", delivery.pk)
 
 
+async def test_a_receipt_that_comes_while_the_answer_is_lost_stops_the_retry(
+    provider: Any, caller: Any, gateway: HttpProvider
+) -> None:
+    gateway.plan(Answer(after_s=0.04, drops=True))
+    sending = asyncio.create_task(sent())
+    await gateway.until(1)
+    delivery = await get_model("Delivery").get()
+    await tell(caller, provider, {"status": "delivered", "reference": str(delivery.pk)})
+    await sending
+    assert await state_of(delivery) == ("sent", "Sent")
+
+
 async def test_a_try_again_is_not_judged_by_the_last_try(provider: Any, caller: Any) -> None:
     delivery = await sent()
     await tell(caller, provider, {"id": "r1", "status": "failed"})
