@@ -18,7 +18,7 @@ from typing import Any
 from core.errors import UserError
 from core.mail.address import envelope_address, parse_address
 from core.mail.body import html_to_text
-from core.mail.branding import branded
+from core.mail.branding import branded, branded_text
 from core.mail.compose import compose
 from core.mail.invite import calendar_of
 from core.mail.return_path import return_path
@@ -159,7 +159,7 @@ def _composed(message: Mapping[str, Any], files: Sequence[File]) -> OutgoingEmai
         reply_to=mailbox_of(message["reply_to"]) if message["reply_to"] else None,
         subject=message["subject"],
         html=branded(message["body"], presentation) if message["body"] else None,
-        text=message["text"],
+        text=None if message["text"] is None else branded_text(message["text"], presentation),
         message_id=message["message_id"],
         date=message["date_at"],
         in_reply_to=message["in_reply_to"],

@@ -21,6 +21,7 @@ from imap_tools import MailMessage
 from core.mail.invite import Attendee, Invite
 from core.mail.values import Mailbox
 from core.runtime import Runtime, get_model
+from tests.mail.test_compose import normal
 from tests.security.door import Door, assert_only_crlf, attachment, door_to, read
 from tests.servers.fake_mta import Accepted
 from tests.servers.postfix import Postfix
@@ -54,14 +55,18 @@ class Relayed:
         assert message is not None, self.door.refused
         wanted = await get_model("Delivery").filter(message_id=message.pk).count()
         await self.door.sent()
-        async with asyncio.timeout(20):
-            while len(self.door.mta.ledger) < before + wanted:
-                await asyncio.sleep(0.02)
-        taken = self.door.mta.ledger[before:]
+        taken = await self.arrived(before, wanted)
         for one in taken:
             assert_only_crlf(one.raw)
             assert one.message_id == message.message_id
         return taken
+
+    async def arrived(self, before: int, count: int) -> list[Accepted]:
+        """Wait until Postfix has handed on so many more."""
+        async with asyncio.timeout(20):
+            while len(self.door.mta.ledger) < before + count:
+                await asyncio.sleep(0.02)
+        return self.door.mta.ledger[before:]
 
 
 @pytest.fixture
@@ -207,27 +212,28 @@ async def test_the_frame_and_the_signature_are_in_both_halves(relay: Relayed) ->
     user = await get_model("User").create(
         login="anna", name="Anna", contact=contact, company=company, signature="<p>Anna<br>Sales</p>"
     )
-    message = await get_model("Message").queue_email(user, ["kim@customer.test"], "Hi", "<p>Hello Kim</p>")
-    assert message.company_id == company.pk
-    (one,) = await relay.door.sent() or await _later(relay)
+    (one,) = await _taken(relay, user)
     message = read(one.raw)
     html, text = part(message, "text/html").get_content(), part(message, "text/plain").get_content()
     assert html.index("Acme &amp; Söhne") < html.index("Hello Kim") < html.index("Sales") < html.index("CHE-1")
     assert text.index("Hello Kim") < text.index("Sales") < text.index("CHE-1")
+    (one,) = await _taken(relay, user, text="Hello, Kim")
+    text = part(read(one.raw), "text/plain").get_content()
+    assert normal(text) == "Hello, Kim\n\n-- \nAnna\nSales\n\nAcme & Söhne\nCHE-1"
 
 
-async def _later(relay: Relayed) -> list[Accepted]:
-    async with asyncio.timeout(20):
-        while not relay.door.mta.ledger:
-            await asyncio.sleep(0.02)
-    return relay.door.mta.ledger
+async def _taken(relay: Relayed, author: Any, **options: Any) -> list[Accepted]:
+    before = len(relay.door.mta.ledger)
+    await get_model("Message").queue_email(author, ["kim@customer.test"], "Hi", "<p>Hello Kim</p>", **options)
+    await relay.door.sent()
+    return await relay.arrived(before, 1)
 
 
 async def test_the_bytes_of_a_dry_run_are_the_bytes_that_go(relay: Relayed) -> None:
     message = await relay.door.queue(body="<p>Hi</p>", attachments=[await attachment("a.pdf", PDF, "application/pdf")])
     dry = await message.eml()
     await relay.door.sent()
-    (one,) = await _later(relay)
+    (one,) = await relay.arrived(0, 1)
     # Postfix writes its own lines above.
     assert one.raw.endswith(dry)
     assert one.raw.removesuffix(dry).startswith(b"Received: ")
