@@ -48,7 +48,7 @@ def limits_of(key: str, rates: Sequence[Rate]) -> tuple[Limit, ...]:
 
 
 async def domain_limits() -> dict[str, tuple[Limit, ...]]:
-    """Return the limits of each paced domain, by domain; those under `*` are for each domain without its own."""
+    """Return the limits of each paced domain; those under `*` are for each domain without its own."""
     rows = await get_model("DomainPace").filter(active=True)
     return {row.domain: limits_of(f"domain:{row.domain}", _rates(row)) for row in rows}
 
@@ -154,7 +154,7 @@ class Pace:
         return None
 
     def _needs(self, recipients: Sequence[str]) -> dict[tuple[Limit, ...], int]:
-        """Return how many of each group of limits a mail needs; with more recipients than a limit it needs all of it."""
+        """Return how many of each group of limits a mail needs: all of one that its recipients outnumber."""
         needs: dict[tuple[Limit, ...], int] = defaultdict(int)
         if self._server:
             needs[self._server] = len(recipients)

@@ -90,12 +90,13 @@ async def write_results(results: Sequence[Result], *, worker: str, begun: Sequen
     All of it is one batch, in the running transaction or in one of its own.
     """
     policies = await _policies(results)
-    moves = list(_moves(results, policies))
-    attempts = [_attempts(results, worker), *_roll_up(results), *_names(results)] if results else []
-    marks = [mark for token, ids in _by_token(begun).items() for mark in _marks(token, ids)]
-    done = await runtime().database.batch([*moves, *attempts, *marks])
-    marked = frozenset(row["id"] for rows in done[len(moves) + len(attempts) :] for row in rows)
-    return Written(marked, _finished(done[len(moves) + 1]) if results else ())
+    first = [*_moves(results, policies), *_attempts(results, worker), *_names(results)]
+    marks = [_mark(token, ids) for token, ids in _by_token(begun).items()]
+    touched = {result.delivery.message_id for result in results} | {job.message_id for job in begun}
+    done = await runtime().database.batch([*first, *marks, *_roll_ups(sorted(touched), _errors(results))])
+    rows_of_marks = done[len(first) : len(first) + len(marks)]
+    marked = frozenset(row["id"] for rows in rows_of_marks for row in rows)
+    return Written(marked, _finished(done[len(first) + len(marks)]) if results else ())
 
 
 async def tell_finished(finished: Iterable[tuple[int, str]]) -> None:
@@ -138,10 +139,6 @@ async def roll_up(message_ids: Sequence[int], errors: dict[int, str]) -> None:
     await runtime().database.batch(_roll_ups(message_ids, errors))
 
 
-def _roll_up(results: Sequence[Result]) -> list[Statement]:
-    return _roll_ups(sorted({result.delivery.message_id for result in results}), _errors(results))
-
-
 def _roll_ups(message_ids: Sequence[int], errors: dict[int, str]) -> list[Statement]:
     """The first statement returns what the messages now are."""
     dialect = runtime().database.dialect
@@ -174,8 +171,8 @@ def _by_token(jobs: Sequence[Job]) -> dict[str, list[int]]:
     return by_token
 
 
-def _marks(token: str, ids: Sequence[int]) -> list[Statement]:
-    """The first statement returns the deliveries that are marked: those that nobody took, stopped, or must not mail."""
+def _mark(token: str, ids: Sequence[int]) -> Statement:
+    """Return what marks the deliveries that nobody took or stopped and that may be mailed; it returns their ids."""
     dialect = runtime().database.dialect
     params = [token, dialect.ids(ids)]
     ours = f"{dialect.among('id', dialect.param(2))} AND lease_token = {dialect.param(1)}"
@@ -185,18 +182,11 @@ def _marks(token: str, ids: Sequence[int]) -> list[Statement]:
           AND (s.list = '' OR s.list IN (SELECT m.unsubscribe_list FROM message AS m WHERE m.id = delivery.message_id)
                OR s.list = '*' AND EXISTS (SELECT 1 FROM message AS m WHERE m.id = delivery.message_id
                                            AND m.channel = 'email' AND m.unsubscribe_list IS NOT NULL)))"""
-    return [
-        Statement(
-            f"""UPDATE delivery SET state = 'sending', begun_at = {dialect.now()}
-                WHERE {ours} AND state = 'claimed' AND {NOT_SUSPENDED} AND NOT {suppressed} RETURNING id""",
-            params,
-        ),
-        Statement(
-            f"""UPDATE message SET send_state = 'Sending'
-                WHERE id IN (SELECT message_id FROM delivery WHERE {ours} AND state = 'sending')""",
-            params,
-        ),
-    ]
+    return Statement(
+        f"""UPDATE delivery SET state = 'sending', begun_at = {dialect.now()}
+            WHERE {ours} AND state = 'claimed' AND {NOT_SUSPENDED} AND NOT {suppressed} RETURNING id""",
+        params,
+    )
 
 
 _TOTALS = """
@@ -278,12 +268,14 @@ def _move(token: str, ids: list[int], following: _Next) -> Statement:
     )
 
 
-def _attempts(results: Sequence[Result], worker: str) -> Statement:
+def _attempts(results: Sequence[Result], worker: str) -> list[Statement]:
+    if not results:
+        return []
     dialect = runtime().database.dialect
     now = dialect.time(clock.now())
     columns = "delivery_id, at, outcome, phase, code, enhanced, reply, server, tls, duration_ms, worker"
     params = ", ".join(map(dialect.param, range(1, 12)))
-    return Statement(
+    insert = Statement(
         f"INSERT INTO attempt ({columns}) VALUES ({params})",
         rows=[
             (
@@ -302,6 +294,7 @@ def _attempts(results: Sequence[Result], worker: str) -> Statement:
             for result in results
         ],
     )
+    return [insert]
 
 
 def _names(results: Sequence[Result]) -> list[Statement]:

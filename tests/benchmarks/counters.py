@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from core.delivery.engine import Engine
-from core.delivery.queue import QueueRequest
+from core.delivery.request import QueueRequest
 from core.runtime import Runtime, get_model
 from tests.benchmarks.hosts import LANES, hosted, sink
 from tests.benchmarks.mails import SENDER, html_of, recipient

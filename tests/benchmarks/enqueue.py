@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from core.delivery.queue import QueueRequest
+from core.delivery.request import QueueRequest
 from core.orm.transaction import transaction
 from core.runtime import get_model
 from tests.benchmarks.hosts import DATABASES, hosted

@@ -12,7 +12,7 @@ import pytest
 
 from core import clock
 from core.delivery.engine import Engine
-from core.delivery.queue import QueueRequest
+from core.delivery.request import QueueRequest
 from core.delivery.state import queue_stats
 from core.errors import AddressError, UserError
 from core.mail.parse import parse

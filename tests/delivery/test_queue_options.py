@@ -14,7 +14,7 @@ import pytest
 from core import clock
 from core.delivery.engine import Engine
 from core.delivery.idempotency import KeyMismatch
-from core.delivery.queue import QueueRequest
+from core.delivery.request import QueueRequest
 from core.delivery.suppression import suppress
 from core.errors import UserError
 from core.mail.invite import Attendee, Invite
