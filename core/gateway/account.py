@@ -14,6 +14,7 @@ from core.gateway.values import (
     Reply,
     TraceStep,
     Unmatched,
+    Unsubscribed,
     Verdict,
 )
 from core.mail.guard import no_answer_reason
@@ -41,6 +42,8 @@ def _outcome(verdict: Verdict) -> tuple[Outcome, str | None]:
             return outcome, None
         case Bounced(message):
             return Outcome.BOUNCE, message.record
+        case Unsubscribed():
+            return Outcome.UNSUBSCRIBED, None
         case Reply(parent):
             return Outcome.REPLY, parent.record
         case NewRecord(routes):

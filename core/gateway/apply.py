@@ -25,6 +25,7 @@ from core.gateway.values import (
     Route,
     TraceStep,
     Unmatched,
+    Unsubscribed,
     Verdict,
 )
 from core.mail.values import Mailbox
@@ -65,9 +66,26 @@ async def carry_out(
             return CarriedOut(replace(account, record=f"{routes[0].target_model}:{record.id}"), entry)
         case Bounced():
             return CarriedOut(account, await note_bounce(verdict, email, entries))
+        case Unsubscribed(message_id, delivery_id):
+            await _unsubscribe(message_id, delivery_id)
         case Unmatched():
             await tell("email_unmatched", email=email)
     return CarriedOut(account)
+
+
+async def _unsubscribe(message_id: int, delivery_id: int) -> None:
+    delivery = (
+        await get_model("Delivery").get_or_none(id=delivery_id, message_id=message_id).prefetch_related("message")
+    )
+    if delivery is not None:
+        model = get_model("Suppression")
+        await model.suppress(
+            delivery.recipient,
+            reason="unsubscribe",
+            list=delivery.message.unsubscribe_list or model.EVERY_LIST,
+            source="mail",
+            note="by a mail to the address for it",
+        )
 
 
 async def create_with_entry(route: Route, email: Received, lookup: Lookup, entries: Entries) -> tuple[Any, Any]:

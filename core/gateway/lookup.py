@@ -15,6 +15,7 @@ from core.gateway.values import KnownMessage, Received, Route
 from core.mail.address import domain_of, normalised
 from core.mail.return_path import Origin, read_return_tag
 from core.mail.thread import alias_of, tokens_in
+from core.mail.unsubscribe import ALIAS, read_unsubscribe_tag
 from core.runtime import get_model, runtime, settings
 
 CATCH_ALL = "*"
@@ -73,6 +74,11 @@ class Lookup:
         """Return what the signed return paths among the recipients say, each a proof that it was ours."""
         tags = (tag for local, tag in self._own_tags(email) if local == self.bounce_alias)
         return tuple(origin for tag in tags if (origin := read_return_tag(settings().secret_keys, tag)))
+
+    def unsubscriptions(self, email: Received) -> tuple[tuple[int, int], ...]:
+        """Return (message id, delivery id) of the signed addresses to unsubscribe at among the recipients."""
+        tags = (tag for local, tag in self._own_tags(email) if local == ALIAS)
+        return tuple(ids for tag in tags if (ids := read_unsubscribe_tag(settings().secret_keys, tag)))
 
     def _own_tags(self, email: Received) -> list[tuple[str, str]]:
         return [alias_of(one) for one in email.recipients if domain_of(one) == self.own_domain]

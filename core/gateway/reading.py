@@ -15,6 +15,7 @@ from core.mail.address import domain_of, normalised
 from core.mail.body import html_to_text, text_to_html
 from core.mail.bounce import read_bounce
 from core.mail.parse import DEFAULT_LIMITS, ORIGINAL, Limits, parse
+from core.mail.tracking import untracked
 from core.mail.values import File, IncomingEmail
 from core.mail.words import decode_base64
 
@@ -42,13 +43,16 @@ class Terms:
 
     domains: frozenset[str]
     max_files: int
+    base_url: str = ""
+    """Where our tracked links lead, which a quotation of a mail of ours still holds."""
 
 
 def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
     """Read a mail."""
     # Pictures inside the HTML must not count for its limit, so the limit comes after they are taken out.
     parsed = _bounded(_without_data_images(parse(raw, Limits(html_bytes=len(raw)))))
-    html, text = parsed.html, parsed.text
+    html = None if parsed.html is None else untracked(parsed.html, terms.base_url)
+    text = None if parsed.text is None else untracked(parsed.text, terms.base_url, is_html=False)
     return Received(
         parsed=parsed,
         source=source,

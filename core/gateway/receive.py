@@ -94,7 +94,7 @@ async def _settle_one(email: Received, lookup: Lookup, entries: Entries, refusal
 
 async def read_in_time(mails: Sequence[Spooled], lookup: Lookup) -> list[Received]:
     """Read mails in a thread, or raise TimeoutError after PARSE_SECONDS, leaving the thread to its bounded work."""
-    terms = Terms(lookup.domains, settings().MAX_ATTACHMENTS)
+    terms = Terms(lookup.domains, settings().MAX_ATTACHMENTS, settings().BASE_URL)
     budget_s = settings().PARSE_SECONDS
 
     def read_all() -> list[Received]:

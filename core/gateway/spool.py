@@ -25,6 +25,7 @@ STATES = {
     Outcome.UNMATCHED: "unmatched",
     Outcome.UNROUTED: "unmatched",
     Outcome.QUARANTINED: "quarantined",
+    Outcome.UNSUBSCRIBED: "processed",
 }
 """The spool state of the outcomes; of the others, those that led to an entry are `processed`, the rest `ignored`."""
 

@@ -98,6 +98,7 @@ class Outcome(StrEnum):
     RECORD = "record"
     REPLY = "reply"
     BOUNCE = "bounce"
+    UNSUBSCRIBED = "unsubscribed"
     DUPLICATE = "duplicate"
     LOOP = "loop"
     AUTOMATIC = "automatic"
@@ -141,6 +142,15 @@ class Bounced:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """The mail takes the recipient of a delivery off the list that its message was sent to."""
+
+    message_id: int
+    delivery_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """The mail answers `parent`, and belongs where that is."""
 
@@ -178,7 +188,7 @@ class Pass:
     reason: str
 
 
-Verdict: TypeAlias = Duplicate | Ignore | Bounced | Reply | NewRecord | Unmatched | Quarantine
+Verdict: TypeAlias = Duplicate | Ignore | Bounced | Unsubscribed | Reply | NewRecord | Unmatched | Quarantine
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ OUTCOMES: Mapping[str, str] = MappingProxyType(
         "record": "It became a new record.",
         "reply": "It answers a message, and was put on that record's timeline.",
         "bounce": "It reports on the delivery of a message of ours.",
+        "unsubscribed": "It took its writer off a list.",
         "duplicate": "It is a copy of a mail that was dealt with before.",
         "loop": "It came back to us in a circle, and was set aside.",
         "automatic": "A machine sent it, and it was set aside.",

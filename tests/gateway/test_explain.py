@@ -76,12 +76,24 @@ async def test_the_trace_is_what_really_happened(
 
 async def test_every_rule_that_was_asked_is_in_the_trace(routes: dict[str, Any]) -> None:
     account = await explain(sample("nobody_we_know"))
-    rules = ["duplicate", "loop", "automatic", "bounce", "reply_token", "reply_reference", "desk", "alias", "catch_all"]
+    rules = [
+        "duplicate",
+        "loop",
+        "unsubscribe",
+        "automatic",
+        "bounce",
+        "reply_token",
+        "reply_reference",
+        "desk",
+        "alias",
+        "catch_all",
+    ]
     assert [step.rule for step in account.trace] == [*rules, "unmatched"]
     assert [step.hit for step in account.trace] == [False] * len(rules) + [True]
     assert account.trace[-1].reason == "no alias and no message is known for nobody@our.test"
     assert [step.reason for step in account.trace if step.rule != "desk"][:-1] == [
-        *("first copy", "no mail of ours come back", "no sign of a program", "no delivery report"),
+        *("first copy", "no mail of ours come back", "no signed address to unsubscribe at"),
+        *("no sign of a program", "no delivery report"),
         *("no reply token among the recipients", "it refers to no message"),
         *("no alias among the recipients", "no catch-all at the recipients' domains"),
     ]

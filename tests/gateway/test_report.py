@@ -8,8 +8,9 @@ import pytest
 
 from core.gateway.values import Outcome
 from core.mail.return_path import return_path
+from core.mail.unsubscribe import unsubscribe_address
 from core.runtime import Runtime, get_model
-from tests.gateway.conftest import TOKEN, sample
+from tests.gateway.conftest import TOKEN, mail, sample
 from tests.gateway.test_receive import receive
 
 pytestmark = pytest.mark.anyio
@@ -80,3 +81,17 @@ async def test_a_report_is_escaped_where_it_is_shown(invoice: Any, signed: str) 
     entry = await get_model("Message").get(id=account.message)
     assert "<img" not in entry.body
     assert "<img" in entry.text
+
+
+async def test_a_mail_to_the_signed_address_takes_its_recipient_off_the_list(host: Runtime, invoice: Any) -> None:
+    await get_model("Message").filter(id=invoice.sent_message.id).update(unsubscribe_list="news")
+    delivery = await get_model("Delivery").get(recipient="ada@customer.test")
+    keys = host.settings.secret_keys
+    address = unsubscribe_address(keys, "our.test", invoice.sent_message.id, delivery.id)
+    forged = unsubscribe_address(("another key",), "our.test", invoice.sent_message.id, delivery.id)
+    (refused,) = await receive(mail("unsubscribe", to=forged, sender="eve@spam.test"))
+    assert (refused.outcome, await suppressed_addresses()) == (Outcome.UNMATCHED, [])
+    (account,) = await receive(mail("unsubscribe", to=address, Auto_Submitted="auto-generated"))
+    assert account.outcome is Outcome.UNSUBSCRIBED
+    entry = await get_model("Suppression").get()
+    assert (entry.address, entry.list, entry.reason) == ("ada@customer.test", "news", "unsubscribe")

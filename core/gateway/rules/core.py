@@ -13,11 +13,13 @@ from core.gateway.rules import (
     reply_reference,
     reply_token,
     unmatched,
+    unsubscribe,
 )
 
 CORE_RULES: tuple[GatewayRule, ...] = (
     duplicate.RULE,
     loop.RULE,
+    unsubscribe.RULE,
     automatic.RULE,
     bounce.RULE,
     reply_token.RULE,
