@@ -19,7 +19,7 @@ from hashlib import blake2b
 from html import escape, unescape
 from html.entities import html5
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from core.mail.address import domain_of
 
@@ -143,12 +143,32 @@ def tracker(base_url: str, keys: tuple[str, ...]) -> Tracker:
     return Tracker(base_url, keys)
 
 
+def untracked(text: str, base_url: str, *, is_html: bool = True) -> str:
+    """Return a body, such as one that quotes a mail of ours, without our pixels and with its links leading straight.
+
+    Else whoever reads the quotation here would count as the recipient.
+    """
+    base = re.escape(base_url.rstrip("/"))
+    if not base or base_url.rstrip("/") not in text:
+        return text
+    text = re.sub(rf"{base}{OPEN_PATH}[\w-]{{{_TOKEN_CHARS}}}", "", text)
+
+    def straight(link: re.Match[str]) -> str:
+        target = unquote(link[1])
+        if _TARGET.fullmatch(target) is None:
+            return link[0]
+        return escape(target) if is_html else target
+
+    return re.sub(rf"{base}{CLICK_PATH}[\w-]{{{_TOKEN_CHARS}}}\?url=([\w%:/.~-]*)", straight, text)
+
+
 def pixel_of(html: str) -> str | None:
     """Return the token of the pixel in a mail's HTML, whoever made it; None where there is no pixel."""
     found = _PIXEL.search(html)
     return found[1] if found else None
 
 
+@lru_cache(maxsize=_BODIES_KEPT)
 def links_of(html: str) -> frozenset[str]:
     """Return the targets of all links that tracking would wrap."""
     return frozenset(link.target for link in _scan(html)[0])

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -25,7 +26,9 @@ log = structlog.get_logger(__name__)
 _EVERY_S = 0.2
 _LONGEST_WAIT_S = 5.0
 _LAST_TRIES = 5
-_MOST_SIGNED = 50_000
+_AT_ONCE = 500
+"""So many go into one write, which then holds nobody up for long."""
+_MOST_SIGNED = 20_000
 _MOST_NAMED = 2_000
 """Hits by a message's identifier, which anybody can make up: they never push out those with a token of ours."""
 
@@ -80,23 +83,27 @@ class Hits:
         wait_s = _EVERY_S
         while not stop.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), wait_s)
+                await asyncio.wait_for(stop.wait(), wait_s / 10 if self._waiting > _AT_ONCE else wait_s)
             wait_s = _EVERY_S if await self.flush() else min(2 * wait_s, _LONGEST_WAIT_S)
-        for _ in range(_LAST_TRIES):
-            await self.flush()
-            if not self._waiting:
-                break
-            await asyncio.sleep(_EVERY_S)
-        else:
-            log.error("opens and clicks are lost, since they could not be written", hits=self._waiting)
+        await self._flush_the_rest()
         await self._ledger.aclose()
 
+    async def _flush_the_rest(self) -> None:
+        tries = 0
+        while self._waiting and tries < _LAST_TRIES:
+            before = self._waiting
+            await self.flush()
+            if self._waiting >= before:
+                tries += 1
+                await asyncio.sleep(_EVERY_S)
+        if self._waiting:
+            log.error("opens and clicks are lost, since they could not be written", hits=self._waiting)
+
     async def flush(self) -> bool:
-        """Write what waits; False where the database is away, and it waits on."""
-        taken = {**self._signed, **self._named}
+        """Write what waits, the first of it where it is much; False where the database is away, and it waits on."""
+        taken = {hit: kept.pop(hit) for kept in (self._signed, self._named) for hit in list(islice(kept, _AT_ONCE))}
         if not taken:
             return True
-        self._signed, self._named = {}, {}
         left: Mapping[Hit, Tally] = taken
         try:
             left = await self._ledger.store(taken)

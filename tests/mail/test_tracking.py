@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.mail.tracking import CLICK_PATH, OPEN_PATH, Tracker, links_of, location, tracker
+from core.mail.tracking import CLICK_PATH, OPEN_PATH, Tracker, links_of, location, pixel_of, tracker, untracked
 
 BASE = "https://mail.example"
 TRACKER = Tracker(BASE, ("secret",))
@@ -136,6 +136,27 @@ def test_taking_the_tracking_away_gives_the_html_back(html: str, delivery_id: in
         assert stripped == html
     assert set(targets) == links_of(html)
     assert all(location(target) for target in targets)
+
+
+@given(_PIECES)
+def test_a_quotation_leads_straight_and_loads_nothing(html: str) -> None:
+    rewritten = TRACKER.rewritten(html, 7)
+    assert TRACKER.opened(pixel_of(rewritten) or "") == 7
+    quoted = untracked(rewritten, BASE + "/")
+    assert CLICK_PATH not in quoted
+    assert pixel_of(quoted) is None
+    assert links_of(quoted) >= links_of(html)
+    assert untracked(rewritten, "") == rewritten
+
+
+def test_only_what_could_be_a_link_of_ours_is_made_straight() -> None:
+    token = "A" * 32
+    for url in ("javascript:alert(1)", "//evil.example", "%22onclick=1"):
+        link = f"{BASE}{CLICK_PATH}{token}?url={url}"
+        assert untracked(f'<a href="{link}">', BASE) == f'<a href="{link}">'
+    text = f"Look <{BASE}{CLICK_PATH}{token}?url=https://x.example/a%26b%22c>."
+    assert untracked(text, BASE, is_html=False) == 'Look <https://x.example/a&b"c>.'
+    assert untracked(text, BASE) == "Look <https://x.example/a&amp;b&quot;c>."
 
 
 def _read(html: str) -> str:

@@ -111,3 +111,17 @@ async def test_the_rest_is_written_at_the_end() -> None:
     await running
     assert ledger.hits == {hit(): 1}
     assert ledger.is_closed
+
+
+async def test_many_are_written_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking_hits, "_AT_ONCE", 10)
+    ledger, stop = Written(), asyncio.Event()
+    hits = Hits(ledger)
+    with clock_at(AT):
+        for number in range(25):
+            hits.add(hit(number))
+    assert await hits.flush()
+    assert len(ledger.hits) == 10
+    stop.set()
+    await hits.run(stop)
+    assert len(ledger.hits) == 25
