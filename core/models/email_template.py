@@ -252,6 +252,8 @@ class EmailTemplate(Record):
             "from_email": rendered.get("from_email") or None,
             "attachments": list(self.attachments),
         }
+        own = {name: getattr(self, name) for name in ("on_unknown", "track")}
+        mail |= {name: value for name, value in own.items() if value is not None}
         if mail["to"] is None and self.to_email.strip() and "to" not in options:
             raise UserError(
                 f'The template "{self.identifier}" cannot be sent: its to_email names nobody for {record.display_name}.'

@@ -32,7 +32,7 @@ async def lead(host: Runtime) -> Any:
     return await get_model("CrmLead").create(name="Lamps", contact=contact)
 
 
-async def template(**texts: str) -> Any:
+async def template(**texts: Any) -> Any:
     model = await get_model("ModelRegistry").get(identifier="CrmLead")
     values = {"identifier": "greeting", "name": "Greeting", "subject": "Hello", "content": "<p>Hello</p>", **texts}
     return await get_model("EmailTemplate").create(model=model, **values)
@@ -155,3 +155,15 @@ async def test_report_and_static_files_are_both_attached(lead: Any) -> None:
     message = await lead.send_template("greeting")
     mail = parse(await message.eml())
     assert {file.name: file.content[:5] for file in mail.files} == {"terms.txt": b"Terms", "Lamps.pdf": b"%PDF-"}
+
+
+async def test_what_a_template_says_of_doubt_and_tracking_goes_with_its_mail(lead: Any) -> None:
+    greeting = await template(on_unknown="hold")
+    assert (await lead.send_template("greeting")).on_unknown == "hold"
+    assert (await lead.send_template("greeting", on_unknown="retry")).on_unknown == "retry"
+    greeting.on_unknown = None
+    await greeting.save()
+    assert (await lead.send_template("greeting")).on_unknown is None
+    assert "track" not in await greeting.mail_for(lead)
+    greeting.track = False
+    assert (await greeting.mail_for(lead))["track"] is False

@@ -246,7 +246,7 @@ def test_t2_what_jinja_itself_hands_out_has_these_attributes_and_no_more(source:
 
 _PLAIN = (str, int, float, Decimal, dt.date, dt.time, dt.timedelta, UUID, type(None))
 _SOUNDS_SECRET = re.compile(r"password|secret|token|hash|private|credential|cookie|(^|_)key$|tracking_identifier")
-_NO_SECRETS = {"sha256", "idempotency_key", "token_url", "key", "lease_token", "public_key"}
+_NO_SECRETS = {"sha256", "idempotency_key", "token_url", "key", "lease_token", "limit_key", "public_key"}
 """Columns that only sound like one."""
 
 
