@@ -63,7 +63,8 @@ async def world(host: Runtime) -> World:
     agents = await get_model("Group").create(identifier="agent", name="Agent")
     heads = await get_model("Group").create(identifier="head", name="Head")
     await heads.implies.add(agents, internal)
-    for name in ("Ticket", "Contact", "Message", "InboundEmail", "CronJob", "CaughtEmail", "Suppression"):
+    models = ("Ticket", "Contact", "Message", "InboundEmail", "CronJob", "CaughtEmail", "Suppression")
+    for name in (*models, "EmailTemplate", "EmailTemplateVersion"):
         model = await get_model("ModelRegistry").get(identifier=name)
         await get_model("ModelAccess").create(
             model=model, group=agents, can_read=True, can_create=True, can_write=True, can_delete=True

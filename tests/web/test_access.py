@@ -147,7 +147,7 @@ async def test_every_form_needs_its_token(visitor: Visitor, world: World) -> Non
     ids = await stock(world.ticket, world.company)
     root = await visitor("root")
     for method, path in routes():
-        if method != "GET":
+        if method != "GET" and path not in OPEN:
             answer = await root.client.request(method, filled(path, ids), data={"body": "x"})
             assert answer.status_code == 403, path
 
