@@ -27,14 +27,25 @@ class RecordPage(BaseModel):
     next_before: int | None
 
 
+class FollowedLink(BaseModel):
+    """A link that a person followed, how often, and when first."""
+
+    url: str
+    at: datetime
+    count: int
+
+
 class Recipient(BaseModel):
-    """One recipient's state, with the server's last answer."""
+    """One recipient's state, with the server's last answer; what is known of the reading is an estimate."""
 
     address: str
     kind: str
     state: str
     attempts: int
     reply: str
+    opened_at: datetime | None
+    clicked_at: datetime | None
+    links: list[FollowedLink]
 
 
 class FileLink(BaseModel):
@@ -133,6 +144,9 @@ def _shown(entry: Entry) -> TimelineEntry:
                 state=copy.state,
                 attempts=copy.delivery.attempts,
                 reply=copy.reply,
+                opened_at=copy.delivery.opened_at,
+                clicked_at=copy.delivery.clicked_at,
+                links=[FollowedLink(url=link.url, at=link.at, count=link.count) for link in copy.reading.links],
             )
             for copy in entry.copies
         ],

@@ -43,7 +43,8 @@ async def test_a_timeline_is_read(visitor: Visitor, world: World) -> None:
     (entry,) = (await (await visitor("ann")).get(f"/api/records/Ticket/{world.ticket.id}/timeline")).json()["items"]
     assert (entry["id"], entry["kind"], entry["subject"], entry["text"]) == (message.id, "outbound", "Hi", "Hello")
     assert entry["recipients"][0] == {
-        "address": "carla@example.org", "kind": "to", "state": "queued", "attempts": 0, "reply": ""
+        "address": "carla@example.org", "kind": "to", "state": "queued", "attempts": 0, "reply": "",
+        "opened_at": None, "clicked_at": None, "links": [],
     }  # fmt: skip
     assert message.tracking_identifier not in str(entry)
 

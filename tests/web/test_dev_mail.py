@@ -147,6 +147,11 @@ class TestOpening:
             await asyncio.sleep(0.05)
         assert "https://shop.example/chairs" in page
         assert "(estimate)" in page
+        timeline = (await root.client.get(f"/api/records/Ticket/{world.ticket.id}/timeline")).json()
+        (recipient,) = timeline["items"][0]["recipients"]
+        assert recipient["state"] == "clicked"
+        assert recipient["opened_at"] <= recipient["clicked_at"]
+        assert [(one["url"], one["count"]) for one in recipient["links"]] == [("https://shop.example/chairs", 1)]
         assert (await root.client.post(f"/api/dev/mail/{mail.id}/open", json={})).json() == {"message": message.id}
 
     async def test_a_mail_without_a_pixel_cannot_be_opened(self, visitor: Visitor, world: World) -> None:
