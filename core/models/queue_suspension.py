@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from core.delivery.suspension import resume_queue, suspend_queue, suspension
 from core.orm import fields
 from core.orm.record import Record
 
@@ -13,3 +16,18 @@ class QueueSuspension(Record):
     reason = fields.TextField(default="")
     since_at = fields.DatetimeField(auto_now_add=True)
     user = fields.ForeignKeyField("models.User", null=True, related_name="suspensions", on_delete=fields.SET_NULL)
+
+    @classmethod
+    async def suspend(cls, reason: str = "") -> None:
+        """Send nothing from now on; queueing goes on."""
+        await suspend_queue(reason)
+
+    @classmethod
+    async def resume(cls) -> bool:
+        """Send again; return whether the queue had been suspended."""
+        return await resume_queue()
+
+    @classmethod
+    async def current(cls) -> QueueSuspension | None:
+        """Return the row that stops the queue, its user loaded, or None while the queue runs."""
+        return cast("QueueSuspension | None", await suspension())

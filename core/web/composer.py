@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from core.access import Access, Right
 from core.errors import UserError
-from core.runtime import get_model, runtime
+from core.runtime import get_model, runtime, settings
 from core.web.words import people
 
 
@@ -24,7 +26,10 @@ class ChannelForm:
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """The forms of a record; `mode` is message, note or a channel. `draft` keeps what could not be sent."""
+    """The forms of a record; `mode` is message, note or a channel.
+
+    `draft` keeps what could not be sent; `draft_id` is a message that was taken back, which sending this one replaces.
+    """
 
     recipients: tuple[str, ...]
     templates: tuple[Any, ...]
@@ -33,6 +38,9 @@ class Composer:
     subject: str = ""
     draft: str = ""
     error: str = ""
+    draft_id: str = ""
+    importance: str = "normal"
+    send_at: str = ""
 
     @property
     def button(self) -> str:
@@ -61,6 +69,25 @@ async def _channel_forms(record: Any) -> tuple[ChannelForm, ...]:
         shown = tuple(await templates.filter(active=True).order_by("name"))
         forms.append(ChannelForm(channel.name, channel.title, channel.max_chars, recipients, shown))
     return tuple(forms)
+
+
+async def draft_of(record: Any, draft_id: str) -> Any:
+    """Return the record's draft of that id, or None where there is none."""
+    if not draft_id.isascii() or not draft_id.isdigit() or len(draft_id) > 18:
+        return None
+    of_record = {"res_model": type(record).__name__, "res_id": record.pk}
+    return await get_model("Message").get_or_none(id=int(draft_id), send_state="Draft", **of_record)
+
+
+def time_typed(text: str, zone: str) -> datetime | None:
+    """Return the time of a `datetime-local` field, in the writer's zone; None where it is empty, UserError for none."""
+    if not text:
+        return None
+    try:
+        typed = datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{text!r} is no time; write it as 2026-12-31T17:30.") from None
+    return typed.replace(tzinfo=ZoneInfo(zone or settings().DEFAULT_TIMEZONE)) if typed.tzinfo is None else typed
 
 
 def check_recipients(shown: list[str], now: list[str]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from core import clock
 from core.access import Access
 from core.mail.body import html_to_text
 from core.mail.quotation import split_reply, split_reply_html
@@ -65,6 +66,16 @@ class Entry:
     def text(self) -> str:
         """The body as text."""
         return text_of(self.message)
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether the message still waits for its first try, so that its author may take it back."""
+        waiting = [one.state == "queued" and not one.attempts and one.due_at > clock.now() for one in self._deliveries]
+        return self.message.send_state == "Queued" and bool(waiting) and all(waiting)
+
+    @property
+    def _deliveries(self) -> list[Any]:
+        return list(self.message.deliveries)
 
     @property
     def kind(self) -> str:

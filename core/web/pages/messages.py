@@ -86,6 +86,24 @@ async def draft_file(message_id: RecordId, access: Allowed) -> Response:
     return download(raw, f"{message.subject[:80] or 'draft'}.eml", "message/rfc822")
 
 
+@router.post("/undo")
+async def undo(message_id: RecordId, access: Allowed) -> Response:
+    """Take a message back that has not left yet; on its record it can then be written anew."""
+    message = await find_entry(access, message_id, Right.WRITE)
+    await message.undo()
+    return _back_to(message, f"?draft={message_id}#compose")
+
+
+@router.post("/discard")
+async def discard(message_id: RecordId, access: Allowed) -> Response:
+    """Throw a draft away."""
+    message = await find_entry(access, message_id, Right.WRITE)
+    if message.send_state != "Draft":
+        raise UserError("Only a draft can be thrown away; cancel a message that waits.")
+    await message.delete()
+    return _back_to(message, "")
+
+
 @router.post("/{action}")
 async def act(message_id: RecordId, action: Literal["retry", "hold", "release", "cancel"], access: Allowed) -> Response:
     """Retry, hold, release or cancel what was not delivered."""
@@ -98,6 +116,11 @@ async def act(message_id: RecordId, action: Literal["retry", "hold", "release", 
     }
     await steps[action]()
     return RedirectResponse(f"/messages/{message_id}", 303)
+
+
+def _back_to(message: Any, where: str) -> Response:
+    to_record = message.res_model is not None
+    return RedirectResponse(f"/records/{message.res_model}/{message.res_id}{where}" if to_record else "/outbox", 303)
 
 
 async def _bytes(message: Any) -> tuple[bytes, str]:

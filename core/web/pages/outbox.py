@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from typing import Annotated
 
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from core.access import Right
 from core.errors import UnknownName
+from core.runtime import get_model
 from core.web.guard import Allowed
 from core.web.outbox import STATES, counts_by_state, lines
 from core.web.pages.home import undrained
@@ -31,4 +35,22 @@ async def outbox(request: Request, access: Allowed, state: str = "", before: Bef
         before=before,
         older=older,
         undrained=await undrained(),
+        suspension=await get_model("QueueSuspension").current(),
+        may_suspend=access.is_admin,
     )
+
+
+@router.post("/outbox/suspend")
+async def suspend(access: Allowed, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+    """Send nothing any more, by whatever path; for administrators."""
+    access.require("QueueSuspension", Right.CREATE)
+    await get_model("QueueSuspension").suspend(reason)
+    return RedirectResponse("/outbox", 303)
+
+
+@router.post("/outbox/resume")
+async def resume(access: Allowed) -> Response:
+    """Send again."""
+    access.require("QueueSuspension", Right.DELETE)
+    await get_model("QueueSuspension").resume()
+    return RedirectResponse("/outbox", 303)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Request
@@ -10,15 +12,16 @@ from fastapi.responses import RedirectResponse, Response
 from core.access import Access, Right
 from core.errors import PostroomError, UnknownName, UserError
 from core.mail.body import text_to_html
-from core.runtime import get_model
-from core.web.composer import check_recipients, composer_for
+from core.orm.transaction import transaction
+from core.runtime import get_model, settings
+from core.web.composer import check_recipients, composer_for, draft_of, time_typed
 from core.web.errors import status_of
 from core.web.fields import fields_of, lines_of, list_columns, row_of
 from core.web.guard import Allowed
 from core.web.parameters import Before, RecordId, Search
 from core.web.records import search
 from core.web.session import visit_of
-from core.web.timeline import timeline_of
+from core.web.timeline import text_of, timeline_of
 from core.web.view import render
 
 router = APIRouter(prefix="/records")
@@ -39,11 +42,15 @@ async def record_list(request: Request, model: str, access: Allowed, q: Search =
 
 @router.get("/{model}/{record_id}")
 async def record_page(
-    request: Request, model: str, record_id: RecordId, access: Allowed, before: Before = None
+    request: Request, model: str, record_id: RecordId, access: Allowed, before: Before = None, draft: str = ""
 ) -> Response:
-    """Show one record."""
+    """Show one record; with `draft`, a message that was taken back stands in the form again."""
     record = await access.find(model, record_id)
-    return await _page(request, access, record, before=before)
+    found = await draft_of(record, draft) if draft else None
+    if found is None:
+        return await _page(request, access, record, before=before)
+    typed = {"draft_id": str(found.pk), "subject": found.subject, "draft": text_of(found)}
+    return await _page(request, access, record, typed=typed)
 
 
 @router.post("/{model}/{record_id}/message")
@@ -55,8 +62,11 @@ async def post_message(
     body: _Body = "",
     subject: Annotated[str, Form(max_length=998)] = "",
     to: Annotated[list[str] | None, Form()] = None,
+    draft: Annotated[str, Form(max_length=20)] = "",
+    importance: Annotated[Literal["normal", "high", "low"], Form()] = "normal",
+    send_at: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
-    """Send a message to exactly those whom the page named."""
+    """Send a message to exactly those whom the page named, a moment later, so that it can be taken back."""
     record, user = await _with_timeline(access, model, record_id), visit_of(request).user
     try:
         recipients = [address.strip() for line in to or [] for address in line.split(",") if address.strip()]
@@ -65,9 +75,18 @@ async def post_message(
             check_recipients(recipients, expected)
         elif not recipients:
             raise UserError("Give at least one address to send this to.")
-        message = await record.post_message(_html(body), subject=subject, author=user, to=recipients)
+        options = {"priority": importance, "undo_s": settings().UNDO_SECONDS}
+        scheduled_at = time_typed(send_at, user.timezone)
+        async with transaction():
+            taken_back = await draft_of(record, draft) if draft else None
+            if taken_back is not None:
+                await taken_back.delete()
+            message = await record.post_message(
+                _html(body), subject=subject, author=user, to=recipients, scheduled_at=scheduled_at, **options
+            )
     except PostroomError as error:
-        return await _page(request, access, record, error=error, mode="message", draft=body, subject=subject)
+        typed = {"mode": "message", "draft": body, "subject": subject, "draft_id": draft, "send_at": send_at}
+        return await _page(request, access, record, error=error, typed={**typed, "importance": importance})
     return _to_entry(model, record_id, message)
 
 
@@ -93,7 +112,7 @@ async def send_text(
         chosen = template or None
         message = await record.send_message(text, channel=channel, author=user, to=recipients, template=chosen)
     except PostroomError as error:
-        return await _page(request, access, record, error=error, mode=channel, draft=body)
+        return await _page(request, access, record, error=error, typed={"mode": channel, "draft": body})
     return _to_entry(model, record_id, message)
 
 
@@ -106,7 +125,7 @@ async def post_note(request: Request, model: str, record_id: RecordId, access: A
     try:
         message = await record.post_note(_html(body), author=visit_of(request).user)
     except PostroomError as error:
-        return await _page(request, access, record, error=error, mode="note", draft=body)
+        return await _page(request, access, record, error=error, typed={"mode": "note", "draft": body})
     return _to_entry(model, record_id, message)
 
 
@@ -137,7 +156,7 @@ async def _page(
     *,
     before: int | None = None,
     error: PostroomError | None = None,
-    **typed: str,
+    typed: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
     entries, older, composer, followers = None, None, None, []
     if hasattr(record, "timeline"):

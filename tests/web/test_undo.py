@@ -1,0 +1,88 @@
+"""Taking a message back, sending it later, and stopping the queue, as somebody at the page does it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from core.delivery.suspension import suspension
+from core.runtime import get_model
+from tests.web.conftest import Visitor, World
+
+pytestmark = pytest.mark.anyio
+RECORD = "/records/Ticket/{id}"
+
+
+async def _send(browser: Any, world: World, **fields: str) -> Any:
+    return await browser.post(
+        f"{RECORD.format(id=world.ticket.id)}/message",
+        **{"body": "The chair is mended.", "subject": "Your chair", "to": "carla@example.org", **fields},
+    )
+
+
+async def test_a_message_is_taken_back_edited_and_sent(visitor: Visitor, world: World) -> None:
+    ann = await visitor("ann")
+    await _send(ann, world)
+    page = (await ann.get(RECORD.format(id=world.ticket.id))).text
+    undo = re.search(r'action="(/messages/(\d+)/undo)"', page)
+    assert undo is not None
+    answer = await ann.post(undo[1])
+    assert answer.status_code == 303
+    draft_id = undo[2]
+    again = (await ann.get(f"{RECORD.format(id=world.ticket.id)}?draft={draft_id}")).text
+    assert "The chair is mended." in again
+    assert f'name="draft" value="{draft_id}"' in again
+    await _send(ann, world, body="The chair is new.", draft=draft_id)
+    (message,) = await get_model("Message").filter(res_id=world.ticket.id, direction="Outbound")
+    assert (message.send_state, message.pk != int(draft_id)) == ("Queued", True)
+    assert "new" in message.body
+
+
+async def test_a_draft_is_thrown_away_and_nothing_else_is(visitor: Visitor, world: World) -> None:
+    ann = await visitor("ann")
+    await _send(ann, world)
+    message = await get_model("Message").get(direction="Outbound")
+    assert (await ann.post(f"/messages/{message.pk}/discard")).status_code == 422
+    await ann.post(f"/messages/{message.pk}/undo")
+    assert (await ann.post(f"/messages/{message.pk}/discard")).status_code == 303
+    assert not await get_model("Message").filter(direction="Outbound").exists()
+
+
+async def test_a_foreign_draft_is_not_taken_for_ones_own(visitor: Visitor, world: World) -> None:
+    foreign = await get_model("Message").create(
+        res_model="Ticket", res_id=world.foreign.id, kind="message", send_state="Draft", body="<p>secret plan</p>"
+    )
+    ann = await visitor("ann")
+    page = await ann.get(f"{RECORD.format(id=world.ticket.id)}?draft={foreign.pk}")
+    assert "secret plan" not in page.text
+    await _send(ann, world, draft=str(foreign.pk))
+    assert await get_model("Message").filter(id=foreign.pk).exists()
+
+
+async def test_a_message_can_be_sent_later_and_with_importance(visitor: Visitor, world: World) -> None:
+    ann = await visitor("ann")
+    user = await get_model("User").get(login="ann")
+    user.timezone = "Europe/Berlin"
+    await user.save()
+    await _send(ann, world, send_at="2035-07-01T09:30", importance="high")
+    message = await get_model("Message").get(direction="Outbound")
+    assert message.scheduled_at == datetime(2035, 7, 1, 7, 30, tzinfo=UTC)
+    assert (message.importance, message.priority) == ("high", 5)
+    answer = await _send(ann, world, send_at="tomorrow")
+    assert answer.status_code == 422
+    assert "is no time" in answer.text
+
+
+async def test_an_administrator_suspends_the_queue_and_others_cannot(visitor: Visitor, world: World) -> None:
+    ann, root = await visitor("ann"), await visitor("root")
+    assert (await ann.post("/outbox/suspend", reason="x")).status_code == 403
+    await root.post("/outbox/suspend", reason="The relay <moves>")
+    page = (await ann.get("/outbox")).text
+    assert "The relay &lt;moves&gt;" in page
+    assert "/outbox/resume" not in page
+    assert "/outbox/resume" in (await root.get("/outbox")).text
+    await root.post("/outbox/resume")
+    assert await suspension() is None
