@@ -11,19 +11,33 @@ from dataclasses import asdict
 
 import structlog
 
-from tests.benchmarks import claim, counters, enqueue, inbound, making, outbound, peers, render, tracking
+from tests.benchmarks import (
+    claim,
+    counters,
+    enqueue,
+    inbound,
+    latency,
+    making,
+    outbound,
+    peers,
+    render,
+    startup,
+    tracking,
+)
 from tests.benchmarks.measure import Row, use_own_core
 
 BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
     "outbound": outbound.benchmark,
     "making": making.benchmark,
     "peers": peers.benchmark,
+    "latency": latency.benchmark,
     "enqueue": enqueue.benchmark,
     "claim": claim.benchmark,
     "counters": counters.benchmark,
     "inbound": inbound.benchmark,
     "render": render.benchmark,
     "tracking": tracking.benchmark,
+    "startup": startup.benchmark,
 }
 
 
