@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from shlex import quote
@@ -17,9 +17,11 @@ from core.cli.command import EXIT_FAILED, command, configuration, host
 from core.cli.output import Json, print_json
 from core.config import Settings
 from core.delivery.servers import overview
+from core.delivery.signing import signers
 from core.delivery.state import queue_stats
 from core.delivery.suspension import suspension
 from core.errors import PostroomError
+from core.mail.published import Finding
 from core.orm.schema import schema_differs
 from core.runtime import Runtime, get_model
 
@@ -27,16 +29,6 @@ _LEAST_FREE_BYTES = 500_000_000
 _LATE = timedelta(minutes=10)
 _LATELY = timedelta(days=1)
 _ENDS_SOON = timedelta(days=7)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at; `fix` says what to do where it is not ok."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -74,6 +66,7 @@ async def _examine() -> AsyncIterator[Finding]:
             if not differences:
                 async for finding in _servers(runtime):
                     yield finding
+                yield await _signing()
                 yield await _queue()
                 yield await _inbound()
                 yield await _cron()
@@ -139,6 +132,13 @@ async def _sign_ins() -> AsyncIterator[Finding]:
         detail = account.fault or (f"ends on {ends_at:%Y-%m-%d}" if is_ending else account.last_error or "signed in")
         fix = f"run `postroom server authorize {quote(account.name)}`"
         yield Finding("sign-in", not (account.fault or is_ending), f"{account.name}: {detail}", fix)
+
+
+async def _signing() -> Finding:
+    domains = await get_model("DkimKey").filter(active=True).distinct().values_list("domain", flat=True)
+    faults = [fault for signer in (await signers(domains)).values() for fault in signer.faults]
+    detail = " ".join(faults) or f"{len(set(domains))} domains with DKIM keys"
+    return Finding("signing", not faults, detail, "see `postroom dkim ls`; mail that no key can sign is not sent")
 
 
 async def _queue() -> Finding:
