@@ -32,18 +32,21 @@ async def make_due(message_id: int) -> None:
 
 
 async def requeue(message_id: int) -> None:
-    """Queue what failed, is in doubt or was stopped, at once and with all its retries; what waits becomes due."""
+    """Queue what failed, came back, is in doubt or was stopped, with all its retries; what waits becomes due."""
     database = runtime().database
     dialect = database.dialect
     states = ", ".join(f"'{state}'" for state in _AGAIN)
     async with transaction():
         moved = await database.execute(
-            f"""UPDATE delivery SET state = 'queued', attempts = 0, due_at = {dialect.now()}, begun_at = NULL
-                WHERE message_id = {dialect.param(1)} AND state IN ('queued', {states})""",
+            f"""UPDATE delivery SET state = 'queued', attempts = 0, due_at = {dialect.now()}, begun_at = NULL,
+                                    bounced_at = NULL, bounce_kind = ''
+                WHERE message_id = {dialect.param(1)}
+                  AND (state IN ('queued', {states}) OR state = 'sent' AND bounced_at IS NOT NULL)""",
             [message_id],
         )
         if not moved:
             raise UserError(f"Message {message_id} has no recipient that could be tried again.")
+        await get_model("Message").filter(id=message_id).update(bounced_at=None)
         await roll_up([message_id], {message_id: ""})
         await ring(TOPIC)
 

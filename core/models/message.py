@@ -30,7 +30,10 @@ from core.orm.transaction import rehearsal
 from core.runtime import get_model
 
 _FLUSH_S = 60
-_OF_THE_ENGINE = {"send_state", "sent_at", "retry_count", "next_retry_at", "error"}
+_OF_THE_ENGINE = {
+    *("send_state", "sent_at", "retry_count", "next_retry_at", "error"),
+    *("open_count", "opened_at", "click_count", "clicked_at", "bounced_at"),
+}
 
 SEND_STATES = {
     "Draft": "Draft",

@@ -184,3 +184,16 @@ async def test_nothing_softens_or_undoes_a_bounce(host: Runtime) -> None:
     await message.refresh_from_db()
     assert message.bounced_at is not None
     assert await get_model("MailEvent").filter(delivery_id=ada.pk).count() == 3
+
+
+async def test_a_retry_clears_the_bounce_and_an_old_copy_does_not_undo_it(host: Runtime) -> None:
+    message = await sent()
+    await take([event(message_id="<1@our.test>")])
+    message.subject = "Changed by somebody who read it before"
+    await message.save()
+    await message.refresh_from_db()
+    assert message.bounced_at is not None
+    await message.action_retry()
+    ada, bob = await delivery_of(message), await delivery_of(message, "bob@customer.test")
+    assert (ada.state, ada.bounced_at, ada.bounce_kind, bob.state) == ("queued", None, "", "sent")
+    assert message.bounced_at is None

@@ -37,3 +37,20 @@ async def test_h8_the_timeline_says_at_the_recipient_what_came_back(
         assert word in page
         assert "550 &lt;script&gt;alert(1)&lt;/script&gt;" in page
         assert "<script>alert" not in page
+
+
+async def test_after_a_bounce_the_next_mail_is_dropped_and_says_why(visitor: Visitor, world: World) -> None:
+    first = await world.ticket.post_message("<p>Hello</p>")
+    await first.send_now()
+    caught = await get_model("CaughtEmail").get()
+    assert caught.sender.startswith("bounce+")
+    root = await visitor("root")
+    answer = await root.client.post(f"/api/dev/mail/{caught.pk}/bounce", json={})
+    assert answer.json()["outcome"] == "bounce"
+    entry = await get_model("Suppression").get()
+    assert (entry.address, entry.reason, entry.source) == ("carla@example.org", "hard_bounce", "report")
+    second = await world.ticket.post_message("<p>Hello again</p>")
+    await second.send_now()
+    assert await get_model("CaughtEmail").all().count() == 1
+    page = (await root.get(f"/messages/{second.pk}")).text
+    assert "The address is suppressed: bounced" in page
