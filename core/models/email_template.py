@@ -119,9 +119,11 @@ class EmailTemplate(Record):
         first = await self.version(old)
         if new is not None:
             second = await self.version(new)
-            return difference(first.texts, second.texts, first.display_name.lower(), second.display_name.lower())
+            texts, name = second.texts, second.display_name.lower()
+            return await asyncio.to_thread(difference, first.texts, texts, first.display_name.lower(), name)
         holder = self if not first.language else await self._variant(first.language)
-        return difference(first.texts, await holder.stored_texts() or {}, first.display_name.lower(), "now")
+        texts = await holder.stored_texts() or {}
+        return await asyncio.to_thread(difference, first.texts, texts, first.display_name.lower(), "now")
 
     async def restore(self, number: int) -> None:
         """Make the texts of a version the current ones, which makes a version of its own.

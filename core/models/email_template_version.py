@@ -14,6 +14,8 @@ from core.orm import fields
 from core.orm.record import Record
 from core.runtime import acting_user, get_model
 
+LINES_COMPARED = 4_000
+
 
 class EmailTemplateVersion(Record):
     """The texts of a template, or of one of its variants, as they were stored at one time."""
@@ -66,9 +68,17 @@ class EmailTemplateVersion(Record):
 
 
 def difference(old: Mapping[str, str], new: Mapping[str, str], old_name: str, new_name: str) -> str:
-    """Return what changed from one set of texts to another, as a unified diff by field; empty where nothing did."""
+    """Return what changed from one set of texts to another, as a unified diff by field; empty where nothing did.
+
+    Texts of very many lines are told whole, since comparing them would take minutes.
+    """
     lines: list[str] = []
     for name in dict.fromkeys((*old, *new)):
         before, after = old.get(name, "").splitlines(), new.get(name, "").splitlines()
-        lines += unified_diff(before, after, f"{name} ({old_name})", f"{name} ({new_name})", lineterm="")
+        names = f"{name} ({old_name})", f"{name} ({new_name})"
+        if len(before) + len(after) <= LINES_COMPARED:
+            lines += unified_diff(before, after, *names, lineterm="")
+        elif before != after:
+            lines += [f"--- {names[0]}", f"+++ {names[1]}", *(f"-{line}" for line in before)]
+            lines += [f"+{line}" for line in after]
     return "".join(f"{line}\n" for line in lines)
