@@ -16,7 +16,7 @@ from html import escape
 from typing import Any
 
 from core.errors import UserError
-from core.mail.address import envelope_address, parse_address
+from core.mail.address import domain_of, envelope_address, parse_address
 from core.mail.body import html_to_text
 from core.mail.branding import branded, branded_text
 from core.mail.compose import compose
@@ -186,6 +186,11 @@ async def _filtered(email: OutgoingEmail, message: Mapping[str, Any]) -> Outgoin
         if not limit.expired():
             raise
         raise UserError(f"It took over {_LONGEST_FILTERING_S:g} s; see what the addons' filters wait for.") from error
+    if domain_of(changed.sender.address) != domain_of(email.sender.address):
+        raise UserError(
+            f"An addon changed From to {changed.sender.address}; server and signature were chosen for the domain of "
+            f"{email.sender.address}. Queue the mail with that sender instead."
+        )
     return replace(changed, message_id=email.message_id, date=email.date)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,7 @@ from core.delivery.results import Result
 from core.errors import UserError
 from core.hookspecs import hookimpl
 from core.mail.retry import Outcome
+from core.mail.values import Mailbox
 from core.orm.transaction import transaction
 from core.runtime import Runtime, get_model
 from tests.servers.fake_mta import Act, FakeMta, Script
@@ -115,6 +117,21 @@ async def test_words_that_no_database_holds_are_made_storable(host: Runtime) -> 
         await _queue("good@b.test")
         async with _running():
             await _arrive(mta, "good@b.test")
+
+
+async def test_an_addon_may_not_write_as_another_domain(host: Runtime) -> None:
+    async def foreign(email: Any, message: Any) -> Any:
+        return replace(email, sender=Mailbox("", "office@elsewhere.test"))
+
+    _hook(host, filter_outgoing_email=foreign)
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        message = await _queue("a@b.test")
+        async with Engine() as engine:
+            await engine.drain()
+    await message.refresh_from_db()
+    assert mta.ledger == []
+    assert "server and signature were chosen" in message.error
 
 
 @pytest.mark.parametrize("misbehaviour", ["hangs", "cancels", "raises"])
