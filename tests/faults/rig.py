@@ -25,7 +25,7 @@ from core.transport.smtp_account import SmtpAccount, Timeouts
 from tests.acceptance.command import POSTROOM, Postroom, Running
 from tests.servers.fake_mta import FakeMta
 
-HASTY = Timeouts(connect_s=0.4, greeting_s=0.4, tls_s=1, command_s=0.5, content_s=0.5, answer_s=0.5, quit_s=0.2)
+HASTY = Timeouts(connect_s=1, greeting_s=1, tls_s=2, command_s=1, content_s=1, answer_s=0.5, quit_s=0.2)
 
 
 def be_hasty(patch: pytest.MonkeyPatch, timeouts: Timeouts = HASTY) -> None:

@@ -23,6 +23,7 @@ from core.config import load_configuration
 from core.host.host import open_host
 from core.host.install import update_schema
 from core.runtime import Runtime, get_model, runtime
+from tests.acceptance.command import Running
 from tests.faults.oracle import judge
 from tests.faults.rig import Workers, ended, queue_some, until
 from tests.servers.fake_mta import FakeMta
@@ -108,9 +109,11 @@ async def _soak(plan: Plan, host: Runtime, folder: Path) -> Report:
         await _kill_for(plan, crew, host, report)
         await until(_is_settled, "an empty queue", _SETTLED_WITHIN_S + plan.messages * latency_s / LANES)
         report.seconds = monotonic() - started_at
-        for worker in crew.all[-plan.workers :]:
-            worker.process.terminate()
-            await ended(worker)
+        for worker in crew.all:
+            if worker.process.poll() is None:
+                await until(lambda worker=worker: _works(worker), "the last worker", 60)
+                worker.process.terminate()
+                await ended(worker)
         await _compare(report, sink)
     return report
 
@@ -119,17 +122,22 @@ async def _kill_for(plan: Plan, crew: Workers, host: Runtime, report: Report) ->
     """Kill one worker after the other, kill -9, and start another one in its place."""
     team = [crew.start() for _ in range(plan.workers)]
     recoveries = []
-    await until(lambda: get_model("Delivery").exists(state="sent"), "the first mail", 40)
+    await until(lambda: get_model("Delivery").exists(state="sent"), "the first mail", 60)
     until_at = monotonic() + plan.seconds
     while monotonic() < until_at:
         await asyncio.sleep(KILL_EVERY_S)
-        victim = report.kills % plan.workers
-        team[victim].kill()
+        # The one that works longest; on a busy machine a new one takes a while to begin.
+        victim = await until(lambda: next((one for one in team if _works(one)), None), "a worker", 60)
+        victim.kill()
         report.kills += 1
         recoveries.append(asyncio.create_task(_recovery(host, report)))
-        team[victim] = crew.start()
+        team.remove(victim)
+        team.append(crew.start())
     await asyncio.gather(*recoveries)
-    crew.all[-plan.workers :] = team
+
+
+def _works(worker: Running) -> bool:
+    return "Worker started" in worker.output
 
 
 async def _recovery(host: Runtime, report: Report) -> None:

@@ -13,7 +13,7 @@ from tests.faults.oracle import require
 from tests.faults.rig import drain, finish, outcomes, queue, queue_some, states, use
 from tests.servers.fake_mta import Act, FakeMta, Script
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("hasty")]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("on_unknown", ["retry", "hold"])
@@ -61,6 +61,7 @@ async def test_f15_late_answer_on_a_live_connection(host: Runtime) -> None:
         await require(mta.ledger)
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_f15_answer_after_the_deadline(host: Runtime) -> None:
     """Past the deadline the link is closed and the answer, which comes, is nobody's: in doubt, as F14."""
     async with FakeMta(Script(steps={"dot": (Act(delay_s=0.8), None)})) as mta:
@@ -100,6 +101,7 @@ async def test_f17_nonsense_before_the_dot(host: Runtime, step: str, nonsense: s
         await require(mta.ledger)
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("nonsense", NONSENSE)
 async def test_f17_nonsense_after_the_dot(host: Runtime, nonsense: str) -> None:
     """It may mean anything: in doubt."""

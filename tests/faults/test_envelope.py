@@ -24,7 +24,7 @@ from tests.faults.rig import (
 )
 from tests.servers.fake_mta import EXTENSIONS, Act, FakeMta, Script
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("hasty")]
+pytestmark = pytest.mark.anyio
 
 WALKING = tuple(one for one in EXTENSIONS if one != "PIPELINING")
 """A server without PIPELINING is asked step by step."""
@@ -232,6 +232,7 @@ async def test_f16_accepted_then_reset(host: Runtime) -> None:
         await require(mta.ledger, repeats=int(doubted))
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_f18_a_reader_that_takes_a_byte_at_a_time(host: Runtime) -> None:
     """The content's deadline goes by progress; the mail of other servers goes on meanwhile."""
     async with FakeMta(Script(read_bytes_per_s=5)) as slow, FakeMta(Script()) as well:

@@ -17,11 +17,11 @@ from core.runtime import Runtime, get_model
 from core.transport.tls import client_context
 from tests.faults.conftest import MakeWorkers
 from tests.faults.oracle import require
-from tests.faults.rig import drain, finish, queue, queue_some, sending, until, use
+from tests.faults.rig import HASTY, drain, finish, queue, queue_some, sending, until, use
 from tests.servers.certificate import make_certificate
 from tests.servers.fake_mta import Act, FakeMta, Script
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("hasty")]
+pytestmark = pytest.mark.anyio
 
 MAILS = 6
 FAULTS_UNTIL_PAUSE = 5
@@ -67,6 +67,7 @@ def _without_route() -> Iterator[tuple[str, int]]:
 UNREACHABLE = {"refused": _refusing, "no name": _without_dns, "no route": _without_route, "hangs": _hanging}
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("how", UNREACHABLE)
 async def test_f01_unreachable(host: Runtime, how: str) -> None:
     messages = await queue_some(MAILS)
@@ -85,11 +86,12 @@ async def test_f01_unreachable(host: Runtime, how: str) -> None:
 GREETINGS = {
     "421": (Act(reply="421 4.3.2 try later", drop=True), "421 4.3.2 try later"),
     "554": (Act(reply="554 5.7.1 no mail from you", drop=True), "554 5.7.1 no mail from you"),
-    "dripped": (Act(raw=b"220 " + b"a" * 200, drip_s=0.05), "no answer in time"),
-    "endless": (Act(raw=b"220-and more\r\n" * 20_000, drip_s=0.01, piece_bytes=1400), ""),
+    "dripped": (Act(raw=b"220 " + b"a" * 2000, drip_s=0.05), "no answer in time"),
+    "endless": (Act(raw=b"220-and more\r\n" * 100_000, drip_s=0.01, piece_bytes=1400), ""),
 }
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("greeting", GREETINGS)
 async def test_f02_greeting(host: Runtime, greeting: str) -> None:
     act, words = GREETINGS[greeting]
@@ -112,6 +114,7 @@ async def test_f02_greeting(host: Runtime, greeting: str) -> None:
         await require([*sick.ledger, *well.ledger])
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_f02_a_dripped_greeting_ends_at_its_deadline(host: Runtime) -> None:
     """Bytes that keep coming do not move it: connect and greeting together take at most their two limits."""
     async with FakeMta(Script(steps={"connect": GREETINGS["dripped"][0]})) as mta:
@@ -119,7 +122,7 @@ async def test_f02_a_dripped_greeting_ends_at_its_deadline(host: Runtime) -> Non
         await queue()
         started_at = monotonic()
         await drain()
-        assert monotonic() - started_at < FAULTS_UNTIL_PAUSE * (0.4 + 0.4 + 0.2)
+        assert monotonic() - started_at < FAULTS_UNTIL_PAUSE * (HASTY.connect_s + HASTY.greeting_s)
 
 
 async def test_f03_ehlo_unknown_falls_back_to_helo(host: Runtime) -> None:
@@ -214,7 +217,7 @@ async def _is_paused(server: Any) -> bool:
 
 async def _pause_of(server: Any) -> Any:
     pause = await get_model("ServerPause").get(server=str(server.pk))
-    assert pause.failures == FAULTS_UNTIL_PAUSE
+    assert pause.failures >= FAULTS_UNTIL_PAUSE
     assert pause.until_at > clock.now()
     return pause
 
