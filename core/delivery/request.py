@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from core.errors import UserError, did_you_mean
 from core.mail.address import domain_of, header_text, parse_address
+from core.mail.compose import check_headers
 from core.mail.invite import Invite
 from core.mail.values import Calendar, Mailbox
 from core.runtime import settings
@@ -89,8 +90,9 @@ class QueueRequest:
         return kept
 
     def check(self) -> None:
-        """Raise UserError for files that may not go and times that make no sense."""
+        """Raise UserError for files and headers that may not go, and times that make no sense."""
         self._check_files()
+        check_headers(self.headers)
         for name, at in (("scheduled_at", self.scheduled_at), ("expires_at", self.expires_at)):
             if at is not None and at.tzinfo is None:
                 raise UserError(f"{name} needs a time zone; pass an aware datetime.")
