@@ -16,8 +16,8 @@ async def forget_old_mail() -> tuple[int, bool]:
     days = settings().RETENTION_DAYS
     if not days:
         return forgotten, False
-    messages, attempts = await _old_messages(days), await _old_attempts(days)
-    return forgotten + messages + attempts, _AT_ONCE in (messages, attempts)
+    parts = [await _old_messages(days), await _old_attempts(days), await _old_events(days)]
+    return forgotten + sum(parts), _AT_ONCE in parts
 
 
 async def _old_messages(days: int) -> int:
@@ -46,4 +46,14 @@ async def _old_attempts(days: int) -> int:
             SELECT attempt.id FROM attempt JOIN delivery ON delivery.id = attempt.delivery_id
             WHERE attempt.at < {dialect.now(-days * 86_400.0)} AND delivery.state IN ({_OVER})
             ORDER BY attempt.id LIMIT {_AT_ONCE})"""
+    )
+
+
+async def _old_events(days: int) -> int:
+    """Delete what providers told; what followed from it stands at the deliveries and under Suppression."""
+    database = runtime().database
+    return await database.execute(
+        f"""DELETE FROM mail_event WHERE id IN (
+            SELECT id FROM mail_event WHERE created_at < {database.dialect.now(-days * 86_400.0)}
+            ORDER BY id LIMIT {_AT_ONCE})"""
     )
