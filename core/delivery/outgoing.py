@@ -33,6 +33,7 @@ LARGE_BYTES = 1_000_000
 
 UNSUBSCRIBE_MARK = "%unsubscribe_url%"
 """Stands in the body of a list's mail for the recipient's own link."""
+_ANY_LINK = "https://list.invalid/"
 _NO_LABEL = re.compile(r"[^a-z0-9]")
 
 _LONGEST_FILTERING_S = 30.0
@@ -173,6 +174,12 @@ def _composed(message: Mapping[str, Any], files: Sequence[File]) -> OutgoingEmai
         feedback_id=presentation.get("feedback_id", ""),
         auto_submitted=presentation.get("automatic", ""),
     )
+
+
+def check_composition(message: Mapping[str, Any]) -> None:
+    """Raise what composing the mail would raise, files aside, while whoever queues it can still be told."""
+    email = _composed({"in_reply_to": None, "thread_references": "", **message}, ())
+    compose(replace(email, unsubscribe_url=_ANY_LINK) if message["unsubscribe_list"] else email)
 
 
 async def _filtered(email: OutgoingEmail, message: Mapping[str, Any]) -> OutgoingEmail:

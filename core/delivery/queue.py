@@ -16,7 +16,7 @@ from typing import Any
 from core import clock
 from core.delivery.engine import TOPIC
 from core.delivery.idempotency import earlier_outcome, keep_outcome
-from core.delivery.outgoing import mailbox_of
+from core.delivery.outgoing import check_composition, mailbox_of
 from core.delivery.policy import retry_schedule
 from core.delivery.request import QueueRequest, domain_of_sender
 from core.delivery.servers import Servers, load_servers
@@ -100,6 +100,8 @@ async def _ready(request: QueueRequest, known: _Known) -> _Ready:
     values = await _values(request, sender, recipients, known)
     for one in (sender, parse_address(request.sender)) if request.sender else (sender,):
         await known.require_sender(request.author, values["company_id"], one.address)
+    if request.is_unusual:
+        check_composition(values)
     if message is None:
         return _Ready(request, new_record(get_model("Message"), kind="message", channel="email", **values), recipients)
     for name, value in values.items():

@@ -65,6 +65,11 @@ class QueueRequest:
         return PRIORITIES[self.priority]
 
     @property
+    def is_unusual(self) -> bool:
+        """Whether it asks for headers or parts that may contradict each other."""
+        return bool(self.headers or self.feedback_id or self.unsubscribe_list or self.sender or self.invite)
+
+    @property
     def importance(self) -> str:
         """What the mail itself says of its priority: only a named one is for its reader."""
         return str(self.priority) if self.priority in ("high", "low") else ""

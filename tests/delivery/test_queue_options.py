@@ -16,7 +16,7 @@ from core.delivery.engine import Engine
 from core.delivery.idempotency import KeyMismatch
 from core.delivery.request import QueueRequest
 from core.delivery.suppression import suppress
-from core.errors import UserError
+from core.errors import PostroomError, UserError
 from core.mail.invite import Attendee, Invite
 from core.mail.values import Mailbox
 from core.runtime import Runtime, get_model
@@ -171,6 +171,21 @@ async def test_a_dry_run_gives_the_bytes_and_keeps_nothing(host: Runtime, mta: F
     assert await get_model("Message").all().count() == 0
     await drain()
     assert not mta.ledger
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"Feedback-ID": "a:b"}, "feedback_id": "c:d"},
+        {"headers": {"List-Unsubscribe": "<mailto:x@y.test>"}, "unsubscribe_list": "news"},
+        {"feedback_id": "not : an id"},
+        {"headers": {"Received": "from nowhere"}},
+    ],
+)
+async def test_what_cannot_be_composed_is_refused_at_once(host: Runtime, options: dict[str, Any]) -> None:
+    with pytest.raises(PostroomError):
+        await queue_mail(**options)
+    assert await get_model("Message").all().count() == 0
 
 
 async def test_a_suppressed_recipient_is_dropped_alone(host: Runtime, mta: FakeMta) -> None:
