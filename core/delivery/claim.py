@@ -6,7 +6,8 @@ gives those back. Only a row marked `sending` may have been seen by a server.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
 from core.delivery.job import Claimed
@@ -40,18 +41,18 @@ async def claim(limit: int, *, message_id: int | None = None, oldest_first: bool
             WHERE id IN (SELECT id FROM delivery WHERE state = 'queued' AND due_at <= {dialect.now()} {only}
                          ORDER BY {order} LIMIT {dialect.param(2)} {dialect.skip_locked})
               AND {NOT_SUSPENDED}
-            RETURNING id, message_id, recipient, attempts, priority""",
+            RETURNING id, message_id, recipient, attempts, kind, priority""",
         params,
     )
     rows.sort(key=lambda row: (row["priority"], row["id"]))
-    return token, [Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"]) for row in rows]
+    return token, [_claimed(row) for row in rows]
 
 
 async def is_due() -> bool:
     """Whether a delivery waits that could be claimed now."""
     database = runtime().database
-    due = f"SELECT 1 FROM delivery WHERE state = 'queued' AND due_at <= {database.dialect.now()} AND {NOT_SUSPENDED} LIMIT 1"
-    return bool(await database.fetch(due))
+    is_due = f"state = 'queued' AND due_at <= {database.dialect.now()}"
+    return bool(await database.fetch(f"SELECT 1 FROM delivery WHERE {is_due} AND {NOT_SUSPENDED} LIMIT 1"))
 
 
 async def next_due_in_s() -> float | None:
@@ -121,14 +122,14 @@ async def sweep() -> int:
                 WHERE state = 'claimed' AND {lapsed}"""
         )
         lost = await database.fetch(
-            f"""SELECT id, message_id, recipient, attempts, lease_token FROM delivery
+            f"""SELECT id, message_id, recipient, attempts, kind, lease_token FROM delivery
                 WHERE state = 'sending' AND {lapsed} {dialect.skip_locked}"""
         )
         if lost:
             written = await write_results(
                 [
                     Result(
-                        Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"]),
+                        _claimed(row),
                         row["lease_token"],
                         Outcome.UNKNOWN,
                         Phase.CONTENT,
@@ -140,3 +141,7 @@ async def sweep() -> int:
             )
             await tell_finished(written.finished)
     return freed + len(lost)
+
+
+def _claimed(row: Mapping[str, Any]) -> Claimed:
+    return Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"], row["kind"])

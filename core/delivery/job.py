@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.delivery.outgoing import Outgoing
-from core.delivery.signing import Signer
+from core.delivery.signing import UNSIGNED, Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class Claimed:
     message_id: int
     recipient: str
     attempts: int
+    kind: str = "to"
+    """to, cc or bcc."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Job:
     deliveries: tuple[Claimed, ...]
     tracks: bool = False
     """Whether this recipient's opens and clicks are counted, if the server has nothing against it."""
-    signer: Signer = Signer()
+    signer: Signer = UNSIGNED
 
     @property
     def message(self) -> Mapping[str, Any]:

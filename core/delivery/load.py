@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from core.delivery.job import Claimed, Job
 from core.delivery.outgoing import Outgoing, load_messages, mailbox_of
-from core.delivery.signing import Signer, signers
+from core.delivery.signing import UNSIGNED, signers
 from core.delivery.suppression import suppressed
 from core.errors import AddressError
 from core.mail.address import domain_of, envelope_address, normalised
@@ -32,7 +32,7 @@ async def load_jobs(token: str, claimed: Sequence[Claimed]) -> list[Job]:
             messages[key],
             deliveries,
             tracks=not left_alone.intersection(delivery.recipient for delivery in deliveries),
-            signer=of_domain.get(domains[key], Signer()),
+            signer=of_domain.get(domains[key], UNSIGNED),
         )
         for key, rows in by_message.items()
         if key in messages

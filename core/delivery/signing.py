@@ -40,6 +40,10 @@ class Signer:
         return content
 
 
+UNSIGNED = Signer()
+"""Of a domain without keys."""
+
+
 async def signers(domains: Iterable[str]) -> dict[str, Signer]:
     """Return the signer of each From domain, by domain in lower case and IDNA form: one query for all of them."""
     wanted = {domain: tuple(domains_above(domain)) for domain in domains}
@@ -79,4 +83,4 @@ def _fault(row: Mapping[str, Any], error: Exception) -> str:
 
 
 def _nearest(chain: Iterable[str], ready: Mapping[str, Signer]) -> Signer:
-    return next((ready[domain] for domain in chain if domain in ready), Signer())
+    return next((ready[domain] for domain in chain if domain in ready), UNSIGNED)
