@@ -14,7 +14,7 @@ from core.delivery.job import Claimed, Job
 from core.delivery.mail import Mail, prepare
 from core.delivery.results import Result, tell_finished, unsendable, write_results
 from core.mail.retry import Outcome, Phase
-from core.orm.outage import outage_errors
+from core.orm.outage import is_outage
 from core.orm.transaction import transaction
 from core.runtime import get_model
 
@@ -30,9 +30,9 @@ async def catch(jobs: Sequence[Job], worker: str) -> None:
             continue
         try:
             mail = await prepare(job)
-        except outage_errors():
-            raise
         except Exception as error:  # One mail is an edge; its fault is recorded with it.
+            if is_outage(error):
+                raise
             log.warning("mail cannot be composed", message_id=job.message_id, error=str(error))
             words = f"The mail could not be composed: {error}"
             written = await write_results(unsendable(job, Outcome.TEMPORARY, words), worker=worker)

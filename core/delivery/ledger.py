@@ -3,7 +3,7 @@
 A lane waits for its mark before it sends content, and the result of its previous mail travels in that same commit. So
 what a kill leaves in doubt is at most one mail per lane (C2, C4), and the database sees one transaction where there
 would be two per mail. While the database is away the ledger keeps the results and tries again, and since no mark
-returns meanwhile, nothing more is sent (F31).
+returns meanwhile, nothing more is sent (F31). The same holds where the writing itself is at fault, and is said aloud.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tortoise.exceptions import IntegrityError
 
 from core.delivery.job import Job
 from core.delivery.results import Result, Written, still_there, tell_finished, write_results
-from core.orm.outage import database_errors
+from core.orm.outage import database_errors, is_outage
 
 log = structlog.get_logger(__name__)
 
@@ -93,17 +93,28 @@ class Ledger:
 
     async def _commit(self, results: Sequence[Result], jobs: Sequence[Job]) -> Written:
         """Store until it is stored."""
-        wait_s = 0.1
+        wait_s, is_any_gone = 0.1, False
         while True:
             try:
+                if is_any_gone:
+                    results = await still_there(results)
                 return await write_results(results, worker=self.worker, begun=jobs)
-            except IntegrityError:
-                # A message was deleted while it was on its way; the rest is stored.
-                results = await still_there(results)
-            except database_errors() as error:
-                log.warning("database away", worker=self.worker, waiting_results=len(results), error=str(error))
-                await asyncio.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 - jitter
-                wait_s = min(wait_s * 2, _LONGEST_RETRY_S)
+            except Exception as error:  # What a server has answered must outlive whatever the writing stumbles over.
+                if isinstance(error, IntegrityError) and not is_any_gone:
+                    # A message was deleted while it was on its way; the rest is stored.
+                    is_any_gone = True
+                    continue
+                self._complain(error, len(results))
+                is_any_gone = isinstance(error, IntegrityError)
+            await asyncio.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 - jitter
+            wait_s = min(wait_s * 2, _LONGEST_RETRY_S)
+
+    def _complain(self, error: Exception, waiting: int) -> None:
+        about = {"worker": self.worker, "waiting_results": waiting, "error": str(error)}
+        if is_outage(error):
+            log.warning("database away", **about)
+        else:
+            log.error("results cannot be stored; nothing is sent until this is mended", exc_info=error, **about)
 
     # Events are told beside the writing: an addon that takes its time keeps no lane waiting.
 

@@ -21,7 +21,7 @@ from core.delivery.pacing import Pace, Wait
 from core.delivery.results import unsendable
 from core.delivery.servers import Server, note_fault, note_success
 from core.mail.retry import Outcome
-from core.orm.outage import database_errors, outage_errors
+from core.orm.outage import database_errors, is_outage
 from core.runtime import get_model
 from core.transport.smtp import SmtpError, SmtpPool
 
@@ -95,10 +95,10 @@ class Share:
                 return None
             try:
                 return await prepare(job, tracks=self._server.tracks)
-            except outage_errors() as error:
-                self._jobs.appendleft(job)
-                self._put_off(_DATABASE_AWAY_S, f"The database is away: {error}")
             except Exception as error:  # One mail is an edge: whatever its template, hook or file did stays its own.
+                if is_outage(error):
+                    self._away(error, job)
+                    return None
                 log.warning("mail cannot be composed", message_id=job.message_id, error=str(error))
                 words = f"The mail could not be composed: {error}"
                 self._engine.ledger.record(unsendable(job, Outcome.TEMPORARY, words))
@@ -167,6 +167,11 @@ class Share:
     def _put_off(self, wait_s: float, why: str) -> None:
         if wait_s > self._wait_s:
             self._wait_s, self._why_wait = wait_s, why
+
+    def _away(self, error: BaseException, *jobs: Job) -> None:
+        """Take back what an absent database keeps from going on; the lanes that wait for answers go on waiting."""
+        self._jobs.extendleft(jobs)
+        self._put_off(_DATABASE_AWAY_S, f"The database is away: {error}")
 
     def _goes_on(self) -> bool:
         return bool(self._jobs) and not self._wait_s and not self._engine.is_stopping

@@ -29,7 +29,7 @@ from core.gateway.values import (
     Verdict,
 )
 from core.mail.values import Mailbox
-from core.orm.outage import outage_errors
+from core.orm.outage import is_outage
 from core.runtime import get_model, runtime
 
 _SUBJECT_CHARS = 998
@@ -94,7 +94,7 @@ async def create_with_entry(route: Route, email: Received, lookup: Lookup, entri
     try:
         record = await create_record(route, email, contact_id)
     except Exception as error:
-        if isinstance(error, (TemporaryFailure, *outage_errors())):
+        if isinstance(error, TemporaryFailure) or is_outage(error):
             raise  # The database or the network, not the record: the same mail may do better later.
         raise RecordRefused(f"{route.alias}: no {route.target_model} was created: {error}") from error
     company_id = getattr(record, "company_id", None) or route.company_id

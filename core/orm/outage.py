@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from importlib.util import find_spec
 
 from tortoise.exceptions import BaseORMException, DBConnectionError, OperationalError, TransactionManagementError
 
 
 def outage_errors() -> tuple[type[Exception], ...]:
-    """Return what a statement raises that may well succeed later: server gone, restarting, locked, out of room."""
+    """Return what a statement raises that may well succeed later: server gone, restarting, locked, out of room.
+
+    What is refused for good raises some of them too, and so does a record that is not there; `is_outage` tells which.
+    """
     ours = (OSError, DBConnectionError, OperationalError, TransactionManagementError)
     if find_spec("asyncpg") is None:
         return ours
@@ -30,9 +34,31 @@ def outage_errors() -> tuple[type[Exception], ...]:
     )
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether the same statement may well succeed later; False where it is wrong, and so a fault of ours."""
+    if isinstance(error, OperationalError) and type(error) is not OperationalError:
+        return False  # The ORM's own words for a broken rule of a table, a record that is not there, and their like.
+    told = error.args[0] if isinstance(error, BaseORMException) and error.args else error
+    return isinstance(error, outage_errors()) and not _is_senseless(told)
+
+
+def _is_senseless(told: object) -> bool:
+    """Whether the database says of a statement that it does not read, fits no table, or has a value of a wrong type."""
+    if isinstance(told, sqlite3.Error):
+        return getattr(told, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    if find_spec("asyncpg") is None:
+        return False
+    import asyncpg  # Only hosts on PostgreSQL have it.
+
+    # A right that was revoked is given back; it says nothing of the statement.
+    return isinstance(told, (asyncpg.SyntaxOrAccessError, asyncpg.DataError)) and not isinstance(
+        told, asyncpg.InsufficientPrivilegeError
+    )
+
+
 def database_errors(*others: type[BaseException]) -> tuple[type[BaseException], ...]:
     """Return all that the database raises, outages and what it refuses, and `others` to be caught with it."""
-    ours = (BaseORMException, *outage_errors(), *others)
+    ours: tuple[type[BaseException], ...] = (BaseORMException, sqlite3.Error, *outage_errors(), *others)
     if find_spec("asyncpg") is None:
         return ours
     import asyncpg  # Only hosts on PostgreSQL have it.

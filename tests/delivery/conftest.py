@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from core.delivery.engine import Engine
+from core.hookspecs import hookimpl
 from core.runtime import Runtime, get_model
 from tests.servers.fake_mta import FakeMta, Script
 
@@ -47,3 +49,11 @@ async def drain() -> None:
 async def states(message: Any) -> dict[str, str]:
     rows = await get_model("Delivery").filter(message_id=message.pk).values("recipient", "state")
     return {row["recipient"]: row["state"] for row in rows}
+
+
+def hook(host: Runtime, **functions: Callable[..., Awaitable[Any]]) -> None:
+    """Load an addon that is nothing but these hooks."""
+    module = ModuleType("an_addon")
+    for name, function in functions.items():
+        setattr(module, name, hookimpl(function))
+    assert host.hooks.register("an_addon", module) is None

@@ -1,0 +1,82 @@
+"""The one writer of an engine: whatever keeps it from writing, it loses nothing, says so, and nothing more is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from tortoise.exceptions import IntegrityError
+
+from core.delivery.claim import claim
+from core.delivery.engine import Engine
+from core.delivery.job import Claimed
+from core.delivery.ledger import Ledger
+from core.delivery.results import Result
+from core.mail.retry import Outcome
+from core.runtime import Runtime, get_model
+from tests.delivery.conftest import hook, queue_mail, states
+
+pytestmark = pytest.mark.anyio
+
+
+def _sent(delivery: Claimed, token: str) -> Result:
+    return Result(delivery, token, Outcome.SENT, "content", 250, reply="250 taken")
+
+
+async def test_a_fault_in_our_statements_is_loud_and_loses_no_result(host: Runtime) -> None:
+    message = await queue_mail()
+    token, (delivery,) = await claim(1)
+    await host.database.script("ALTER TABLE attempt RENAME TO attempt_elsewhere")
+    ledger = Ledger("worker")
+    with capture_logs() as said:
+        ledger.record([_sent(delivery, token)])
+        async with asyncio.timeout(5):
+            while not said:
+                await asyncio.sleep(0.02)
+    await host.database.script("ALTER TABLE attempt_elsewhere RENAME TO attempt")
+    await ledger.aclose()
+    assert {(one["log_level"], "cannot be stored" in one["event"]) for one in said} == {("error", True)}
+    assert await states(message) == {"kim@customer.test": "sent"}
+
+
+@pytest.mark.parametrize("fault", [KeyError("a fault of ours"), IntegrityError("a rule of the table")])
+async def test_whatever_the_writing_stumbles_over_it_neither_ends_nor_spins(host: Runtime, fault: Exception) -> None:
+    message = await queue_mail()
+    token, (delivery,) = await claim(1)
+    batch, calls = host.database.batch, 0
+
+    async def stumble(statements: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        raise fault
+
+    ledger = Ledger("worker")
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as said:
+        patch.setattr(host.database, "batch", stumble)
+        ledger.record([_sent(delivery, token)])
+        await asyncio.sleep(0.05)
+        assert 1 <= calls <= 3
+        assert said[0]["log_level"] == "error"
+        patch.setattr(host.database, "batch", batch)
+        await ledger.aclose()
+    assert await states(message) == {"kim@customer.test": "sent"}
+
+
+async def test_an_addons_wrong_statement_is_its_mails_fault_alone(host: Runtime, mta: Any) -> None:
+    async def ask_wrongly(email: Any, message: Any) -> Any:
+        if message["subject"] == "bad":
+            await host.database.fetch("SELECT nothing FROM message")
+        return email
+
+    hook(host, filter_outgoing_email=ask_wrongly)
+    bad, good = await queue_mail(subject="bad"), await queue_mail()
+    async with Engine() as engine:
+        await engine.drain()
+    await bad.refresh_from_db()
+    await good.refresh_from_db()
+    assert good.send_state == "Sent"
+    assert (bad.send_state, bad.retry_count) == ("Failed", 1)
+    assert "could not be composed" in bad.error
+    assert await get_model("Attempt").filter(outcome="temporary").count() == 1
