@@ -6,13 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
+from core import clock
 from core.cli.command import EXIT_TEMPORARY, command, host
 from core.cli.output import Json, print_json, print_rows, shown
 from core.delivery.engine import Engine
 from core.delivery.state import queue_stats
-from core.delivery.suspension import resume_queue, suspend_queue, suspension
+from core.delivery.suspension import resume_queue, suspend_queue, suspension, what_stops
 from core.errors import UnknownName, UserError
+from core.mail.retry import Outcome
 from core.runtime import get_model, runtime
+from core.web.words import delivery_state, mark, state_sentence
 
 _COLUMNS = ("id", "send_state", "email_to", "subject", "record", "retry_count", "next_retry_at", "error")
 
@@ -47,7 +50,7 @@ async def show(
     raw: Annotated[bool, typer.Option("--raw", help="Print the exact bytes of the mail instead.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a message: each recipient, each try, and what the server said.
+    """Show a message: how it stands, what to do, each recipient, each try, and what was said of it.
 
     Example: postroom queue show 12
     """
@@ -56,23 +59,30 @@ async def show(
         if raw:
             typer.echo(await found.eml(), nl=False)
             return
-        await found.fetch_related("deliveries__tries")
+        await found.fetch_related("deliveries__tries", "deliveries__events")
         row = {
+            "id": found.pk,
+            "standing": state_sentence(found, found.deliveries, shown, await what_stops()),
+            "next_step": _next_step(found),
             **_row(found),
             "message_id": found.message_id,
             "deliveries": [_delivery(one) for one in found.deliveries],
         }
+        states = [mark(delivery_state(one)).word for one in found.deliveries]
     if as_json:
         print_json(row)
         return
     for name, value in row.items():
-        if name != "deliveries":
+        if name != "deliveries" and shown(value):
             typer.echo(f"{name.replace('_', ' '):>15}  {shown(value)}")
-    for one in row["deliveries"]:
-        typer.echo(f"\n  {shown(one['recipient'])}: {one['state']}")
+    for one, state in zip(row["deliveries"], states, strict=True):
+        due = f", next try {shown(one['due_at'])}" if one["state"] == "queued" else ""
+        typer.echo(f"\n  {shown(one['recipient'])}: {state}{due}")
         for attempt in one["attempts"]:
-            words = f"{attempt['phase']}: {attempt['reply']} ({attempt['duration_ms']} ms, {attempt['server']})"
-            typer.echo(f"    {shown(attempt['at'])}  {attempt['outcome']} at {shown(words)}")
+            typer.echo(f"    {shown(attempt['at'])}  {shown(_attempt_words(attempt))}")
+        for event in one["events"]:
+            unproven = "" if event["proven"] else " (nothing proves this report)"
+            typer.echo(f"    {shown(event['created_at'])}  {shown(event['kind'])}: {shown(event['reason'])}{unproven}")
 
 
 async def eml(
@@ -266,8 +276,43 @@ def _row(message: Any) -> dict[str, Any]:
 
 
 def _delivery(delivery: Any) -> dict[str, Any]:
-    names = ("at", "outcome", "phase", "code", "enhanced", "reply", "server", "tls", "duration_ms", "worker")
+    fields = ("id", "recipient", "kind", "state", "attempts", "due_at", "bounced_at", "complained_at")
+    reading = ("opened_at", "open_count", "clicked_at", "click_count")
+    tried = ("at", "outcome", "phase", "code", "enhanced", "reply", "server", "tls", "duration_ms", "worker")
+    told = ("created_at", "kind", "status", "reason", "proven")
     return {
-        **{name: getattr(delivery, name) for name in ("id", "recipient", "kind", "state", "attempts", "due_at")},
-        "attempts": [{name: getattr(attempt, name) for name in names} for attempt in delivery.tries],
+        **{name: getattr(delivery, name) for name in (*fields, *reading)},
+        "attempts": [{name: getattr(attempt, name) for name in tried} for attempt in delivery.tries],
+        "events": [{name: getattr(event, name) for name in told} for event in delivery.events],
     }
+
+
+def _attempt_words(attempt: dict[str, Any]) -> str:
+    """Return a try as a line; what was dropped was never on a server's wire."""
+    if attempt["outcome"] == Outcome.DROPPED:
+        return f"not sent: {attempt['reply']}"
+    where = f"{attempt['duration_ms']} ms, {attempt['server']}"
+    return f"{attempt['outcome']} at {attempt['phase']}: {attempt['reply']} ({where})"
+
+
+def _next_step(message: Any) -> str:
+    """Return the command that helps a message on, or tells why it waits; empty where there is nothing to do."""
+    if message.bounced_at:
+        return "Find the right address; `postroom suppression ls` shows who is not written to any more."
+    match message.send_state:
+        case "Cancelled":
+            return f"`postroom queue retry {message.pk}` queues it again."
+        case "Held":
+            return f"`postroom queue release {message.pk}` lets it go."
+        case "Unknown":
+            return (
+                "Ask the recipient, or look for the Message-ID in the server's log; then "
+                f"`postroom queue retry {message.pk}` or `postroom queue cancel {message.pk}`."
+            )
+        case "Failed" if not message.next_retry_at:
+            return f"Mend the cause, then `postroom queue retry {message.pk}`."
+        case "Queued" if message.error:
+            return "`postroom server ls` shows the servers, `postroom queue pace` the paces of domains."
+        case "Queued" if any(one.state == "queued" and one.due_at < clock.now() for one in message.deliveries):
+            return "It is due; `postroom doctor` says whether a worker runs and what holds mail back."
+    return ""

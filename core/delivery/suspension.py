@@ -11,7 +11,7 @@ import structlog
 
 from core.delivery.engine import TOPIC
 from core.events import ring
-from core.runtime import acting_user, get_model
+from core.runtime import acting_user, get_model, settings
 
 log = structlog.get_logger(__name__)
 
@@ -37,3 +37,11 @@ async def resume_queue() -> bool:
 async def suspension() -> Any:
     """Return the QueueSuspension, or None while the queue runs."""
     return await get_model("QueueSuspension").get_or_none(name="queue").prefetch_related("user")
+
+
+async def what_stops() -> str:
+    """Return why nothing is sent at all, in a sentence; empty while mail is sent."""
+    if settings().MAIL_MODE == "hold":
+        return "MAIL_MODE is hold: nothing is sent."
+    row = await suspension()
+    return f"The queue is suspended: {row.reason or 'no reason given'}." if row else ""

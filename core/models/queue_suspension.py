@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from core.delivery.suspension import resume_queue, suspend_queue, suspension
+from core.delivery.suspension import resume_queue, suspend_queue, suspension, what_stops
 from core.orm import fields
 from core.orm.record import Record
 
@@ -31,3 +31,8 @@ class QueueSuspension(Record):
     async def current(cls) -> QueueSuspension | None:
         """Return the row that stops the queue, its user loaded, or None while the queue runs."""
         return cast("QueueSuspension | None", await suspension())
+
+    @classmethod
+    async def what_stops(cls) -> str:
+        """Return why nothing is sent at all, also where that is MAIL_MODE; empty while mail is sent."""
+        return await what_stops()

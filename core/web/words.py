@@ -108,8 +108,11 @@ def delivery_state(delivery: Any) -> str:
     return str(delivery.state)
 
 
-def state_sentence(message: Any, deliveries: Sequence[Any], show_time: Any) -> str:
-    """Return how a message stands and what comes next; `show_time` turns an instant into text."""
+def state_sentence(message: Any, deliveries: Sequence[Any], show_time: Any, stopped: str = "") -> str:
+    """Return how a message stands and what comes next.
+
+    `show_time` turns an instant into text; `stopped` says why nothing is sent at all, where that is so.
+    """
     count = len(deliveries)
     sent = sum(1 for delivery in deliveries if delivery.state == "sent")
     due = min((delivery.due_at for delivery in deliveries if delivery.state == "queued"), default=None)
@@ -119,8 +122,12 @@ def state_sentence(message: Any, deliveries: Sequence[Any], show_time: Any) -> s
     match message.send_state:
         case None:
             return "This entry is never sent."
+        case "Sent" if sent < count:
+            return f"A server accepted it for {sent} of {people(count)}; why not for all, their last answers say."
         case "Sent":
             return f"A server accepted it for {'its recipient' if count == 1 else f'all {count} recipients'}."
+        case "Queued" if stopped:
+            return f"Waiting to be sent to {people(count - sent)}. {stopped}"
         case "Queued" if any(delivery.attempts for delivery in deliveries):
             return f"Retrying: {sent} of {count} delivered.{waits}"
         case "Queued":

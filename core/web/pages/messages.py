@@ -43,13 +43,14 @@ async def message_page(request: Request, message_id: RecordId, access: Allowed, 
     head, _, _ = raw.partition(b"\r\n\r\n")
     html = parse(raw).html if raw else message.body
     record = await access.one_readable(message.res_model, message.res_id)
+    stopped = await get_model("QueueSuspension").what_stops()
     return render(
         request,
         "message.html",
         message=message,
         entry=entry,
         record=record,
-        sentence=lambda show_time: state_sentence(message, message.deliveries, show_time),
+        sentence=lambda show_time: state_sentence(message, message.deliveries, show_time, stopped),
         tries=await _tries(entry.copies),
         events=await events_of(message.pk, [copy.delivery.id for copy in entry.copies]),
         recipients={copy.delivery.id: copy.delivery.recipient for copy in entry.copies},
