@@ -17,6 +17,7 @@ from core.delivery.story import tell_author, tell_on_timeline
 from core.delivery.suppression import EVERY_LIST, suppress
 from core.events import tell
 from core.mail.address import normalised
+from core.mail.blind import BLIND, unnamed
 from core.mail.provider_events import UNPROVEN, EventKind, ProviderEvent, words_of
 from core.mail.return_path import Origin, read_return_tag
 from core.mail.suppression import Reason
@@ -47,6 +48,7 @@ class _Copy:
     id: int
     message_id: int
     recipient: str
+    kind: str
 
 
 async def take(
@@ -90,7 +92,7 @@ async def _copies(events: Sequence[ProviderEvent], of: Origin | None) -> dict[st
         one for ids in candidates.values() for one in ids
     }
     rows = await get_model("Delivery").filter(message_id__in=list(message_ids)).values_list(
-        "id", "message_id", "recipient"
+        "id", "message_id", "recipient", "kind"
     )  # fmt: skip
     copies = [_Copy(*row) for row in rows]
     by_recipient = {(copy.message_id, normalised(copy.recipient)): copy for copy in copies}
@@ -181,7 +183,7 @@ async def _stored(told: Sequence[tuple[ProviderEvent, _Copy | None]], *, proven:
 
 async def _apply(message: Any, told: Sequence[tuple[ProviderEvent, _Copy]], *, proven: bool, entry: Any) -> None:
     now = clock.now()
-    words = "\n".join(words_of(event, copy.recipient) for event, copy in told)
+    words = "\n".join(_told(event, copy) for event, copy in told)
     if not proven:
         words += f"\n{UNPROVEN}"
     for event, copy in told:
@@ -196,6 +198,11 @@ async def _apply(message: Any, told: Sequence[tuple[ProviderEvent, _Copy]], *, p
         for event, _ in told:
             if event.kind in _LOST:
                 await tell("message_bounced", message=message, report=event)
+
+
+def _told(event: ProviderEvent, copy: _Copy) -> str:
+    words = words_of(event, copy.recipient)
+    return unnamed(words, copy.recipient, event.recipient) if copy.kind == BLIND else words
 
 
 async def _mark(event: ProviderEvent, copy: _Copy, now: datetime, *, proven: bool) -> None:

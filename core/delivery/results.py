@@ -20,6 +20,7 @@ from core.delivery.job import Claimed, Job
 from core.delivery.policy import retry_schedule
 from core.delivery.story import tell_failure
 from core.events import tell
+from core.mail.blind import BLIND, unnamed
 from core.mail.retry import LINEAR, Outcome, RetrySchedule, next_try_after
 from core.orm.statement import Statement
 from core.runtime import get_model, runtime
@@ -307,7 +308,12 @@ def _names(results: Sequence[Result]) -> list[Statement]:
 
 def _errors(results: Sequence[Result]) -> dict[int, str]:
     return {
-        result.delivery.message_id: f"{result.delivery.recipient}: {result.reply}"
+        result.delivery.message_id: _told(result.delivery, result.reply)
         for result in results
         if result.outcome is not Outcome.SENT
     }
+
+
+def _told(delivery: Claimed, reply: str) -> str:
+    words = f"{delivery.recipient}: {reply}"
+    return unnamed(words, delivery.recipient) if delivery.kind == BLIND else words

@@ -95,7 +95,7 @@ async def fail_once(message_id: int, error: str) -> None:
         rows = await database.fetch(
             f"""UPDATE delivery SET state = 'claimed', lease_token = 'failed by hand'
                 WHERE message_id = {dialect.param(1)} AND state = 'queued'
-                RETURNING id, message_id, recipient, attempts""",
+                RETURNING id, message_id, recipient, attempts, kind""",
             [message_id],
         )
         if not rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.events import tell
+from core.mail.blind import BLIND, unnamed
 from core.mail.body import text_to_html
 from core.orm.transaction import transaction
 from core.runtime import get_model
@@ -55,4 +56,5 @@ async def tell_failure(message: Any) -> None:
 async def _fate(delivery: Any) -> str:
     last = await get_model("Attempt").filter(delivery_id=delivery.pk).order_by("-id").first()
     tries = "1 try" if delivery.attempts <= 1 else f"{delivery.attempts} tries"
-    return f"{delivery.recipient} did not get it, after {tries}: {last.reply if last else 'nothing was answered'}"
+    words = f"{delivery.recipient} did not get it, after {tries}: {last.reply if last else 'nothing was answered'}"
+    return unnamed(words, delivery.recipient) if delivery.kind == BLIND else words

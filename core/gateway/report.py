@@ -15,6 +15,7 @@ from core.events import tell
 from core.gateway.entries import Entries
 from core.gateway.values import Bounced, Received
 from core.mail.address import normalised
+from core.mail.blind import BLIND, unnamed
 from core.mail.body import text_to_html
 from core.mail.provider_events import UNPROVEN, EventKind, ProviderEvent, words_of
 from core.mail.return_path import Origin
@@ -36,7 +37,8 @@ async def note_bounce(verdict: Bounced, email: Received, entries: Entries) -> An
     about = verdict.message
     sent_to = await _sent_to(about.id)
     events = [_event(one, email, sent_to) for one in verdict.bounce.recipients]
-    text = "\n".join(words_of(event, event.recipient) for event in events)
+    blind = [address for address, kind in sent_to.items() if kind == BLIND]
+    text = unnamed("\n".join(words_of(event, event.recipient) for event in events), *blind)
     if verdict.origin is None:
         text += f"\n{UNPROVEN}"
     entry = get_model("Message")(
@@ -46,7 +48,7 @@ async def note_bounce(verdict: Bounced, email: Received, entries: Entries) -> An
         res_id=about.res_id,
         parent_id=about.id,
         company_id=about.company_id,
-        subject=email.parsed.subject[:_SUBJECT_CHARS],
+        subject=unnamed(email.parsed.subject, *blind)[:_SUBJECT_CHARS],
         body=text_to_html(text),
         text=text,
         date_at=email.parsed.date_at,
@@ -59,12 +61,13 @@ async def note_bounce(verdict: Bounced, email: Received, entries: Entries) -> An
     return entry
 
 
-async def _sent_to(message_id: int) -> set[str]:
-    recipients = await get_model("Delivery").filter(message_id=message_id).values_list("recipient", flat=True)
-    return {normalised(recipient) for recipient in recipients}
+async def _sent_to(message_id: int) -> dict[str, str]:
+    """Return how each recipient got the message, by normalised address."""
+    recipients = await get_model("Delivery").filter(message_id=message_id).values_list("recipient", "kind")
+    return {normalised(recipient): kind for recipient, kind in recipients}
 
 
-def _event(one: BouncedRecipient, email: Received, sent_to: set[str]) -> ProviderEvent:
+def _event(one: BouncedRecipient, email: Received, sent_to: Mapping[str, str]) -> ProviderEvent:
     """Return the report on one recipient, under the address that we wrote to where it names that too."""
     original = one.original_address
     recipient = original if original and normalised(original) in sent_to else one.address
