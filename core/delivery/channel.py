@@ -28,6 +28,7 @@ from core.delivery.pacing import limits_of, take
 from core.delivery.receipts import remote_name, settle_receipts
 from core.delivery.results import Result, unsendable
 from core.delivery.servers import note_fault, note_success
+from core.delivery.side_by_side import side_by_side
 from core.errors import PostroomError, TemporaryFailure, UnknownName, UserError, did_you_mean
 from core.mail.retry import Outcome, Phase
 from core.orm.outage import database_errors
@@ -162,9 +163,7 @@ async def send_by_channels(engine: Host, token: str, jobs: Sequence[Job]) -> Non
             else:
                 key = name, provider.pk
                 shares.setdefault(key, ChannelShare(engine, channel, provider, token)).add(job)
-    async with asyncio.TaskGroup() as group:
-        for share in shares.values():
-            group.create_task(share.send())
+    await side_by_side(share.send() for share in shares.values())
 
 
 async def providers_of(channel: Channel) -> list[Any]:
@@ -254,9 +253,8 @@ class ChannelShare:
         try:
             await self._look_for_pause()
             lanes = min(self._provider.most_at_once, len(self._jobs))
-            async with http_client() as http, asyncio.TaskGroup() as group:
-                for _ in range(lanes):
-                    group.create_task(self._lane(http))
+            async with http_client() as http:
+                await side_by_side(self._lane(http) for _ in range(lanes))
         finally:
             # The lease gives back what an absent database cannot be told now.
             with suppress(*database_errors()):

@@ -24,6 +24,7 @@ from core.delivery.pacing import Limit, Pace, domain_limits, limits_of
 from core.delivery.results import drop, unsendable
 from core.delivery.servers import Server, Servers, load_servers
 from core.delivery.share import Share
+from core.delivery.side_by_side import side_by_side
 from core.errors import PostroomError, SchemaError
 from core.mail.address import parse_address
 from core.mail.retry import Outcome
@@ -166,13 +167,11 @@ class Engine:
             else:
                 shares[server].append(job)
         domains = await domain_limits()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(send_by_channels(self, token, texts))
-            for server, jobs_of_it in shares.items():
-                share = Share(
-                    self, server, servers.paused_until.get(server.key), token, jobs_of_it, _pace(server, domains)
-                )
-                group.create_task(share.send())
+        ready = [
+            Share(self, server, servers.paused_until.get(server.key), token, jobs_of_it, _pace(server, domains))
+            for server, jobs_of_it in shares.items()
+        ]
+        await side_by_side([send_by_channels(self, token, texts), *(share.send() for share in ready)])
 
     async def _flush_or_log(self) -> int:
         """Flush for the worker's loop, which goes on whatever happened; return how many deliveries were claimed."""

@@ -6,7 +6,6 @@ A lane never sends content that it has not marked, and never marks a second mail
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Protocol
@@ -66,7 +65,7 @@ class SmtpLane:
             self._broken(error)
             if not self._is_worn_out(error):
                 raise ServerFault(str(error)) from error
-        except asyncio.CancelledError:
+        except BaseException:
             self._stopped()
             raise
 
@@ -84,9 +83,9 @@ class SmtpLane:
                 _raise_for_server(results)
             elif not await self.ledger.begin(self._current.job):
                 # Its lease is lost, or it was stopped or suppressed since the claim. What is left goes on anew.
-                mail, self._current = self._current, None
                 self.session.abandon()
-                await self.mails.lose(mail)
+                await self.mails.lose(self._current)
+                self._current = None
                 return
             else:
                 await self._send(self._current, reply)
@@ -162,7 +161,7 @@ class SmtpLane:
         return self.session.messages > 0 and error.phase is Phase.MAIL and error.reply_code in (None, _CLOSING)
 
     def _stopped(self) -> None:
-        """The lane was cancelled: what may have reached the server is in doubt, the rest was never sent."""
+        """The lane ends early: what may have reached the server is in doubt, the rest was never sent."""
         if self._following is not None:
             self.mails.give_back(self._following)
         mail = self._current

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
+from logging import ERROR, WARNING
 from typing import Protocol
 
 import structlog
@@ -20,6 +21,7 @@ from core.delivery.mail import Mail, prepare
 from core.delivery.pacing import Pace, Wait
 from core.delivery.results import unsendable
 from core.delivery.servers import Server, note_fault, note_success
+from core.delivery.side_by_side import side_by_side
 from core.mail.retry import Outcome
 from core.orm.outage import database_errors, is_outage
 from core.runtime import get_model
@@ -79,9 +81,8 @@ class Share:
         if self._pool.is_full and not self._wait_s:
             self._put_off(_BUSY_S, "All its connections are busy.")
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._server.concurrency, len(self._jobs)) if self._goes_on() else 0):
-                    group.create_task(self._lane())
+            lanes = min(self._server.concurrency, len(self._jobs)) if self._goes_on() else 0
+            await side_by_side(self._lane() for _ in range(lanes))
         finally:
             # The lease gives back what an absent database cannot be told now.
             with suppress(*database_errors()):
@@ -95,9 +96,13 @@ class Share:
                 return None
             try:
                 return await prepare(job, tracks=self._server.tracks)
+            except asyncio.CancelledError:
+                self._jobs.appendleft(job)
+                raise
             except Exception as error:  # One mail is an edge: whatever its template, hook or file did stays its own.
                 if is_outage(error):
-                    self._away(error, job)
+                    self._jobs.appendleft(job)
+                    self._away(error)
                     return None
                 log.warning("mail cannot be composed", message_id=job.message_id, error=str(error))
                 words = f"The mail could not be composed: {error}"
@@ -111,7 +116,14 @@ class Share:
         async with self._turn:
             while self._goes_on():
                 job = self._jobs.popleft()
-                wait = await pace.admit([delivery.recipient for delivery in job.deliveries])
+                try:
+                    wait = await pace.admit([delivery.recipient for delivery in job.deliveries])
+                except database_errors(asyncio.CancelledError) as error:
+                    self._jobs.appendleft(job)
+                    if isinstance(error, asyncio.CancelledError):
+                        raise
+                    self._away(error)
+                    return None
                 if wait is None:
                     return job
                 if not wait.is_for_all:
@@ -134,8 +146,8 @@ class Share:
         """Give back what is still ours of a mail that must not be sent, and of those that wait behind it."""
         ours = await still_claimed(self._token)
         gone = [job for job in self._jobs if not all(delivery.id in ours for delivery in job.deliveries)]
-        self._jobs = deque(job for job in self._jobs if job not in gone)
         await release(self._token, _ids([mail.job, *gone]))
+        self._jobs = deque(job for job in self._jobs if job not in gone)
 
     async def _lane(self) -> None:
         while self._goes_on():
@@ -148,6 +160,8 @@ class Share:
                         await self._worked(lane.accepted)
             except (SmtpError, ServerFault) as fault:
                 await self._failed(str(fault))
+            except database_errors() as error:
+                self._away(error)
 
     async def _failed(self, fault: str) -> None:
         self._had_faults = True
@@ -168,9 +182,9 @@ class Share:
         if wait_s > self._wait_s:
             self._wait_s, self._why_wait = wait_s, why
 
-    def _away(self, error: BaseException, *jobs: Job) -> None:
-        """Take back what an absent database keeps from going on; the lanes that wait for answers go on waiting."""
-        self._jobs.extendleft(jobs)
+    def _away(self, error: BaseException) -> None:
+        """Begin no more mail; the lanes that wait for answers go on, for those are worth having."""
+        log.log(WARNING if is_outage(error) else ERROR, "the database failed a share", error=repr(error))
         self._put_off(_DATABASE_AWAY_S, f"The database is away: {error}")
 
     def _goes_on(self) -> bool:
