@@ -74,6 +74,11 @@ class Entry:
         return self.message.send_state == "Queued" and bool(waiting) and all(waiting)
 
     @property
+    def is_typed(self) -> bool:
+        """Whether the page's own form can show all of the message: a text and nothing attached."""
+        return not (self.body.is_html or self.attachments)
+
+    @property
     def _deliveries(self) -> list[Any]:
         return list(self.message.deliveries)
 

@@ -41,6 +41,7 @@ def test_the_loop_in_the_dev_mailbox(tmp_path: Path, trap: tuple[int, list[objec
         tmp_path,
         DATABASE_URL=f"sqlite://{tmp_path}/postroom.db",
         MAIL_MODE="catch",
+        UNDO_SECONDS=0,
         SMTP_SERVER="127.0.0.1",
         SMTP_PORT=port,
         HTTP_PORT=free_port(),

@@ -93,6 +93,7 @@ def site(
         SMTP_CONCURRENCY=LANES,
         LEASE_SECONDS=3,
         HTTP_PORT=0,
+        UNDO_SECONDS=0,
     )
     site.call("init")
     (tmp_path / "password").write_text("correct horse battery\n")

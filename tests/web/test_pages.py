@@ -134,7 +134,8 @@ async def test_a_template_is_shown_before_it_is_sent(visitor: Visitor, world: Wo
     assert "carla@example.org" in page
     assert "Hello Carla Customer" in (await ann.get(f"{path}/body")).text
     assert (await ann.post(path)).status_code == 303
-    await drain()
+    assert "1 mail waits" in (await (await visitor("root")).get("/dev/mail")).text
+    await (await get_model("Message").get(direction="Outbound")).send_now()
     assert (await get_model("CaughtEmail").get()).subject == "About Broken chair"
 
 

@@ -41,6 +41,21 @@ async def test_a_message_is_taken_back_edited_and_sent(visitor: Visitor, world: 
     assert "new" in message.body
 
 
+async def test_a_template_is_taken_back_for_good(visitor: Visitor, world: World) -> None:
+    """The form of a record cannot show its markup and its files, so they are not cut down to a text to edit."""
+    model = await get_model("ModelRegistry").get(identifier="Ticket")
+    html = "<h1>Hello</h1>"
+    await get_model("EmailTemplate").create(identifier="greet", name="Greet", subject="Hi", content=html, model=model)
+    ann, page = await visitor("ann"), RECORD.format(id=world.ticket.id)
+    await ann.get(f"{page}/template/greet")
+    await ann.post(f"{page}/template/greet")
+    undo = re.search(r'action="(/messages/\d+/undo)"', (await ann.get(page)).text)
+    assert undo is not None
+    assert "#entry-" in (await ann.post(undo[1])).headers["location"]
+    message = await get_model("Message").get(direction="Outbound")
+    assert (message.send_state, message.body) == ("Cancelled", html)
+
+
 async def test_a_draft_is_thrown_away_and_nothing_else_is(visitor: Visitor, world: World) -> None:
     ann = await visitor("ann")
     await _send(ann, world)

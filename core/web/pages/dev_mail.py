@@ -34,6 +34,7 @@ async def mailbox(request: Request, access: Allowed, q: Search = "", to: str = "
         request,
         "dev_mailbox.html",
         mails=await dev_mail.caught(access, q),
+        waiting=await get_model("Message").filter(send_state="Queued").count(),
         q=q,
         to=to,
         aliases=await dev_mail.aliases(),

@@ -89,8 +89,12 @@ async def draft_file(message_id: RecordId, access: Allowed) -> Response:
 
 @router.post("/undo")
 async def undo(message_id: RecordId, access: Allowed) -> Response:
-    """Take a message back that has not left yet; on its record it can then be written anew."""
+    """Take a message back that has not left yet: what a person typed to be written anew, anything else for good."""
     message = await find_entry(access, message_id, Right.WRITE)
+    (entry,) = await entries_of([message], access)
+    if not entry.is_typed:
+        await message.cancel()
+        return _back_to(message, f"#entry-{message_id}")
     await message.undo()
     return _back_to(message, f"?draft={message_id}#compose")
 

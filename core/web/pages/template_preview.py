@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from core.access import Access, Right
 from core.errors import UnknownName
 from core.mail.address import tolerant_addresses
-from core.runtime import get_model, runtime
+from core.runtime import get_model, runtime, settings
 from core.web.guard import Allowed
 from core.web.mail_document import mail_document, mail_response
 from core.web.parameters import Identifier, RecordId
@@ -65,9 +65,10 @@ async def preview_body(
 
 @router.post("")
 async def send(request: Request, model: str, record_id: RecordId, identifier: Identifier, access: Allowed) -> Response:
-    """Queue the mail, with its report, in its recipient's language."""
+    """Queue the mail, with its report, in its recipient's language; it can be taken back for a moment."""
     record = await access.find(model, record_id, Right.WRITE)
-    message = await record.send_template(identifier, author=visit_of(request).user)
+    undo_s = settings().UNDO_SECONDS
+    message = await record.send_template(identifier, author=visit_of(request).user, undo_s=undo_s)
     return RedirectResponse(f"/records/{model}/{record_id}#entry-{message.id}", 303)
 
 
