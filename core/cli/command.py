@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -46,20 +47,34 @@ def configuration(**overrides: Any) -> Configuration:
     return load_configuration(asked.config, overrides={**asked.overrides, **overrides})
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """Look for no garbage while something is loaded, nor ever again in it: it stays, and it is much."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @asynccontextmanager
 async def host(*, current: bool = True, **overrides: Any) -> AsyncIterator[Runtime]:
     """Open the host; with `current`, only where the database is up to date with the addons.
 
     Raises PostroomError for what the database refuses meanwhile.
     """
-    # The host brings the ORM and the template engine, which help and `postroom config` can do without.
-    from tortoise.exceptions import BaseORMException
+    with loading():
+        # The host brings the ORM and the template engine, which help and `postroom config` can do without.
+        from tortoise.exceptions import BaseORMException
 
-    from core.host.host import open_host
-    from core.orm.schema import require_current_schema
+        from core.host.host import open_host
+        from core.orm.schema import require_current_schema
 
     try:
-        async with open_host(configuration(**overrides)) as runtime:
+        async with AsyncExitStack() as stack:
+            with loading():
+                runtime = await stack.enter_async_context(open_host(configuration(**overrides)))
             if current:
                 await require_current_schema(runtime.database, runtime.addons)
             yield runtime

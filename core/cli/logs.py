@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO, cast
 
-import structlog
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let a module seem not to be installed, unless it is loaded already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+# For traces that show variables, which no log of ours does, structlog would load all of rich wherever it is there.
+with _without("rich"):
+    import structlog
 
 
 class Patient:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -13,34 +12,44 @@ from typing import Annotated
 import typer
 
 from core.cli.addon_commands import add_addon_commands
-from core.cli.command import Options, options
+from core.cli.command import Options, loading, options
 from core.cli.logs import set_up_logs
 
-_FILES = (
-    "addon",
-    "config",
-    "cron",
-    "dkim",
-    "doctor",
-    "inbound",
-    "init",
-    "queue",
-    "route",
-    "secret",
-    "seed",
-    "serve",
-    "server",
-    "suppression",
-    "template",
-    "user",
+_COMMANDS = MappingProxyType(
+    {
+        "init": ("init", "Set up the database: schema, models, shipped records. Safe to repeat."),
+        "update": ("init", "Bring the database up to date with the installed version of the addons."),
+        "seed": ("seed", "Apply the shipped records of the addons; what a user changed stays, and is reported."),
+        "config": ("config", "Print each configuration value with its origin; secrets are masked."),
+        "doctor": (
+            "doctor",
+            "Check configuration, database, disk, mail set-up and workers; say how to mend what is wrong.",
+        ),
+        "run": ("serve", "Run everything in one process: web pages, scheduler, queue."),
+        "serve": ("serve", "Run the web pages and the API only; `postroom worker` does the rest."),
+        "worker": ("serve", "Run the scheduler and the mail queue; several workers share one database."),
+        "addon": ("addon", "See, install and remove addons."),
+        "cron": ("cron", "See and run scheduled jobs."),
+        "dkim": ("dkim", "Sign mail with DKIM."),
+        "inbound": ("inbound", "Fetch, load and look into inbound mail."),
+        "queue": ("queue", "See and steer outgoing mail."),
+        "route": ("route", "See and explain the routes of inbound mail."),
+        "secret": ("secret", "Keys of stored passwords and tokens."),
+        "server": ("server", "See and test mail servers."),
+        "suppression": ("suppression", "See and change whom no mail goes to."),
+        "template": ("template", "See, try, compare and translate e-mail templates."),
+        "user": ("user", "See and make users."),
+    }
 )
-"""The files of this package that add commands."""
-_ELSEWHERE = MappingProxyType({"update": "init", "run": "serve", "worker": "serve"})
-"""The commands that are not in the file of their name."""
+"""Each command's file in this package, and what the list of all says of it."""
 
 
 def build(words: list[str]) -> typer.Typer:
-    """Return the application; addons' commands are in it where the words do not name one of ours."""
+    """Return the application, with those commands whole that the words name, an addon's among them.
+
+    Of the others there is what the list of all shows: the engines behind them take longer to load than most commands
+    take to run.
+    """
     app = typer.Typer(
         name="postroom",
         help="Business records with a timeline, and timelines that speak e-mail.",
@@ -49,28 +58,37 @@ def build(words: list[str]) -> typer.Typer:
         add_completion=True,
     )
     app.callback()(_before_all)
-    for name in _files_for(words):
-        import_module(f"core.cli.{name}").add_to(app)
+    named = dict.fromkeys(file for name, (file, _) in _COMMANDS.items() if name in words)
+    for name, (file, text) in _COMMANDS.items():
+        if file not in named:
+            app.command(name, help=text)(_unnamed)
+    for file in named:
+        import_module(f"core.cli.{file}").add_to(app)
     add_addon_commands(app, words)
     return app
 
 
-def _files_for(words: list[str]) -> Iterable[str]:
-    """Name the files that the words ask for: all, where they name no command, since then somebody looks for one.
-
-    The engines behind the commands take longer to load than most commands take to run.
-    """
-    named = {_ELSEWHERE.get(word, word) for word in words}
-    return [name for name in _FILES if name in named] or _FILES
+def _unnamed() -> None:
+    """Stand for a command that the words do not name, which therefore cannot be called."""
 
 
 def main() -> None:
     """The entry point of the `postroom` script."""
-    build(sys.argv[1:])()
+    with loading():
+        app = build(_words())
+    app()
+
+
+def _words() -> list[str]:
+    """Return what stands after `postroom`, also where a shell asks how it may go on."""
+    typed = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS") or ""
+    return sys.argv[1:] or typed.split()[1:]
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # It brings the e-mail package; only this option needs it.
+
         typer.echo(version("postroom"))
         raise typer.Exit
 

@@ -12,12 +12,14 @@ import unicodedata
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-
-from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+from typing import TYPE_CHECKING
 
 from core.errors import AddressError
 from core.mail.values import Mailbox
 from core.mail.words import decoded_words
+
+if TYPE_CHECKING:
+    from email_validator import ValidatedEmail
 
 _TEXT_MAX_CHARS = 1000
 _ADDRESS_MAX_CHARS = 320
@@ -162,6 +164,9 @@ def _validated(address: str) -> ValidatedEmail:
     header_text(address)
     if address.startswith("-") or "=?" in address:
         raise AddressError(f'"{address}" looks like an option or an encoded-word, not like an address; check it.')
+    # Its tables take longer to load than a command to run, and few addresses need it.
+    from email_validator import EmailNotValidError, validate_email
+
     try:
         found = validate_email(address + _SUFFIX, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as error:
