@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from core.delivery.servers import Rate
@@ -63,6 +64,12 @@ async def take(limits: Sequence[Limit], wanted: int) -> tuple[int, float]:
 
     Returns how many were granted, from 0, and where that is 0 for how many seconds there are none.
     """
+    granted, wait_s, _ = await _take(limits, wanted)
+    return granted, wait_s
+
+
+async def _take(limits: Sequence[Limit], wanted: int) -> tuple[int, float, float]:
+    """Return what `take` does, and when that was, by the database's clock."""
     async with transaction():
         await _lock(limits)
         now_s = await _now_s()
@@ -73,10 +80,21 @@ async def take(limits: Sequence[Limit], wanted: int) -> tuple[int, float]:
                 wait_s = max(wait_s, (oldest + _SLICES + 1) * limit.slice_s - now_s, 0.01)
             free = min(free, limit.count - used)
         if free <= 0:
-            return 0, wait_s
+            return 0, wait_s, now_s
         for limit in limits:
             await _use(limit, now_s, free)
-    return free, 0.0
+    return free, 0.0, now_s
+
+
+async def _put_back(limits: Sequence[Limit], count: int, taken_at_s: float) -> None:
+    """Undo a part of what was taken, in the very slices that it was taken from."""
+    database = runtime().database
+    param = database.dialect.param
+    for limit in limits:
+        await database.execute(
+            f"UPDATE pace_use SET used = used - {param(3)} WHERE limit_key = {param(1)} AND slice = {param(2)}",
+            [limit.name, int(taken_at_s / limit.slice_s), count],
+        )
 
 
 async def _lock(limits: Sequence[Limit]) -> None:
@@ -137,21 +155,45 @@ class Pace:
         self._server = tuple(server)
         self._domains = {domain: tuple(limits) for domain, limits in domains.items()}
         self._granted: dict[tuple[Limit, ...], int] = defaultdict(int)
+        self._taken_at_s: dict[tuple[Limit, ...], float] = {}
+        self._refused: dict[tuple[Limit, ...], tuple[float, Wait]] = {}
+        """Until when, by the monotonic clock, there is no sense in asking again."""
 
     async def admit(self, recipients: Sequence[str]) -> Wait | None:
         """Count the recipients of a mail that goes now and return None; or count nothing and return why it waits."""
         needs = self._needs(recipients)
         for limits, count in needs.items():
             if self._granted[limits] < count:
-                granted, wait_s = await take(limits, max(count - self._granted[limits], _portion(limits)))
-                self._granted[limits] += granted
-                if self._granted[limits] < count:
-                    is_for_all = limits == self._server
-                    words = f"{_whose(limits)} takes no more for {wait_s:.0f} s, by the rate that is set for it."
-                    return Wait(max(wait_s, limits[0].slice_s), words, is_for_all)
+                wait = await self._ask(limits, count)
+                if wait is not None:
+                    return wait
         for limits, count in needs.items():
             self._granted[limits] -= count
         return None
+
+    async def give_back(self) -> None:
+        """Return what was granted and not used, or the mail of the next claims would wait for nothing."""
+        left = {limits: count for limits, count in self._granted.items() if count}
+        self._granted.clear()
+        for limits, count in left.items():
+            await _put_back(limits, count, self._taken_at_s[limits])
+
+    async def _ask(self, limits: tuple[Limit, ...], count: int) -> Wait | None:
+        """See that `count` are granted; or return how long to wait, which holds for all who ask meanwhile."""
+        until, wait = self._refused.get(limits, (0.0, None))
+        if wait is not None and monotonic() < until:
+            return wait
+        granted, wait_s, taken_at_s = await _take(limits, max(count - self._granted[limits], _portion(limits)))
+        if granted:
+            self._granted[limits] += granted
+            self._taken_at_s[limits] = taken_at_s
+        if self._granted[limits] >= count:
+            return None
+        wait_s = max(wait_s, limits[0].slice_s)
+        words = f"{_whose(limits)} takes no more for {max(wait_s, 1):.0f} s, by the rate that is set for it."
+        wait = Wait(wait_s, words, is_for_all=limits == self._server)
+        self._refused[limits] = monotonic() + wait_s, wait
+        return wait
 
     def _needs(self, recipients: Sequence[str]) -> dict[tuple[Limit, ...], int]:
         """Return how many of each group of limits a mail needs: all of one that its recipients outnumber."""

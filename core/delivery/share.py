@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -69,7 +69,7 @@ class Share:
         self._jobs = jobs
         self._pace = pace
         self._turn = asyncio.Lock()
-        self._later: list[tuple[Job, Wait]] = []
+        self._later: dict[Wait, list[Job]] = defaultdict(list)
         self._had_faults = paused_until is not None
         self._wait_s = 0.0
         self._why_wait = ""
@@ -127,7 +127,7 @@ class Share:
                 if wait is None:
                     return job
                 if not wait.is_for_all:
-                    self._later.append((job, wait))
+                    self._later[wait].append(job)
                     continue
                 self._jobs.appendleft(job)
                 if not can_wait:
@@ -197,10 +197,11 @@ class Share:
             if self._wait_s:
                 left_alone = f"{self._server.account} is left alone for {self._wait_s:.0f} s."
                 await _say(self._jobs, f"Waiting: {left_alone} {self._why_wait}")
-        for job, wait in self._later:
-            await release(self._token, _ids([job]), wait_s=min(wait.seconds, _LONGEST_PUT_OFF_S))
-        if self._later:
-            await _say([job for job, _ in self._later], f"Waiting: {self._later[-1][1].words}")
+        for wait, jobs in self._later.items():
+            await release(self._token, _ids(jobs), wait_s=min(wait.seconds, _LONGEST_PUT_OFF_S))
+            await _say(jobs, f"Waiting: {wait.words}")
+        if self._pace is not None:
+            await self._pace.give_back()
 
 
 def _ids(jobs: Iterable[Job]) -> list[int]:

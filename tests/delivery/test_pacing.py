@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from time import monotonic
+from typing import Any
 
 import pytest
 
+from core.delivery import pacing
 from core.delivery.claim import claim
 from core.delivery.engine import Engine
 from core.delivery.pacing import Limit, take
@@ -73,6 +75,43 @@ async def test_a_mail_with_more_recipients_than_the_rate_still_goes(host: Runtim
     message = await queue_mail(*(f"a{number}@b.test" for number in range(5)))
     await drain()
     assert set((await states(message)).values()) == {"sent"}
+
+
+async def test_mails_one_by_one_use_no_more_of_a_rate_than_they_are(host: Runtime, mta: FakeMta) -> None:
+    await get_model("OutgoingMailServer").all().update(rate_per_day=200)
+    await get_model("DomainPace").create(domain="b.test", rate_per_day=100)
+    for number in range(3):
+        await queue_mail(f"a{number}@b.test")
+        await drain()
+    used = {row.limit_key.partition(":")[0]: row.used for row in await get_model("PaceUse").all()}
+    assert len(mta.ledger) == 3
+    assert used == {"server": 3, "domain": 3}
+
+
+async def test_a_domain_that_said_no_is_not_asked_for_each_mail_and_each_mail_says_which(
+    host: Runtime, mta: FakeMta
+) -> None:
+    messages = {}
+    for domain in ("one.test", "two.test"):
+        await get_model("DomainPace").create(domain=domain, rate_per_minute=1)
+        for number in range(4):
+            messages[domain] = await queue_mail(f"a{number}@{domain}")
+    asked = 0
+
+    async def counted(limits: Any, wanted: int) -> Any:
+        nonlocal asked
+        asked += 1
+        return await take_and_tell(limits, wanted)
+
+    take_and_tell = pacing._take
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pacing, "_take", counted)
+        await drain()
+    for domain, message in messages.items():
+        await message.refresh_from_db()
+        assert domain in message.error
+    assert len(mta.ledger) == 2
+    assert asked == 4
 
 
 async def test_what_waited_longest_gets_its_turn_among_urgent_mail(host: Runtime) -> None:
