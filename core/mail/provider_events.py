@@ -99,8 +99,7 @@ class Reading:
 def read_provider_events(body: bytes) -> Reading:
     """Read a webhook request; ProviderFormatError where it is no JSON object or list, or too long a list."""
     items = list(_items(_parsed(body)))
-    if len(items) > MOST_EVENTS:
-        raise ProviderFormatError(f"{len(items)} events in one request; send at most {MOST_EVENTS} at once.")
+    _check_number(len(items))
     try:
         return _read(items)
     except RecursionError as error:
@@ -118,8 +117,15 @@ def _read(items: Sequence[_Item]) -> Reading:
             continue
         found = list(_reader_of(inner)(inner))
         events += found
+        _check_number(len(events))
         passed_over += not found
     return Reading(tuple(events), tuple(confirmations), passed_over)
+
+
+def _check_number(events: int) -> None:
+    """An item may tell of many recipients, so both are counted."""
+    if events > MOST_EVENTS:
+        raise ProviderFormatError(f"More than {MOST_EVENTS} events in one request; send fewer at once.")
 
 
 def words_of(event: ProviderEvent, recipient: str) -> str:
@@ -201,6 +207,7 @@ def _from_ses(item: _Item) -> Iterator[ProviderEvent]:
         return
     mail, about = item["mail"], _dict(item, name)
     told = _list(about, whom) if whom else _list(mail, "destination")
+    event_id = _text(item, "_sns_id") or _text(about, "feedbackId") or _all_of(item)
     for one in told[:_MOST_RECIPIENTS]:
         recipient = one if isinstance(one, dict) else {"emailAddress": one}
         address = _address(recipient, "emailAddress")
@@ -209,7 +216,7 @@ def _from_ses(item: _Item) -> Iterator[ProviderEvent]:
         yield ProviderEvent(
             kind=kind,
             provider="ses",
-            key=_key("ses", _text(item, "_sns_id") or _text(about, "feedbackId"), item, kind, address),
+            key=_key("ses", event_id, item, kind, address),
             recipient=address,
             at=_time(about, "timestamp") or _time(mail, "timestamp"),
             hard=hard,
@@ -473,7 +480,11 @@ def _time(item: _Item, name: str) -> datetime | None:
 
 def _key(provider: str, event_id: str, item: _Item, kind: EventKind, recipient: str) -> str:
     """Return what is the same for the same event: of its id, or, where it has none, of all that it says."""
-    said = event_id or json.dumps(item, sort_keys=True)
+    said = event_id or _all_of(item)
     return (
         f"{provider}:{sha256(chr(0).join((said, kind, recipient.lower())).encode('utf-8', 'replace')).hexdigest()[:40]}"
     )
+
+
+def _all_of(item: _Item) -> str:
+    return json.dumps(item, sort_keys=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -201,6 +202,17 @@ def test_what_is_no_event_is_counted_and_what_cannot_be_read_is_refused() -> Non
             read_provider_events(body)
     with pytest.raises(ProviderFormatError, match=str(MOST_EVENTS)):
         read_provider_events(json.dumps([{}] * (MOST_EVENTS + 1)).encode())
+    crowd = {"notificationType": "Bounce", "mail": {}, "bounce": {"bouncedRecipients": ["a@b.test"] * 100}}
+    with pytest.raises(ProviderFormatError, match=str(MOST_EVENTS)):
+        read([crowd] * (MOST_EVENTS // 100 + 1))
+
+
+def test_a_long_item_costs_once_however_many_recipients_it_tells_of() -> None:
+    told = {"bouncedRecipients": [f"a{number}@b.test" for number in range(100)]}
+    payload = {"notificationType": "Bounce", "mail": {"pad": ["ab"] * 150_000}, "bounce": told}
+    began = time.process_time()
+    assert len(read(payload)) == 100
+    assert time.process_time() - began < 1
 
 
 JSON = st.recursive(
