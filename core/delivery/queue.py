@@ -68,10 +68,10 @@ async def queue_many(requests: Iterable[QueueRequest]) -> list[Any]:
 
 async def _queue_once(request: QueueRequest, key: str, known: _Known) -> Any:
     """Queue what has not been queued under this key before."""
-    ready = await _ready(request, known)
     async with transaction():
         earlier = await earlier_outcome(_KEY_SCOPE, key, request.fingerprint())
         if earlier is None:
+            ready = await _ready(request, known)
             await _store([ready])
             await keep_outcome(_KEY_SCOPE, key, {"message_id": ready.message.pk})
             return ready.message
@@ -95,8 +95,6 @@ async def _ready(request: QueueRequest, known: _Known) -> _Ready:
     request.check()
     sender = await _from(request, known)
     message = request.message
-    if message is not None and message.send_state not in (None, "Draft"):
-        raise UserError(f"Message {message.pk} is {message.send_state} already; use action_retry to send it again.")
     values = await _values(request, sender, recipients, known)
     for one in (sender, parse_address(request.sender)) if request.sender else (sender,):
         await known.require_sender(request.author, values["company_id"], one.address)
@@ -151,10 +149,17 @@ def _delivery_sql(dialect: Dialect, message_id: str, first: int) -> str:
 
 async def _save(message: Any) -> None:
     """Store a message that was there before; of one in the database, such as a draft, also that it is queued now."""
-    is_stored = message.pk is not None
+    if message.pk is not None:
+        database = runtime().database
+        # Of two who send a draft at once, the database lets one; a copy in memory may be older than either.
+        taken = await database.execute(
+            f"""UPDATE message SET send_state = 'Queued', error = ''
+                WHERE id = {database.dialect.param(1)} AND COALESCE(send_state, 'Draft') = 'Draft'""",
+            [message.pk],
+        )
+        if not taken:
+            raise UserError(f"Message {message.pk} was queued already; use action_retry to send it again.")
     await message.save()
-    if is_stored:
-        await get_model("Message").filter(id=message.pk).update(send_state="Queued", error="")
 
 
 async def _inline_files(ready: _Ready) -> list[Any]:

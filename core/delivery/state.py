@@ -17,7 +17,10 @@ _AGAIN = ("failed", "unknown", "cancelled", "held")
 
 
 async def make_due(message_id: int) -> None:
-    """Make the waiting deliveries of a message due at once; UserError where none waits."""
+    """Make the waiting deliveries of a message due at once.
+
+    What a worker has in hand is left to it. UserError where nothing is left to send, unless all of it was sent.
+    """
     database = runtime().database
     dialect = database.dialect
     async with transaction():
@@ -26,9 +29,28 @@ async def make_due(message_id: int) -> None:
                 WHERE message_id = {dialect.param(1)} AND state IN ('queued', 'held')""",
             [message_id],
         )
-        if not moved:
+        if not moved and not await _goes_well(message_id):
             raise UserError(f"Message {message_id} has no recipient that waits; use action_retry to send it again.")
         await roll_up([message_id], {})
+
+
+async def is_in_hand(message_id: int) -> bool:
+    """Whether a worker has some of the message's deliveries, its lease not yet over."""
+    database = runtime().database
+    dialect = database.dialect
+    rows = await database.fetch(
+        f"""SELECT 1 FROM delivery WHERE message_id = {dialect.param(1)} AND state IN ('claimed', 'sending')
+                                     AND lease_until > {dialect.now()} LIMIT 1""",
+        [message_id],
+    )
+    return bool(rows)
+
+
+async def _goes_well(message_id: int) -> bool:
+    """Whether workers have what is left of a message, or sent all of it."""
+    deliveries = get_model("Delivery").filter(message_id=message_id).distinct()
+    states = set(await deliveries.values_list("state", flat=True))
+    return bool(states & {"claimed", "sending"}) or states == {"sent"}
 
 
 async def requeue(message_id: int) -> None:

@@ -6,7 +6,9 @@ them, kept true by `core.delivery.results`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from copy import copy
 from datetime import datetime
 from typing import Any, Unpack, cast
 
@@ -22,7 +24,7 @@ from core.delivery.queue import queue, queue_many
 from core.delivery.queue_text import TextOptions, TextRequest, queue_text
 from core.delivery.request import QueueOptions, QueueRequest, with_tuples
 from core.delivery.retention import forget_old_mail
-from core.delivery.state import fail_once, make_due, move_waiting, requeue, take_back
+from core.delivery.state import fail_once, is_in_hand, make_due, move_waiting, requeue, take_back
 from core.errors import UserError
 from core.orm import fields
 from core.orm.record import Record
@@ -30,6 +32,7 @@ from core.orm.transaction import rehearsal
 from core.runtime import get_model
 
 _FLUSH_S = 60
+_LOOK_AGAIN_S = 0.05
 _OF_THE_ENGINE = {
     *("send_state", "sent_at", "retry_count", "next_retry_at", "error"),
     *("open_count", "opened_at", "click_count", "clicked_at", "bounced_at"),
@@ -208,10 +211,11 @@ class Message(Record):
     async def dry_run(cls, *args: Any, **options: Any) -> bytes:
         """Take what `queue_email` takes and return the exact bytes of the mail; nothing is stored or sent.
 
-        Where recipients get copies of their own, it is the first one's.
+        Where recipients get copies of their own, it is the first one's. A draft that is given stays as it is.
         """
+        given = [_own_copy(one) for one in args]
         async with rehearsal():
-            message = await cls.queue_email(*args, **options)
+            message = await cls.queue_email(*given, **{name: _own_copy(one) for name, one in options.items()})
             first = await get_model("Delivery").filter(message_id=message.pk).order_by("id").first()
             return await message.eml(first.recipient)
 
@@ -239,12 +243,13 @@ class Message(Record):
     async def send_now(self) -> None:
         """Send this message at once, also one that is scheduled for later or waits for a retry.
 
-        Returns when each of its recipients was tried; `send_state` then says how it went.
+        Returns when each of its recipients was tried, also those that a worker had in hand already; `send_state` then
+        says how it went. UserError where nothing is left to send.
         """
         await make_due(self.pk)
         async with Engine() as engine:
-            while await engine.flush(message_id=self.pk):
-                pass
+            while await engine.flush(message_id=self.pk) or await is_in_hand(self.pk):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(_LOOK_AGAIN_S)
         await self.refresh_from_db()
 
     async def action_retry(self) -> None:
@@ -302,3 +307,8 @@ class Message(Record):
         `with_bcc` names the blind copies in it: for the author and the operator alone.
         """
         return await draft_bytes(self.pk, with_bcc=with_bcc)
+
+
+def _own_copy(value: Any) -> Any:
+    """Return a message that may be changed at will in the place of the caller's, and anything else as it is."""
+    return copy(value) if isinstance(value, Message) else value

@@ -1,0 +1,74 @@
+"""Two who do something with one message at once: a person and a worker, or a person twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from core.delivery.engine import Engine
+from core.errors import UserError
+from core.runtime import Runtime, get_model
+from tests.delivery.conftest import SENDER, drain, queue_mail, states
+from tests.servers.fake_mta import Act, FakeMta, Script
+
+pytestmark = pytest.mark.anyio
+
+
+async def _draft() -> Any:
+    return await get_model("Message").create(kind="message", direction="Outbound", send_state="Draft", subject="Hi")
+
+
+async def _queue(draft: Any, **options: Any) -> Any:
+    return await queue_mail(message=draft, **options)
+
+
+async def test_send_now_leaves_a_worker_what_it_has_and_waits_for_it(host: Runtime) -> None:
+    async with FakeMta(Script(steps={"dot": (Act(delay_s=0.3),)})) as mta:
+        await get_model("OutgoingMailServer").create(name="fake", server="127.0.0.1", port=mta.port, use_ssl=False)
+        message = await queue_mail()
+        async with Engine() as worker:
+            flush = asyncio.create_task(worker.flush())
+            async with asyncio.timeout(5):
+                while not mta.ledger:
+                    await asyncio.sleep(0.01)
+            await message.send_now()
+            assert message.send_state == "Sent"
+            await flush
+        await message.send_now()
+    assert len(mta.ledger) == 1
+
+
+async def test_send_now_says_where_nothing_is_left_to_send(host: Runtime, mta: FakeMta) -> None:
+    message = await queue_mail()
+    await message.cancel()
+    with pytest.raises(UserError, match="no recipient that waits"):
+        await message.send_now()
+
+
+async def test_a_draft_that_two_send_goes_once(host: Runtime, mta: FakeMta) -> None:
+    draft = await _draft()
+    first, second = [await get_model("Message").get(id=draft.pk) for _ in range(2)]
+    await _queue(first)
+    with pytest.raises(UserError, match="already"):
+        await _queue(second)
+    await drain()
+    assert len(mta.ledger) == 1
+
+
+async def test_a_dry_run_leaves_the_draft_as_it_was(host: Runtime, mta: FakeMta) -> None:
+    draft = await _draft()
+    await get_model("Message").dry_run(None, ["a@b.test"], "Hi", "<p>Hi</p>", from_email=SENDER, message=draft)
+    assert (draft.send_state, draft.message_id) == ("Draft", None)
+    await _queue(draft)
+    assert await states(draft) == {"kim@customer.test": "queued"}
+
+
+async def test_a_key_gives_a_draft_that_was_queued_by_it(host: Runtime, mta: FakeMta) -> None:
+    draft = await _draft()
+    again = await get_model("Message").get(id=draft.pk)
+    await _queue(draft, idempotency_key="once")
+    assert (await _queue(again, idempotency_key="once")).pk == draft.pk
+    await drain()
+    assert len(mta.ledger) == 1
