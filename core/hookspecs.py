@@ -126,8 +126,10 @@ async def cron_finished(job: Any, run: Any) -> None:
 
 
 @hookspec
-async def filter_template_context(context: dict[str, Any], template: Any, record: Any) -> dict[str, Any] | None:
-    """Change the plain data that a template renders with."""
+async def filter_template_context(
+    context: dict[str, Any], template: Any, record: Any, audience: Any
+) -> dict[str, Any] | None:
+    """Change the plain data that a template renders with; `audience` has the reader's locale, timezone and currency."""
 
 
 @hookspec

@@ -53,12 +53,16 @@ def register_template_filters() -> list[TemplateFilter]:
 
 
 @hookimpl
-async def filter_template_context(context: dict[str, Any], record: Any) -> dict[str, Any] | None:
-    """Give templates of a document its `taxes`, one for each rate, and `payment_term` in its reader's language."""
+async def filter_template_context(context: dict[str, Any], record: Any, audience: Any) -> dict[str, Any] | None:
+    """Give templates of a document its `taxes`, one for each rate, and `payment_term` in its reader's language.
+
+    A draft says that it is one where its number will be.
+    """
     if not isinstance(record, FinancialDocument):
         return None
     taxes = [asdict(tax) for tax in (await record.totals()).taxes]
-    return {**context, "taxes": taxes, "payment_term": await payment_term(record)}
+    words = {"number": record.number or f"(draft {record.pk})", "payment_term": payment_term(record, audience.locale)}
+    return {**context, **words, "taxes": taxes}
 
 
 @hookimpl

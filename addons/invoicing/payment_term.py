@@ -8,8 +8,6 @@ from typing import Any
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_timedelta
 
-from core.api import audience_of
-
 # The days are put in by CLDR, with each language's own plural.
 _SENTENCES = {
     "ar": "مهلة الدفع: {days}",
@@ -34,12 +32,12 @@ _AT_ONCE = {
 }
 
 
-async def payment_term(document: Any) -> str:
+def payment_term(document: Any, locale: str) -> str:
     """Return a sentence such as `Payment term: 14 days`; empty for what nobody pays."""
     if document.type != "invoice":
         return ""
     days = (document.due_date - document.issue_date).days
-    return in_words(days, (await audience_of(document)).locale)
+    return in_words(days, locale)
 
 
 def in_words(days: int, locale: str) -> str:

@@ -193,8 +193,8 @@ class EmailTemplate(Record):
         tasks: list[_Task | PostroomError] = []
         for record, data in zip(records, await plain_data_of(records), strict=True):
             try:
-                context = await filtered_context(data, record, self)
                 audience = await audience_of(record, locale)
+                context = await filtered_context(data, record, self, audience)
                 tasks.append(_Task(self._texts(nearest(variants, audience.locale)), context, audience))
             except PostroomError as error:
                 tasks.append(error)
@@ -203,8 +203,8 @@ class EmailTemplate(Record):
     async def preview(self, record: Any, *, locale: str | None = None) -> TemplatePreview:
         """Return what this template makes of a record, with every fault that sending it would meet, or pass over."""
         await self.fetch_related("report")
-        context = await template_context(record, self)
         audience = await audience_of(record, locale)
+        context = await template_context(record, self, audience)
         variant = nearest(await self._in_languages(), audience.locale)
         task = _Task(self._texts(variant), context, audience)
         texts, faults, missing = await asyncio.to_thread(_tried, task)

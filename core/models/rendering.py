@@ -9,16 +9,16 @@ from core.render.run import Audience
 from core.runtime import acting_user, get_model, runtime, settings
 
 
-async def template_context(record: Any, template: Any) -> dict[str, Any]:
+async def template_context(record: Any, template: Any, audience: Audience) -> dict[str, Any]:
     """Return the plain data of a record, each field by its name, and the whole as `object`."""
     (data,) = await plain_data_of([record])
-    return await filtered_context(data, record, template)
+    return await filtered_context(data, record, template, audience)
 
 
-async def filtered_context(data: dict[str, Any], record: Any, template: Any) -> dict[str, Any]:
+async def filtered_context(data: dict[str, Any], record: Any, template: Any, audience: Audience) -> dict[str, Any]:
     """Return what a template renders with: a record's data, as the addons add to it. HookError where one fails."""
     changed: dict[str, Any] = await runtime().hooks.filter(
-        "filter_template_context", {**data, "object": data}, template=template, record=record
+        "filter_template_context", {**data, "object": data}, template=template, record=record, audience=audience
     )
     return changed
 

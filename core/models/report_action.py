@@ -39,7 +39,7 @@ class ReportAction(Record):
 
     async def preview(self, record: Any, audience: Audience) -> tuple[str, list[TemplateError]]:
         """Return the document's file name, and what a strict render finds wrong with it; no PDF is made."""
-        context = await template_context(record, self)
+        context = await template_context(record, self, audience)
         faults, name = [], ""
         try:
             name = self._file_name(context, audience, strict=True)
@@ -57,8 +57,8 @@ class ReportAction(Record):
         Raises TemplateError or RenderError with words for the report's author. Takes its time: call it outside of a
         transaction.
         """
-        context = await template_context(record, self)
         audience = await audience_of(record, locale)
+        context = await template_context(record, self, audience)
         html = await asyncio.to_thread(self._html, context, audience)
         name = self._file_name(context, audience)
         pdf = await runtime().pdf.render(html)

@@ -49,7 +49,7 @@ class TextTemplate(Record):
             )
         channel_named(self.channel)
         audience = await audience_of(record, locale)
-        context = await template_context(record, self)
+        context = await template_context(record, self, audience)
 
         def rendered(value: Any) -> Any:
             if isinstance(value, dict):

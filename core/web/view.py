@@ -42,11 +42,23 @@ def make_environment() -> Environment:
         "model_title": model_title,
         "field_title": words.field_title,
         "channel_title": channel_title,
+        "locale_name": locale_name,
         "file_size": words.size_text,
         "shown_name": words.attachment_name,
         "as_html": lambda text: Markup(text_to_html(text)),  # noqa: S704 - it escapes
     }
     return environment
+
+
+def locale_name(name: str) -> str:
+    """Return `German (Austria), de_AT`; a name that is no locale speaks for itself."""
+    # Babel costs start-up time, and most pages name no locale.
+    from babel import Locale, UnknownLocaleError
+
+    try:
+        return f"{Locale.parse(name, sep='-' if '-' in name else '_').english_name}, {name}"
+    except (UnknownLocaleError, ValueError):
+        return name
 
 
 def environment_for(addon: str, own: Environment) -> Environment:

@@ -20,7 +20,7 @@ import pytest
 
 from core.errors import PostroomError, TemplateError
 from core.mail.body import html_to_text
-from core.models.rendering import template_context
+from core.models.rendering import audience_of, template_context
 from core.orm.serialize import plain_data
 from core.render.environment import Renderer
 from core.render.guards import SAFE_FILTERS, SAFE_TESTS
@@ -264,7 +264,7 @@ async def test_t2_a_context_holds_plain_data_of_every_model_and_no_secret(lead: 
             assert isinstance(value, _PLAIN), f"{path} is a {type(value)}"
             assert not hasattr(value, "_meta"), path
 
-    walk(await template_context(lead, None), "CrmLead")
+    walk(await template_context(lead, None, await audience_of(lead)), "CrmLead")
     for entry in runtime().registry:
         try:
             record = await minimal_record(get_model(entry.name))

@@ -35,6 +35,7 @@ async def test_a_preview_in_another_language(visitor: Visitor, world: World, gre
     page = (await ann.get(f"{path}?locale=de_AT")).text
     assert "Zu Broken chair" in page
     assert "by the variant de" in page
+    assert "German (Austria), de_AT" in page
     assert "Send to 1 person" not in page
     assert "1,5" in (await ann.get(f"{path}/body?locale=de_AT")).text
     assert (await ann.get(f"{path}?locale=../x")).status_code == 422
@@ -88,6 +89,6 @@ async def test_versions_are_compared_and_restored(visitor: Visitor, world: World
 
 
 async def test_who_may_not_read_templates_sees_no_history(visitor: Visitor, greet: Any) -> None:
-    ann = await visitor("ann")
-    assert (await ann.get("/templates/greet/history")).status_code == 403
-    assert (await ann.post("/templates/greet/history", number="1")).status_code == 403
+    nora = await visitor("nora")
+    assert (await nora.get("/templates/greet/history")).status_code == 403
+    assert (await nora.post("/templates/greet/history", number="1")).status_code == 403

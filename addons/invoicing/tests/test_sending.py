@@ -41,6 +41,15 @@ def pdf_text(mail: EmailMessage) -> str:
     return "\n".join(page.extract_text() for page in pages).replace("\xa0", " ")
 
 
+async def test_a_preview_of_a_draft_is_in_one_language_and_names_the_draft(document: Any) -> None:
+    template = await get_model("EmailTemplate").get(identifier="financial_document_send_template")
+    shown = await template.preview(document, locale="fr")
+    assert shown.faults == ()
+    assert shown.texts["subject"] == f"Facture (draft {document.pk}) de Lakeside Joinery"
+    assert shown.texts["file_name"] == f"Facture (draft {document.pk}).pdf"
+    assert "Délai de paiement" in shown.texts["content"]
+
+
 async def test_the_mail_and_its_pdf_say_the_same_in_the_readers_way(document: Any) -> None:
     message = await document.send()
     assert (message.subject, message.on_unknown) == ("Rechnung INV/2031/0001 von Lakeside Joinery", "hold")
