@@ -245,7 +245,7 @@ async def test_f18_a_reader_that_takes_a_byte_at_a_time(host: Runtime) -> None:
             for number in range(10):
                 await queue(f"other{number}@b.test", from_email="office@well.test")
             await until(lambda: len(well.ledger) == 10, "the other server's mail")
-            assert monotonic() - started_at < 5
+            assert monotonic() - started_at < 15
             await until(lambda: get_model("Attempt").exists(delivery__message_id=message.pk), "the end of the slow try")
         (attempt,) = await get_model("Attempt").filter(delivery__message_id=message.pk)
         assert (attempt.outcome, attempt.phase) == ("server", "data")

@@ -103,7 +103,7 @@ async def test_f19_the_grace_has_an_end(host: Runtime, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("point", ["claim", "connect", "rcpt", "block"])
 async def test_f20_killed_before_the_dot(host: Runtime, workers: MakeWorkers, point: str) -> None:
     """Nothing was sent, so nothing is repeated; what was only claimed costs no retry."""
-    steps = {"block": (Act(drop=True), None)} if point == "block" else {}
+    steps = {"block": Act(drop=True)} if point == "block" else {}
     async with FakeMta(Script(steps=steps)) as mta:
         await queue_some(LANES * 3, body=LONG_BODY if point == "block" else "<p>Hello</p>")
         crew = workers(mta)
@@ -119,6 +119,7 @@ async def test_f20_killed_before_the_dot(host: Runtime, workers: MakeWorkers, po
             mta.on_event = at(point, lambda: kill(worker))
             await ended(worker)
         mta.on_event = None
+        mta.script = Script()
         assert not mta.ledger
         left = await get_model("Delivery").filter(state="sending").count()
         assert left <= (LANES if point == "block" else 0)
