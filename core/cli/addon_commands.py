@@ -10,6 +10,8 @@ from core.cli.command import configuration, finish, host
 from core.config import Settings
 from core.contributions import AddonInfo, Command
 from core.errors import PostroomError
+from core.host.finder import find_addons
+from core.host.graph import dependency_order
 
 
 def add_addon_commands(app: typer.Typer, words: list[str]) -> None:
@@ -29,10 +31,6 @@ def add_addon_commands(app: typer.Typer, words: list[str]) -> None:
 
 
 def _list(app: typer.Typer, settings: Settings) -> None:
-    # Reading the manifests takes longer than most words need.
-    from core.host.finder import find_addons
-    from core.host.graph import dependency_order
-
     found, _ = find_addons(settings.ADDONS_PATH)
     order, _ = dependency_order(settings.ADDONS or tuple(found), {name: one.depends for name, one in found.items()})
     for addon in (found[name] for name in order):
