@@ -257,7 +257,7 @@ async def test_f30_a_right_taken_away(host: Runtime) -> None:
 async def test_f30_few_descriptors(host: Runtime, workers: MakeWorkers) -> None:
     """`ulimit -n 64` and a hundred lanes: what finds no descriptor waits, and nothing is lost or repeated."""
     async with FakeMta(Script(steps={"dot": Act(delay_s=0.2)})) as mta:
-        # Long enough for a busy machine's heartbeat; what could not be given back without a connection waits for its end.
+        # Long enough for a busy machine's heartbeat; what cannot be given back meanwhile waits for its end.
         crew = workers(mta, SMTP_CONCURRENCY=100, LEASE_SECONDS=8)
         worker = await crew.started()
         resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (64, 1024))
