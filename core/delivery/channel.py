@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
@@ -45,6 +45,8 @@ _LONGEST_PUT_OFF_S = 120.0
 _LONGEST_PAUSE_S = 3600.0
 _UNNOTED_FAULT_S = 30.0
 _DATABASE_AWAY_S = 5.0
+_BUSY_S = 5.0
+"""How long messages step aside while several earlier claims wait for their provider's answers."""
 _SHORT_WAIT_S = 1.0
 _WORDS_CHARS = 2_000
 
@@ -102,10 +104,6 @@ class ChannelResult:
         """It may have been taken: the policy `on_unknown` decides."""
         return cls(Outcome.UNKNOWN, words, code)
 
-    def without(self, secret: str) -> Self:
-        """Return the result with a secret, which an answer may echo, taken out of its words."""
-        return replace(self, words=self.words.replace(secret, "***")) if secret else self
-
 
 class Host(Protocol):
     """What a share needs of its engine."""
@@ -114,6 +112,8 @@ class Host(Protocol):
 
     @property
     def is_stopping(self) -> bool: ...
+
+    def working_for(self, key: str) -> AbstractContextManager[bool]: ...
 
 
 def channel_named(name: str) -> Channel:
@@ -253,8 +253,11 @@ class ChannelShare:
         try:
             await self._look_for_pause()
             lanes = min(self._provider.most_at_once, len(self._jobs))
-            async with http_client() as http:
-                await side_by_side(self._lane(http) for _ in range(lanes))
+            with self._engine.working_for(self._provider.key) as is_crowded:
+                if is_crowded:
+                    self._put_off(_BUSY_S, "It has not answered for what it was given before.")
+                async with http_client() as http:
+                    await side_by_side(self._lane(http) for _ in range(lanes))
         finally:
             # The lease gives back what an absent database cannot be told now.
             with suppress(*database_errors()):

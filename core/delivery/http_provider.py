@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -49,15 +49,19 @@ class HttpShape:
 
 
 async def post_message(
-    http: HttpClient, url: str, headers: Mapping[str, str], shape: HttpShape, places: Mapping[str, Any]
+    http: HttpClient, url: str, headers: Mapping[str, str], shape: HttpShape, places: Mapping[str, Any], secret: str
 ) -> ChannelResult:
-    """Post one message; HttpError where there is no answer. `places` are the values for the body's places."""
+    """Post one message; HttpError where there is no answer. `places` are the values for the body's places.
+
+    An answer may repeat our headers, or the secret in them: neither stands in the result's words.
+    """
     body = filled(shape.body, places)
     if shape.is_form:
         content, kind = urlencode(body).encode(), "application/x-www-form-urlencoded"
     else:
         content, kind = json.dumps(body, ensure_ascii=False).encode(), "application/json"
-    return result_of(await http.post(url, content, {"Content-Type": kind, **headers}), shape)
+    hidden = {secret, *headers.values(), *(value.rpartition(" ")[2] for value in headers.values())} - {""}
+    return result_of(await http.post(url, content, {"Content-Type": kind, **headers}), shape, hidden)
 
 
 def filled(value: Any, places: Mapping[str, Any]) -> Any:
@@ -98,11 +102,11 @@ def text_at(data: Any, path: str) -> str:
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
-def result_of(reply: HttpReply, shape: HttpShape) -> ChannelResult:
-    """Tell what an answer means for the recipient."""
+def result_of(reply: HttpReply, shape: HttpShape, hidden: Collection[str] = ()) -> ChannelResult:
+    """Tell what an answer means for the recipient, without the texts that are to be hidden."""
     data = _json(reply)
     code = text_at(data, shape.code_path)
-    words = _words(reply, data, shape, code)
+    words = _words(reply, data, shape, code, hidden)
     if code in shape.account_codes:
         return ChannelResult.fault(words, reply.status)
     if code in shape.busy_codes:
@@ -142,9 +146,12 @@ def _json(reply: HttpReply) -> Any:
         return None
 
 
-def _words(reply: HttpReply, data: Any, shape: HttpShape, code: str) -> str:
+def _words(reply: HttpReply, data: Any, shape: HttpShape, code: str, hidden: Collection[str]) -> str:
     said = text_at(data, shape.words_path) or (code if code else " ".join(reply.text.split()))
     shown = f"{code} {said}" if code and code != said else said
+    # Before the cut, which could leave a part of one.
+    for one in sorted(hidden, key=len, reverse=True):
+        shown = shown.replace(one, "***")
     return f"HTTP {reply.status} {shown[:_SHOWN_CHARS]}".rstrip()
 
 

@@ -103,8 +103,7 @@ class ChannelProvider(Record):
         if self.kind == "dev":
             return await keep_text(self._channel, message)
         asked = self.shape(message), self.places(message)
-        result = await post_message(http, self.address(), self.auth_headers(), *asked)
-        return result.without(self.secret or "")
+        return await post_message(http, self.address(), self.auth_headers(), *asked, self.secret or "")
 
     def places(self, message: ChannelMessage) -> dict[str, Any]:
         """Return what a body's places stand for."""

@@ -23,6 +23,7 @@ from core.api import (
 )
 
 _TWILIO = "https://api.twilio.com"
+_MOST_FIELDS = 200
 _TWILIO_STATES = {
     "queued": "accepted",
     "accepted": "accepted",
@@ -82,8 +83,7 @@ class SmsProvider(ChannelProvider):
         """Whether a call comes from this provider: Twilio signs the address and the form with the account's token."""
         if self.kind != "twilio":
             return super().is_proven(headers, url, body)
-        form = sorted(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-        signed = url + "".join(name + value for name, value in form)
+        signed = url + "".join(name + value for name, value in sorted(_form(body)))
         digest = hmac((self.secret or "").encode(), signed.encode(), sha1).digest()
         return bool(self.secret) and secret_matches(
             headers.get("x-twilio-signature", ()), b64encode(digest).decode()
@@ -93,7 +93,7 @@ class SmsProvider(ChannelProvider):
         """Return what a call tells: a receipt, or a message that came in."""
         if self.kind != "twilio":
             return super().news_in(body, query)
-        said = dict(parse_qsl(body.decode("utf-8", "replace")))
+        said = dict(_form(body))
         remote_id, status = said.get("MessageSid", ""), said.get("MessageStatus", said.get("SmsStatus", ""))
         if status in ("received", "receiving") and remote_id:
             return _received(said, remote_id)
@@ -102,6 +102,14 @@ class SmsProvider(ChannelProvider):
             return []
         words = " ".join(("Twilio:", status, said.get("ErrorCode", ""), said.get("ErrorMessage", ""))).strip()
         return [ReceiptNews(state=state, remote_id=remote_id, reference=query.get("reference", ""), words=words)]
+
+
+def _form(body: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a form; none where there are more than Twilio ever sends, since anybody may call."""
+    try:
+        return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return []
 
 
 def _received(said: Mapping[str, str], remote_id: str) -> list[ReceiptNews | ReceivedText]:

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from hashlib import sha1
 from hmac import new as hmac
+from time import process_time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -268,6 +269,23 @@ class TestTwilio:
         await self.call(caller, url, **{**form, "MessageSid": "SM10", "Body": "START"})
         assert (await state_of(await sent()))[0] == "sent"
         assert len(gateway.asked) == 2
+
+    async def test_a_stranger_s_form_of_a_million_fields_is_refused_at_once(self, provider: Any, caller: Any) -> None:
+        headers = {"X-Twilio-Signature": "x", "Content-Type": "application/x-www-form-urlencoded"}
+        began = process_time()
+        answer = await caller.post(provider.receipt_url(), content=b"a=%41&" * 330_000, headers=headers)
+        assert answer.status_code == 403
+        assert process_time() - began < 0.5
+
+    async def test_what_its_answer_repeats_of_our_login_is_told_to_nobody(
+        self, provider: Any, gateway: HttpProvider
+    ) -> None:
+        login = b64encode(b"AC1:token").decode()
+        said = {"code": 21211, "message": f"{'x' * 288} {login} Basic {login} token"}
+        gateway.plan(Answer(400, json.dumps(said).encode()))
+        told = (await (await sent()).message).error
+        assert "***" in told
+        assert login[:4] not in told
 
     async def test_its_codes_say_whose_fault_it_is(self, provider: Any, gateway: HttpProvider) -> None:
         gateway.plan(Answer(400, b'{"code": 21606, "message": "not your number"}'))
