@@ -6,9 +6,9 @@ One engine serves one worker. In `catch` mode its lanes end in the dev mailbox, 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from time import monotonic
 from typing import Self
 
@@ -42,7 +42,9 @@ _CLAIM_S = 1.0
 """A claim holds about as much as is sent in this time, so that what is more urgent need not wait for long."""
 _EVERY_OLDEST = 4
 """Each so-many-th claim takes what has waited longest, whatever its priority."""
-_FLUSHES_AT_ONCE = 4
+_FLUSHES_AT_ONCE = 12
+_SHARES_OF_ONE_SERVER = 4
+"""So many flushes may wait for one server's answers; what comes for it meanwhile steps aside."""
 _STALLED_S = 1.0
 """When the flushes under way have got no answer for so long, another one begins: one dead server stops no other."""
 _SWEEP_EVERY_S = 5.0
@@ -63,6 +65,7 @@ class Engine:
         self._swept_at = float("-inf")
         self._stamp: str | None = None
         self._flushes = 0
+        self._under_way: Counter[str] = Counter()
         self._claim_size = settings().SMTP_CONCURRENCY * _LEAST_PER_LANE
 
     async def __aenter__(self) -> Self:
@@ -141,6 +144,15 @@ class Engine:
             limits = PoolLimits(connections=server.concurrency, messages_per_connection=values.SMTP_MAX_PER_CONNECTION)
             self._pools[server] = SmtpPool(server.account, limits)
         return self._pools[server]
+
+    @contextmanager
+    def working_for(self, key: str) -> Iterator[bool]:
+        """Count the block as work for a server or provider; gives True where enough others wait for it already."""
+        self._under_way[key] += 1
+        try:
+            yield self._under_way[key] > _SHARES_OF_ONE_SERVER
+        finally:
+            self._under_way[key] -= 1
 
     async def _sendable(self, jobs: Sequence[Job]) -> list[Job]:
         """Drop what must not be sent any more, and return the rest."""

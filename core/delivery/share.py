@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from logging import ERROR, WARNING
 from typing import Protocol
@@ -47,6 +47,8 @@ class Host(Protocol):
     @property
     def is_stopping(self) -> bool: ...
 
+    def working_for(self, key: str) -> AbstractContextManager[bool]: ...
+
     def pool(self, server: Server) -> SmtpPool: ...
 
 
@@ -78,11 +80,12 @@ class Share:
 
     async def send(self) -> None:
         """Send what can be sent now; the rest is queued again, due when it makes sense."""
-        if self._pool.is_full and not self._wait_s:
-            self._put_off(_BUSY_S, "All its connections are busy.")
         try:
-            lanes = min(self._server.concurrency, len(self._jobs)) if self._goes_on() else 0
-            await side_by_side(self._lane() for _ in range(lanes))
+            with self._engine.working_for(self._server.key) as is_crowded:
+                if (is_crowded or self._pool.is_full) and not self._wait_s:
+                    self._put_off(_BUSY_S, "All its connections are busy.")
+                lanes = min(self._server.concurrency, len(self._jobs)) if self._goes_on() else 0
+                await side_by_side(self._lane() for _ in range(lanes))
         finally:
             # The lease gives back what an absent database cannot be told now.
             with suppress(*database_errors()):

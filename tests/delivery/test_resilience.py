@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from core import clock
+from core.delivery import engine
 from core.delivery.engine import Engine
 from core.delivery.job import Claimed
 from core.delivery.ledger import Ledger
@@ -171,6 +172,28 @@ async def test_a_server_that_hangs_stops_no_other(host: Runtime) -> None:
         states = await get_model("Delivery").all().values_list("state", flat=True)
         assert "sending" not in states
         assert "claimed" not in states
+
+
+async def test_mail_for_a_server_that_hangs_does_not_use_up_the_engine(
+    host: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F2, whatever that server's concurrency is."""
+    monkeypatch.setattr(engine, "_STALLED_S", 0.05)
+    async with FakeMta(Script()) as mta, FakeMta(Script(steps={"connect": Act(silent=True)})) as dead:
+        await _server(mta, from_domains=["acme.test"])
+        await _server(dead, name="dead", from_domains=["dead.test"], concurrency=100)
+        stop = asyncio.Event()
+        async with Engine() as worker:
+            running = asyncio.create_task(worker.run(stop))
+            for number in range(engine._FLUSHES_AT_ONCE + 1):
+                await _queue(f"stuck{number}@b.test", from_email="x@dead.test")
+                await asyncio.sleep(0.05)
+            for _ in range(20):
+                await asyncio.sleep(0.05)
+            await _queue("good@b.test")
+            await _arrive(mta, "good@b.test")
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_slow_answer_to_one_mail_stops_no_other(host: Runtime) -> None:
