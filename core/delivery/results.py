@@ -173,7 +173,7 @@ def _by_token(jobs: Sequence[Job]) -> dict[str, list[int]]:
 
 
 def _mark(token: str, ids: Sequence[int]) -> Statement:
-    """Return what marks the deliveries that nobody took or stopped and that may be mailed; it returns their ids."""
+    """Return what marks the deliveries that nobody took or stopped and that may yet be mailed; it returns their ids."""
     dialect = runtime().database.dialect
     params = [token, dialect.ids(ids)]
     ours = f"{dialect.among('id', dialect.param(2))} AND lease_token = {dialect.param(1)}"
@@ -183,9 +183,12 @@ def _mark(token: str, ids: Sequence[int]) -> Statement:
           AND (s.list = '' OR s.list IN (SELECT m.unsubscribe_list FROM message AS m WHERE m.id = delivery.message_id)
                OR s.list = '*' AND EXISTS (SELECT 1 FROM message AS m WHERE m.id = delivery.message_id
                                            AND m.channel = 'email' AND m.unsubscribe_list IS NOT NULL)))"""
+    expired = f"""EXISTS (SELECT 1 FROM message AS m
+                          WHERE m.id = delivery.message_id AND m.expires_at <= {dialect.now()})"""
     return Statement(
         f"""UPDATE delivery SET state = 'sending', begun_at = {dialect.now()}
-            WHERE {ours} AND state = 'claimed' AND {NOT_SUSPENDED} AND NOT {suppressed} RETURNING id""",
+            WHERE {ours} AND state = 'claimed' AND {NOT_SUSPENDED} AND NOT {expired} AND NOT {suppressed}
+            RETURNING id""",
         params,
     )
 

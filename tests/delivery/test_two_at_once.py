@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from core import clock
 from core.delivery.engine import Engine
 from core.errors import UserError
 from core.runtime import Runtime, get_model
@@ -72,3 +74,17 @@ async def test_a_key_gives_a_draft_that_was_queued_by_it(host: Runtime, mta: Fak
     assert (await _queue(again, idempotency_key="once")).pk == draft.pk
     await drain()
     assert len(mta.ledger) == 1
+
+
+async def test_a_mail_whose_time_ends_while_another_is_answered_is_not_sent(host: Runtime) -> None:
+    async with FakeMta(Script(steps={"dot": (Act(delay_s=0.8),)})) as mta:
+        await get_model("OutgoingMailServer").create(
+            name="fake", server="127.0.0.1", port=mta.port, use_ssl=False, concurrency=1
+        )
+        await queue_mail("slow@b.test")
+        late = await queue_mail("late@b.test", expires_at=clock.now() + timedelta(seconds=0.7))
+        await drain()
+    await late.refresh_from_db()
+    assert [one.recipient for one in mta.ledger] == ["slow@b.test"]
+    assert late.send_state == "Cancelled"
+    assert "expires_at" in late.error
