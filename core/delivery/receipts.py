@@ -154,6 +154,9 @@ async def _apply(ids: Sequence[int]) -> None:
     database = runtime().database
     dialect = database.dialect
     among, params = dialect.among("id", dialect.param(1)), [dialect.ids(ids)]
+    # Of two calls at once the later one must see what the earlier one told.
+    lock = "FOR NO KEY UPDATE" if dialect.skip_locked else ""
+    await database.fetch(f"SELECT id FROM delivery WHERE {among} ORDER BY id {lock}", params)
     free = "lease_token = NULL, lease_until = NULL"
     sent = await database.fetch(
         f"""UPDATE delivery SET state = 'sent', {free} WHERE {among}
