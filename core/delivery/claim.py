@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+from core.delivery.crash import free_lapsed
 from core.delivery.job import Claimed
 from core.delivery.results import NOT_SUSPENDED, Result, tell_finished, write_results
 from core.mail.retry import Outcome, Phase
@@ -41,7 +42,7 @@ async def claim(limit: int, *, message_id: int | None = None, oldest_first: bool
             WHERE id IN (SELECT id FROM delivery WHERE state = 'queued' AND due_at <= {dialect.now()} {only}
                          ORDER BY {order} LIMIT {dialect.param(2)} {dialect.skip_locked})
               AND {NOT_SUSPENDED}
-            RETURNING id, message_id, recipient, attempts, kind, priority""",
+            RETURNING id, message_id, recipient, attempts, kind, crashes, priority""",
         params,
     )
     rows.sort(key=lambda row: (row["priority"], row["id"]))
@@ -117,12 +118,9 @@ async def sweep() -> int:
     dialect = database.dialect
     lapsed = f"(lease_until < {dialect.now()} OR lease_until > {dialect.now(2 * runtime().settings.LEASE_SECONDS)})"
     async with transaction():
-        freed = await database.execute(
-            f"""UPDATE delivery SET state = 'queued', lease_token = NULL, lease_until = NULL
-                WHERE state = 'claimed' AND {lapsed}"""
-        )
+        freed = await free_lapsed(lapsed)
         lost = await database.fetch(
-            f"""SELECT id, message_id, recipient, attempts, kind, lease_token FROM delivery
+            f"""SELECT id, message_id, recipient, attempts, kind, crashes, lease_token FROM delivery
                 WHERE state = 'sending' AND {lapsed} {dialect.skip_locked}"""
         )
         if lost:
@@ -144,4 +142,5 @@ async def sweep() -> int:
 
 
 def _claimed(row: Mapping[str, Any]) -> Claimed:
-    return Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"], row["kind"])
+    is_suspect = row["crashes"] > 0
+    return Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"], row["kind"], is_suspect)

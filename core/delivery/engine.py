@@ -60,6 +60,8 @@ class Engine:
     def __init__(self, worker: str | None = None):
         self.worker = worker or this_worker()
         self.ledger = Ledger(self.worker)
+        self.suspects = asyncio.Lock()
+        """Held while a mail is composed that a worker may have died of: one at a time, so that the next death tells."""
         self._pools: dict[Server, SmtpPool] = {}
         self._stop = asyncio.Event()
         self._swept_at = float("-inf")

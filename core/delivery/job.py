@@ -20,6 +20,8 @@ class Claimed:
     attempts: int
     kind: str = "to"
     """to, cc or bcc."""
+    is_suspect: bool = False
+    """Whether a worker died that had claimed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class Job:
     def without(self, ids: Container[int]) -> Job:
         """Return the job for the deliveries that are none of these."""
         return replace(self, deliveries=tuple(one for one in self.deliveries if one.id not in ids))
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether one of its deliveries may be what a worker died of."""
+        return any(delivery.is_suspect for delivery in self.deliveries)
 
     @property
     def message_id(self) -> int:

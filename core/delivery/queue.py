@@ -57,6 +57,9 @@ async def queue_many(requests: Iterable[QueueRequest]) -> list[Any]:
     """Store many messages and their deliveries, all or none; returns the Messages in the order of the requests."""
     known = _Known()
     asked = list(requests)
+    for one in asked:
+        if not isinstance(one, QueueRequest):
+            raise UserError(f"queue_many takes QueueRequests, not {type(one).__name__}.")
     if any(request.idempotency_key is not None for request in asked):
         async with transaction():
             return [await queue(request) for request in asked]
@@ -142,9 +145,9 @@ def _delivery_sql(dialect: Dialect, message_id: str, first: int) -> str:
     recipient, kind, priority, due_at, wait_s = map(dialect.param, range(first, first + 5))
     # Due now by the database's clock, which decides what is due; this host's may differ.
     return f"""INSERT INTO delivery (message_id, recipient, kind, priority, due_at, state, attempts, open_count,
-                                     click_count, bounce_kind)
+                                     click_count, bounce_kind, crashes)
                VALUES ({message_id}, {recipient}, {kind}, {priority}, COALESCE({due_at}, {dialect.after(wait_s)}),
-                       'queued', 0, 0, 0, '')"""
+                       'queued', 0, 0, 0, '', 0)"""
 
 
 async def _save(message: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from hashlib import blake2b
@@ -18,6 +18,25 @@ from core.runtime import settings
 
 PRIORITIES = {"high": 5, "normal": 10, "low": 20}
 """Lanes by name; a lower number goes first. Retry schedules are kept by these names too."""
+
+
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("to", "cc", "bcc", "attachments"), ((tuple, list), "a list")),
+    **dict.fromkeys(("subject", "body", "text", "feedback_id", "tracking_identifier", "reply_to"), ((str,), "a text")),
+    **dict.fromkeys(("from_email", "sender", "unsubscribe_list", "idempotency_key"), ((str,), "a text")),
+    **dict.fromkeys(("headers", "inline_images"), ((Mapping,), "a mapping of names")),
+    **dict.fromkeys(("scheduled_at", "expires_at"), ((datetime,), "an aware datetime")),
+    **dict.fromkeys(("individual", "use_company_branding", "include_signature", "track"), ((bool,), "True or False")),
+    "undo_s": ((int, float), "a number of seconds"),
+    "invite": ((Invite, Calendar), "an Invite or a Calendar"),
+}
+"""What each option must be, and how that is said to whoever passes something else."""
+_MAY_BE_NONE = {
+    *("text", "tracking_identifier", "reply_to", "from_email", "sender", "unsubscribe_list", "idempotency_key"),
+    *("scheduled_at", "expires_at", "track", "invite"),
+}
+_LONGEST_UNDO_S = 366 * 86_400
+_MOST_PRIORITY = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +73,15 @@ class QueueRequest:
     invite: Invite | Calendar | None = None
     on_unknown: str | None = None
     idempotency_key: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, (kinds, words) in _KINDS.items():
+            value = getattr(self, name)
+            if not (isinstance(value, kinds) or (value is None and name in _MAY_BE_NONE)):
+                raise UserError(f"{name} is {words}, not {type(value).__name__}.")
+        for name in ("author", "company", "message"):
+            if not hasattr(getattr(self, name), "pk") and getattr(self, name) is not None:
+                raise UserError(f"{name} is a record or None, not {type(getattr(self, name)).__name__}.")
 
     @property
     def lane(self) -> int:
@@ -103,6 +131,10 @@ class QueueRequest:
                 raise UserError(f"{name} needs a time zone; pass an aware datetime.")
         if self.scheduled_at and self.expires_at and self.expires_at <= self.scheduled_at:
             raise UserError("expires_at is not after scheduled_at, so the mail could never be sent.")
+        if not 0 <= self.undo_s <= _LONGEST_UNDO_S:
+            raise UserError("undo_s is a number of seconds from 0 to a year; for a fixed time use scheduled_at.")
+        if not -_MOST_PRIORITY <= self.lane <= _MOST_PRIORITY:
+            raise UserError(f"priority is at most {_MOST_PRIORITY}, as a number.")
         if self.on_unknown not in (None, "retry", "hold"):
             raise UserError(f"on_unknown is retry or hold, not {self.on_unknown!r}.")
         if self.automatic not in (True, False, "auto-generated", "auto-replied"):
@@ -113,6 +145,9 @@ class QueueRequest:
     def _check_files(self) -> None:
         values = settings()
         files = [*self.attachments, *self.inline_images.values()]
+        for one in files:
+            if not isinstance(one, bytes) and not hasattr(one, "size_bytes"):
+                raise UserError(f"A file is an Attachment record, or bytes for an inline image; not {one!r:.60}.")
         if len(files) > values.MAX_ATTACHMENTS:
             raise UserError(f"The mail has {len(files)} attachments; at most {values.MAX_ATTACHMENTS} may go.")
         for name, size_bytes in _sizes(self):
@@ -177,7 +212,14 @@ def with_tuples(options: QueueOptions) -> dict[str, Any]:
             f"queue_email has no keyword {unknown[0]}.{did_you_mean(unknown[0], QueueOptions.__annotations__)}"
         )
     values: dict[str, Any] = dict(options)
-    return {name: tuple(value) if name in ("cc", "bcc") else value for name, value in values.items()}
+    return {name: as_tuple(name, value) if name in ("cc", "bcc") else value for name, value in values.items()}
+
+
+def as_tuple(name: str, values: Any) -> tuple[Any, ...]:
+    """Return what was passed for a list; UserError for a single text or record, which would be taken to pieces."""
+    if isinstance(values, (str, bytes, Mapping)) or hasattr(values, "pk") or not isinstance(values, Iterable):
+        raise UserError(f"{name} is a list, not {type(values).__name__}; put a single one into brackets.")
+    return tuple(values)
 
 
 def _sizes(request: QueueRequest) -> Iterator[tuple[str, int]]:

@@ -14,6 +14,7 @@ import structlog
 
 from core import clock
 from core.delivery.claim import release, still_claimed
+from core.delivery.crash import on_record
 from core.delivery.job import Job
 from core.delivery.lane import ServerFault, SmtpLane
 from core.delivery.ledger import Ledger
@@ -43,6 +44,7 @@ class Host(Protocol):
     """What a share needs of its engine."""
 
     ledger: Ledger
+    suspects: asyncio.Lock
 
     @property
     def is_stopping(self) -> bool: ...
@@ -98,7 +100,7 @@ class Share:
             if job is None:
                 return None
             try:
-                return await prepare(job, tracks=self._server.tracks)
+                return await self._composed(job)
             except asyncio.CancelledError:
                 self._jobs.appendleft(job)
                 raise
@@ -111,6 +113,13 @@ class Share:
                 words = f"The mail could not be composed: {error}"
                 self._engine.ledger.record(unsendable(job, Outcome.TEMPORARY, words))
         return None
+
+    async def _composed(self, job: Job) -> Mail:
+        """Compose a job's mail; one that a worker may have died of alone, and on record."""
+        if not job.is_suspect:
+            return await prepare(job, tracks=self._server.tracks)
+        async with self._engine.suspects, on_record(job):
+            return await prepare(job, tracks=self._server.tracks)
 
     async def _paced(self, pace: Pace, can_wait: bool) -> Job | None:
         """Return the next job that no rate forbids; those whose domain has to wait step aside."""

@@ -37,7 +37,9 @@ class Delivery(Record):
     lease_token = fields.CharField(max_length=32, null=True)
     lease_until = fields.DatetimeField(null=True)
     begun_at = fields.DatetimeField(null=True)
-    """When the mark before the content was made."""
+    """When the mark before the content was made; of a suspect, when its composition was begun."""
+    crashes = fields.IntField(default=0)
+    """Above 0 it is a suspect: a worker died that had claimed it, and those above 1 died composing it."""
     remote_id = fields.CharField(max_length=255, null=True, db_index=True)
     """What the other side calls it, where it gives a name: an SMS provider's id."""
 
