@@ -22,7 +22,7 @@ from core.delivery.load import load_jobs
 from core.delivery.mail import content_of
 from core.delivery.queue import queue, queue_many
 from core.delivery.queue_text import TextOptions, TextRequest, queue_text
-from core.delivery.request import QueueOptions, QueueRequest, with_tuples
+from core.delivery.request import QueueOptions, QueueRequest, as_tuple, with_tuples
 from core.delivery.retention import forget_old_mail
 from core.delivery.state import fail_once, is_in_hand, make_due, move_waiting, requeue, take_back
 from core.errors import UserError
@@ -173,10 +173,10 @@ class Message(Record):
         """
         request = QueueRequest(
             author=author,
-            to=tuple(contact_emails),
+            to=as_tuple("contact_emails", contact_emails),
             subject=subject,
             body=body,
-            attachments=tuple(attachments or ()),
+            attachments=as_tuple("attachments", attachments or ()),
             tracking_identifier=tracking_identifier,
             use_company_branding=use_company_branding,
             include_signature=include_signature,
