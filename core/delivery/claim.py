@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from core.delivery.crash import free_lapsed
 from core.delivery.job import Claimed
-from core.delivery.results import NOT_SUSPENDED, Result, tell_finished, write_results
+from core.delivery.results import NOT_SUSPENDED, Result, roll_up, tell_finished, write_results
 from core.mail.retry import Outcome, Phase
 from core.orm.transaction import transaction
 from core.runtime import runtime
@@ -100,12 +100,14 @@ async def release(token: str, ids: Sequence[int], *, wait_s: float = 0) -> None:
     if wait_s > 0:
         params.append(wait_s)
         due = f", due_at = {dialect.after(dialect.param(3))}"
-    await database.execute(
+    released = await database.fetch(
         f"""UPDATE delivery SET state = 'queued', lease_token = NULL, lease_until = NULL {due}
             WHERE state IN ('claimed', 'sending') AND lease_token = {dialect.param(1)}
-              AND {dialect.among("id", dialect.param(2))}""",
+              AND {dialect.among("id", dialect.param(2))} RETURNING message_id, begun_at""",
         params,
     )
+    if marked := {row["message_id"] for row in released if row["begun_at"]}:
+        await roll_up(sorted(marked), {})
 
 
 async def sweep() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core import clock
 from core.delivery.engine import TOPIC
 from core.delivery.job import Claimed
 from core.delivery.results import Result, roll_up, tell_finished, write_results
@@ -68,7 +69,8 @@ async def requeue(message_id: int) -> None:
         )
         if not moved:
             raise UserError(f"Message {message_id} has no recipient that could be tried again.")
-        await get_model("Message").filter(id=message_id).update(bounced_at=None)
+        # Its life begins anew, so that RETRY_LIFETIME_HOURS leaves it its retries.
+        await get_model("Message").filter(id=message_id).update(bounced_at=None, scheduled_at=clock.now())
         await roll_up([message_id], {message_id: ""})
         await ring(TOPIC)
 

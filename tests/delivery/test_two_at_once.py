@@ -10,6 +10,7 @@ import pytest
 
 from core import clock
 from core.delivery.engine import Engine
+from core.delivery.suppression import suppress
 from core.errors import UserError
 from core.runtime import Runtime, get_model
 from tests.delivery.conftest import SENDER, drain, queue_mail, states
@@ -88,3 +89,34 @@ async def test_a_mail_whose_time_ends_while_another_is_answered_is_not_sent(host
     assert [one.recipient for one in mta.ledger] == ["slow@b.test"]
     assert late.send_state == "Cancelled"
     assert "expires_at" in late.error
+
+
+async def test_a_mail_given_back_after_its_mark_is_not_said_to_be_on_its_way(host: Runtime) -> None:
+    async with FakeMta(Script(steps={"dot": (Act(delay_s=0.3),)})) as mta:
+        await get_model("OutgoingMailServer").create(
+            name="fake", server="127.0.0.1", port=mta.port, use_ssl=False, concurrency=1
+        )
+        await queue_mail("slow@b.test")
+        shared = await queue_mail("kim@b.test", "sam@b.test")
+        async with Engine() as engine:
+            flush = asyncio.create_task(engine.flush())
+            async with asyncio.timeout(5):
+                while not mta.ledger:
+                    await asyncio.sleep(0.01)
+            await suppress("sam@b.test", reason="unsubscribe")
+            await flush
+        await shared.refresh_from_db()
+    assert (await states(shared), shared.send_state) == ({"kim@b.test": "queued", "sam@b.test": "queued"}, "Queued")
+
+
+@pytest.mark.parametrize("settings", [{"MAIL_MODE": "live", "MAIL_DOMAIN": "acme.test", "RETRY_LIFETIME_HOURS": 1.0}])
+async def test_a_mail_that_is_tried_again_by_hand_has_its_life_before_it(host: Runtime) -> None:
+    async with FakeMta(Script(recipients={"kim@customer.test": Act(reply="450 4.2.0 busy")})) as mta:
+        await get_model("OutgoingMailServer").create(name="fake", server="127.0.0.1", port=mta.port, use_ssl=False)
+        message = await queue_mail()
+        await get_model("Message").filter(id=message.pk).update(date_at=clock.now() - timedelta(days=5))
+        await drain()
+        assert await states(message) == {"kim@customer.test": "failed"}
+        await message.action_retry()
+        await drain()
+    assert await states(message) == {"kim@customer.test": "queued"}
