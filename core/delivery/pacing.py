@@ -18,6 +18,8 @@ from core.orm.transaction import transaction
 from core.runtime import get_model, runtime
 
 _SLICES = 20
+WINDOWS_S = (1, 60, 86_400)
+"""A rate is told for a second, a minute or a day."""
 ANY_DOMAIN = "*"
 
 
@@ -137,6 +139,19 @@ async def _use(limit: Limit, now_s: float, count: int) -> None:
         f"DELETE FROM pace_use WHERE limit_key = {param(1)} AND slice NOT BETWEEN {param(2)} AND {param(3)}",
         [limit.name, now_slice - _SLICES, now_slice],
     )
+
+
+async def forget_old_use() -> int:
+    """Delete what was used of limits that nobody has asked for since; return how many rows."""
+    database = runtime().database
+    param = database.dialect.param
+    now_s, forgotten = await _now_s(), 0
+    for limit in (Limit("%", 1, window_s) for window_s in WINDOWS_S):
+        forgotten += await database.execute(
+            f"DELETE FROM pace_use WHERE limit_key LIKE {param(1)} AND slice < {param(2)}",
+            [limit.name, int(now_s / limit.slice_s) - _SLICES],
+        )
+    return forgotten
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.delivery.idempotency import forget_old_keys
+from core.delivery.pacing import forget_old_use
 from core.orm.transaction import transaction
 from core.runtime import runtime, settings
 
@@ -12,7 +13,7 @@ _OVER = "'sent', 'cancelled'"
 
 async def forget_old_mail() -> tuple[int, bool]:
     """Delete what RETENTION_DAYS is over for, a part at a time; return how many rows, and whether more are left."""
-    forgotten = await forget_old_keys()
+    forgotten = await forget_old_keys() + await forget_old_use()
     days = settings().RETENTION_DAYS
     if not days:
         return forgotten, False

@@ -114,6 +114,14 @@ async def test_a_domain_that_said_no_is_not_asked_for_each_mail_and_each_mail_sa
     assert asked == 4
 
 
+async def test_limits_that_nobody_asks_for_leave_nothing_behind(host: Runtime) -> None:
+    uses = get_model("PaceUse")
+    await uses.create(limit_key="domain:gone.test/60", slice=1, used=1)
+    await take([Limit("domain:here.test", 5, 60)], 1)
+    await get_model("Message").cron_forget()
+    assert await uses.all().values_list("limit_key", flat=True) == ["domain:here.test/60"]
+
+
 async def test_what_waited_longest_gets_its_turn_among_urgent_mail(host: Runtime) -> None:
     patient = await queue_mail(priority="low")
     for _ in range(3):
