@@ -9,8 +9,9 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from logging import ERROR, WARNING
 from time import monotonic
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -28,7 +29,7 @@ from core.delivery.side_by_side import side_by_side
 from core.errors import PostroomError, SchemaError
 from core.mail.address import parse_address
 from core.mail.retry import Outcome
-from core.orm.outage import database_errors
+from core.orm.outage import database_errors, is_outage
 from core.orm.schema import stamp_of
 from core.orm.transaction import refuse_inside
 from core.runtime import runtime, settings, this_worker
@@ -196,7 +197,10 @@ class Engine:
                 await sweep()
             return await self.flush()
         except* database_errors(PostroomError) as faults:
-            log.warning("sending stopped for now", worker=self.worker, errors=list(map(str, faults.exceptions)))
+            errors = list(_each(faults))
+            ours = next((one for one in errors if not (isinstance(one, PostroomError) or is_outage(one))), None)
+            level = WARNING if ours is None else ERROR
+            log.log(level, "sending stopped for now", worker=self.worker, errors=list(map(str, errors)), exc_info=ours)
         return 0
 
     async def _require_same_schema(self) -> None:
@@ -228,6 +232,15 @@ class Engine:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _each(faults: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    """Yield the errors of a group, and of the groups in it."""
+    for one in faults.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from _each(one)
+        else:
+            yield one
 
 
 def _next_size(size: int, claimed: int, took_s: float) -> int:

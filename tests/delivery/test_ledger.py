@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from tortoise.exceptions import IntegrityError
 
+from core.delivery import engine
 from core.delivery.claim import claim
 from core.delivery.engine import Engine
 from core.delivery.job import Claimed
@@ -16,7 +17,7 @@ from core.delivery.ledger import Ledger
 from core.delivery.results import Result
 from core.mail.retry import Outcome
 from core.runtime import Runtime, get_model
-from tests.delivery.conftest import hook, queue_mail, states
+from tests.delivery.conftest import drain, hook, queue_mail, states
 
 pytestmark = pytest.mark.anyio
 
@@ -72,11 +73,33 @@ async def test_an_addons_wrong_statement_is_its_mails_fault_alone(host: Runtime,
 
     hook(host, filter_outgoing_email=ask_wrongly)
     bad, good = await queue_mail(subject="bad"), await queue_mail()
-    async with Engine() as engine:
-        await engine.drain()
+    await drain()
     await bad.refresh_from_db()
     await good.refresh_from_db()
     assert good.send_state == "Sent"
     assert (bad.send_state, bad.retry_count) == ("Failed", 1)
     assert "could not be composed" in bad.error
     assert await get_model("Attempt").filter(outcome="temporary").count() == 1
+
+
+async def test_a_fault_in_our_statements_that_stops_a_claim_is_loud_and_goes_by(
+    host: Runtime, mta: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wrong() -> Any:
+        return await host.database.fetch("SELECT nothing FROM message")
+
+    await queue_mail()
+    stop = asyncio.Event()
+    with capture_logs() as said:
+        async with Engine() as worker:
+            with monkeypatch.context() as patch:
+                patch.setattr(engine, "load_servers", wrong)
+                running = asyncio.create_task(worker.run(stop))
+                async with asyncio.timeout(5):
+                    while not any(one["event"] == "sending stopped for now" for one in said):
+                        await asyncio.sleep(0.02)
+            stop.set()
+            await running
+    (told,) = [one for one in said if one["event"] == "sending stopped for now"]
+    assert told["log_level"] == "error"
+    assert "nothing" in told["errors"][0]
