@@ -17,6 +17,7 @@ from core.delivery.channel import channel_named
 from core.delivery.idempotency import earlier_outcome, keep_outcome
 from core.delivery.policy import retry_schedule
 from core.delivery.queue import insert_deliveries
+from core.delivery.request import check_times
 from core.errors import UserError
 from core.mail.address import header_text
 from core.mail.body import text_to_html
@@ -91,9 +92,7 @@ def _checked(request: TextRequest) -> list[str]:
         raise UserError(
             f"The text has {len(request.text)} characters, and {channel.title} takes {channel.max_chars}; shorten it."
         )
-    for name, at in (("scheduled_at", request.scheduled_at), ("expires_at", request.expires_at)):
-        if at is not None and at.tzinfo is None:
-            raise UserError(f"{name} needs a time zone; pass an aware datetime.")
+    check_times(scheduled_at=request.scheduled_at, expires_at=request.expires_at)
     recipients = list(dict.fromkeys(map(channel.address, request.to)))
     if not recipients:
         raise UserError(f"The message has no recipient; give at least one address for {channel.title}.")

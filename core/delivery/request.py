@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from hashlib import blake2b
 from typing import Any, TypedDict
 
@@ -126,9 +126,7 @@ class QueueRequest:
         """Raise UserError for files and headers that may not go, and times that make no sense."""
         self._check_files()
         check_headers(self.headers)
-        for name, at in (("scheduled_at", self.scheduled_at), ("expires_at", self.expires_at)):
-            if at is not None and at.tzinfo is None:
-                raise UserError(f"{name} needs a time zone; pass an aware datetime.")
+        check_times(scheduled_at=self.scheduled_at, expires_at=self.expires_at)
         if self.scheduled_at and self.expires_at and self.expires_at <= self.scheduled_at:
             raise UserError("expires_at is not after scheduled_at, so the mail could never be sent.")
         if not 0 <= self.undo_s <= _LONGEST_UNDO_S:
@@ -202,6 +200,15 @@ class QueueOptions(TypedDict, total=False):
     """retry or hold, where a try's outcome is not known."""
     idempotency_key: str | None
     """The same key again, for the same mail, gives the Message that it gave before."""
+
+
+def check_times(**times: datetime | None) -> None:
+    """Raise UserError for a time without a zone, or of a year that is not whole in all of them."""
+    for name, at in times.items():
+        if at is not None and at.tzinfo is None:
+            raise UserError(f"{name} needs a time zone; pass an aware datetime.")
+        if at is not None and not MINYEAR < at.year < MAXYEAR:
+            raise UserError(f"{name} is in the year {at.year}; give a nearer time.")
 
 
 def with_tuples(options: QueueOptions) -> dict[str, Any]:
