@@ -84,8 +84,21 @@ class Access:
         return [
             row
             for row, owner in zip(rows, owners, strict=True)
-            if (not owner[0] or owner in found) and (self.is_internal or getattr(row, "kind", None) != "note")
+            if (not owner[0] or owner in found) and self.sees(row)
         ]
+
+    def sees(self, row: Any) -> bool:
+        """Tell whether the user may see this of a record that it may read: notes are for those inside, and so are the
+        drafts of others.
+        """
+        if self.is_internal:
+            return True
+        is_draft = getattr(row, "send_state", None) == "Draft"
+        return getattr(row, "kind", None) != "note" and (not is_draft or row.author_id == self.user_id)
+
+    def may_take_back(self, message: Any) -> bool:
+        """Tell whether the user may take back, edit or throw away what was written: its author may."""
+        return message.author_id == self.user_id or (self.may("Message", Right.WRITE) and self.sees(message))
 
     async def readable(self, wanted: Iterable[tuple[str | None, int | None]]) -> dict[tuple[str, int], Any]:
         """Return those of the named records that the user may read, by (model, id)."""

@@ -71,12 +71,13 @@ async def _channel_forms(record: Any) -> tuple[ChannelForm, ...]:
     return tuple(forms)
 
 
-async def draft_of(record: Any, draft_id: str) -> Any:
-    """Return the record's draft of that id, or None where there is none."""
+async def draft_of(record: Any, access: Access, draft_id: str) -> Any:
+    """Return the record's draft of that id, or None where there is none that the user may finish."""
     if not draft_id.isascii() or not draft_id.isdigit() or len(draft_id) > 18:
         return None
     of_record = {"res_model": type(record).__name__, "res_id": record.pk}
-    return await get_model("Message").get_or_none(id=int(draft_id), send_state="Draft", **of_record)
+    draft = await get_model("Message").get_or_none(id=int(draft_id), send_state="Draft", **of_record)
+    return draft if draft is not None and access.may_take_back(draft) else None
 
 
 def time_typed(text: str, zone: str) -> datetime | None:

@@ -7,7 +7,6 @@ from typing import Any
 from core.access import Access, Right
 from core.errors import UnknownName
 from core.runtime import get_model
-from core.web.timeline import sees
 
 _WITH = ("changes", "attachments", "author", "author_contact", "deliveries")
 
@@ -25,10 +24,16 @@ async def find_entry(access: Access, message_id: int, right: Right | None = None
     return message
 
 
+async def find_own_entry(access: Access, message_id: int) -> Any:
+    """Return a Message that the user may take back; AccessDenied where it may not, UnknownName as above."""
+    is_own = await get_model("Message").filter(id=message_id, author_id=access.user_id).exists()
+    return await find_entry(access, message_id, None if is_own else Right.WRITE)
+
+
 async def visible_entries(access: Access, messages: list[Any]) -> list[Any]:
     """Return those of some messages that the user may see."""
     readable = await access.readable((one.res_model, one.res_id) for one in messages)
-    return [one for one in messages if sees(access, one) and _belongs(access, one, readable)]
+    return [one for one in messages if access.sees(one) and _belongs(access, one, readable)]
 
 
 async def _is_visible(access: Access, message: Any) -> bool:

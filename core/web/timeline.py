@@ -94,12 +94,7 @@ async def timeline_of(record: Any, access: Access, before: int | None = None) ->
     """Return a page of entries, newest first, and where the next one starts (None at the end)."""
     messages = await record.timeline(_PAGE + 1, before)
     more = messages[_PAGE - 1].id if len(messages) > _PAGE else None
-    return await entries_of([one for one in messages[:_PAGE] if sees(access, one)], access), more
-
-
-def sees(access: Access, message: Any) -> bool:
-    """Tell whether a user who may read the record may see this entry of it."""
-    return access.is_internal or message.kind != "note"
+    return await entries_of([one for one in messages[:_PAGE] if access.sees(one)], access), more
 
 
 async def entries_of(messages: Sequence[Any], access: Access) -> list[Entry]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.access import Right, access_of
 from core.delivery.suspension import suspension
 from core.runtime import get_model
 from tests.web.conftest import Visitor, World
@@ -101,3 +102,48 @@ async def test_an_administrator_suspends_the_queue_and_others_cannot(visitor: Vi
     assert "/outbox/resume" in (await root.get("/outbox")).text
     await root.post("/outbox/resume")
     assert await suspension() is None
+
+
+async def _without_right(login: str) -> None:
+    """Leave the user what everybody in a new installation may do with messages: write new ones."""
+    await get_model("ModelAccess").filter(model__identifier="Message").update(can_write=False, can_delete=False)
+    assert not (await access_of(await get_model("User").get(login=login))).may("Message", Right.WRITE)
+
+
+async def test_whoever_wrote_it_takes_it_back_and_nobody_else_beside_those_who_may_all(
+    visitor: Visitor, world: World
+) -> None:
+    await _without_right("ann")
+    ann, guest, path = await visitor("ann"), await visitor("guest"), RECORD.format(id=world.ticket.id)
+    await _send(ann, world)
+    message = await get_model("Message").get(direction="Outbound")
+    assert "/undo" in (await ann.get(path)).text
+    assert "/undo" not in (await guest.get(path)).text
+    assert (await guest.post(f"/messages/{message.pk}/undo")).status_code == 403
+    assert (await ann.post(f"/messages/{message.pk}/undo")).status_code == 303
+    for way in (guest.post(f"/messages/{message.pk}/discard"), _send(guest, world, draft=str(message.pk))):
+        await way
+    assert await get_model("Message").filter(id=message.pk, send_state="Draft").exists()
+    assert (await ann.post(f"/messages/{message.pk}/discard")).status_code == 303
+
+
+async def test_what_was_taken_back_is_shown_to_nobody_outside(visitor: Visitor, world: World) -> None:
+    ann, guest, path = await visitor("ann"), await visitor("guest"), RECORD.format(id=world.ticket.id)
+    await _send(ann, world, body="This customer is a thief.")
+    message = await get_model("Message").get(direction="Outbound")
+    await ann.post(f"/messages/{message.pk}/undo")
+    shown = f"/messages/{message.pk}"
+    places = (path, f"{path}?draft={message.pk}", f"/api{path}/timeline", "/api/records/Message", "/outbox")
+    for place in (*places, shown, f"/api/records/Message/{message.pk}", f"{shown}/draft.eml", f"{shown}/body"):
+        assert "thief" not in (await guest.get(place)).text, place
+    assert "thief" in (await ann.get(path)).text
+
+
+@pytest.mark.parametrize(
+    "at", ["9999-12-31T23:59", "0001-01-01T00:00", "0001-01-01T00:00+23:59", "9999-12-31T23:59-12:00"]
+)
+async def test_a_time_that_not_every_zone_has_is_refused(visitor: Visitor, world: World, at: str) -> None:
+    """One such message would keep the outbox from everybody who lives elsewhere."""
+    ann = await visitor("ann")
+    assert (await _send(ann, world, send_at=at)).status_code == 422
+    assert not await get_model("Message").filter(direction="Outbound").exists()

@@ -13,7 +13,7 @@ from core.access import Access, Right
 from core.errors import PostroomError, UserError
 from core.mail.parse import parse
 from core.runtime import get_model
-from core.web.entries import find_entry
+from core.web.entries import find_entry, find_own_entry
 from core.web.files import download
 from core.web.guard import Allowed
 from core.web.parameters import RecordId
@@ -90,7 +90,7 @@ async def draft_file(message_id: RecordId, access: Allowed) -> Response:
 @router.post("/undo")
 async def undo(message_id: RecordId, access: Allowed) -> Response:
     """Take a message back that has not left yet: what a person typed to be written anew, anything else for good."""
-    message = await find_entry(access, message_id, Right.WRITE)
+    message = await find_own_entry(access, message_id)
     (entry,) = await entries_of([message], access)
     if not entry.is_typed:
         await message.cancel()
@@ -102,7 +102,7 @@ async def undo(message_id: RecordId, access: Allowed) -> Response:
 @router.post("/discard")
 async def discard(message_id: RecordId, access: Allowed) -> Response:
     """Throw a draft away."""
-    message = await find_entry(access, message_id, Right.WRITE)
+    message = await find_own_entry(access, message_id)
     if message.send_state != "Draft":
         raise UserError("Only a draft can be thrown away; cancel a message that waits.")
     await message.delete()

@@ -46,7 +46,7 @@ async def record_page(
 ) -> Response:
     """Show one record; with `draft`, a message that was taken back stands in the form again."""
     record = await access.find(model, record_id)
-    found = await draft_of(record, draft) if draft else None
+    found = await draft_of(record, access, draft) if draft else None
     if found is None:
         return await _page(request, access, record, before=before)
     typed = {"draft_id": str(found.pk), "subject": found.subject, "draft": text_of(found)}
@@ -78,7 +78,7 @@ async def post_message(
         options = {"priority": importance, "undo_s": settings().UNDO_SECONDS}
         scheduled_at = time_typed(send_at, user.timezone)
         async with transaction():
-            taken_back = await draft_of(record, draft) if draft else None
+            taken_back = await draft_of(record, access, draft) if draft else None
             if taken_back is not None:
                 await taken_back.delete()
             message = await record.post_message(
