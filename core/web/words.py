@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -175,7 +175,9 @@ def zone(name: str) -> ZoneInfo:
 
 def clock_text(at: datetime, in_zone: ZoneInfo) -> str:
     """Return an instant as `12 Mar 2026, 14:05 CET`."""
-    local = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(in_zone)
+    aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+    # What a stranger's clock says may be of a day that the reader's zone does not have.
+    local = aware.astimezone(in_zone) if MINYEAR < aware.year < MAXYEAR else aware
     return f"{local.day} {local:%b %Y, %H:%M %Z}"
 
 

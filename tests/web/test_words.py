@@ -30,6 +30,8 @@ def test_distances(ago: timedelta, text: str) -> None:
 def test_times_are_in_the_reader_s_zone() -> None:
     assert clock_text(AT, zone("Europe/Berlin")) == "1 Jul 2026, 14:00 CEST"
     assert clock_text(AT, zone("../etc/passwd")) == "1 Jul 2026, 12:00 UTC"
+    assert clock_text(datetime.max.replace(tzinfo=UTC), zone("Asia/Tokyo")) == "31 Dec 9999, 23:59 UTC"
+    assert clock_text(datetime.min.replace(tzinfo=UTC), zone("America/New_York")).startswith("1 Jan")
 
 
 @pytest.mark.parametrize(
