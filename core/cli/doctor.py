@@ -111,10 +111,10 @@ def _mail(settings: Settings) -> list[Finding]:
 
 async def _servers(runtime: Runtime) -> AsyncIterator[Finding]:
     servers = [one for one in await overview() if one.is_active]
-    stopped = [one for one in servers if one.paused_until or one.server is None or one.server.fault]
+    stopped = [one for one in servers if one.state != "used"]
     detail, fix = f"{len(servers)} outgoing servers", "set SMTP_SERVER, or make an OutgoingMailServer"
     if stopped:
-        detail = f"{len(stopped)} paused or stopped: " + "; ".join(f"{one.name}: {one.reason}" for one in stopped)
+        detail = f"{len(stopped)} paused or failing: " + "; ".join(f"{one.name}: {one.reason}" for one in stopped)
         fix = "run " + ", ".join(f"`postroom server test {quote(one.name)}`" for one in stopped)
     enough = bool(servers) or runtime.settings.MAIL_MODE != "live"
     yield Finding("smtp", enough and not stopped, detail, fix)
@@ -150,7 +150,10 @@ async def _queue() -> Finding:
         return Finding(
             "queue", False, f"{detail}; suspended: {stopped.reason or 'no reason given'}", "postroom queue resume"
         )
-    return Finding("queue", not late, detail, "start a worker: `postroom worker`")
+    if late:
+        return Finding("queue", False, detail, "start a worker: `postroom worker`")
+    fix = "nobody knows whether these arrived: see `postroom queue ls --state Unknown`, and `postroom queue show ID`"
+    return Finding("queue", not counts["Unknown"], detail, fix)
 
 
 async def _inbound() -> Finding:

@@ -39,7 +39,7 @@ async def ls(as_json: Json = False) -> None:
     """
     async with host():
         rows = [*await _outgoing_rows(), *await _incoming_rows()]
-    columns = ("name", "direction", "address", "active", "paused_until", "reason", "risks")
+    columns = ("name", "direction", "address", "state", "paused_until", "reason", "risks")
     print_rows(rows, columns, as_json=as_json, empty="No mail server; set SMTP_SERVER.")
 
 
@@ -247,6 +247,7 @@ async def _outgoing_rows() -> list[dict[str, Any]]:
             "direction": "out",
             "address": str(one.server.account) if one.server else "",
             "active": one.is_active,
+            "state": one.state,
             "paused_until": one.paused_until,
             "reason": one.reason,
             "risks": list(one.server.risks) if one.server else [],
@@ -263,6 +264,7 @@ async def _incoming_rows() -> list[dict[str, Any]]:
             "direction": "in",
             "address": f"{one.server}:{one.port}",
             "active": one.active,
+            "state": "off" if not one.active else "failing" if one.failure_count else "used",
             "paused_until": None,
             "reason": one.last_error,
             "risks": [] if one.verify_certificate else ["any certificate is accepted"],

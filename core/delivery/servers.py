@@ -93,6 +93,12 @@ class Server:
             words.append("any certificate is accepted")
         return tuple(words)
 
+    @property
+    def protection(self) -> str:
+        """How its mail travels, in words."""
+        is_plain = self.account.tls is Tls.NONE
+        return ", ".join(self.risks) or ("no TLS, on this machine" if is_plain else "certificate checked")
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -114,6 +120,17 @@ class Overview:
     paused_until: datetime | None = None
     failures: int = 0
     reason: str = ""
+
+    @property
+    def state(self) -> str:
+        """off, stopped (its record cannot be used), paused, failing (paused before, not tried again yet) or used."""
+        if not self.is_active:
+            return "off"
+        if self.server is None or self.server.fault:
+            return "stopped"
+        if self.paused_until:
+            return "paused"
+        return "failing" if self.failures >= _FAULTS_TOLERATED else "used"
 
 
 @dataclass(frozen=True, slots=True)

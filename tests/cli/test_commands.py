@@ -254,6 +254,9 @@ def test_doctor_names_the_server_to_test(tmp_path: Path) -> None:
         pause = "INSERT INTO server_pause (server, until_at, failures, reason) VALUES ('config', '2999-01-01', 5, 'No')"
         database.execute(pause)
     assert "run `postroom server test config`" in site.call("doctor", code=1)
+    with sqlite3.connect(tmp_path / "postroom.db") as database:
+        database.execute("UPDATE server_pause SET until_at = '2020-01-01'")
+    assert "1 paused or failing: config: No" in site.call("doctor", code=1)
 
 
 def test_what_goes_to_a_filter_is_not_folded(site: Postroom) -> None:

@@ -35,11 +35,22 @@ async def test_the_list_says_what_state_each_is_in(world: World, visitor: Visito
     )
     root = await visitor("root")
     page = (await root.get("/servers")).text
-    for words in ("Relay", "acme.test", "paused", "&lt;b&gt;refused", "mail travels without TLS"):
+    for words in ("Relay", "acme.test", "Paused", "&lt;b&gt;refused", "mail travels without TLS"):
         assert words in page
     assert "hunter2" not in page
     assert (await root.post(f"/servers/{server.pk}/resume")).status_code == 303
-    assert "in use" in (await root.get("/servers")).text
+    assert "In use" in (await root.get("/servers")).text
+
+
+async def test_a_server_whose_pause_is_over_is_not_called_well(world: World, visitor: Visitor) -> None:
+    """Without mail nothing tries it again, so nothing is known to be mended."""
+    server = await _server(use_ssl=False)
+    await get_model("ServerPause").create(
+        server=str(server.pk), until_at=clock.now() - timedelta(minutes=5), failures=5, reason="refused"
+    )
+    page = (await (await visitor("root")).get("/servers")).text
+    assert "Failing" in page
+    assert "no TLS, on this machine" in page
 
 
 async def test_a_test_is_told_step_by_step(world: World, visitor: Visitor) -> None:

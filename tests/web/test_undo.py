@@ -34,6 +34,7 @@ async def test_a_message_is_taken_back_edited_and_sent(visitor: Visitor, world: 
     assert answer.status_code == 303
     draft_id = undo[2]
     again = (await ann.get(f"{RECORD.format(id=world.ticket.id)}?draft={draft_id}")).text
+    assert "Not sent." in again
     assert "The chair is mended." in again
     assert f'name="draft" value="{draft_id}"' in again
     await _send(ann, world, body="The chair is new.", draft=draft_id)
