@@ -51,8 +51,8 @@ _BODY = """<p>Dear {{ name }},</p>{% for line in lines %}
 def _rendered(number: int) -> QueueRequest:
     data = {"name": "Kim", "number": number, "lines": [{"name": f"Item {one}", "price": 42} for one in range(3)]}
     renderer = runtime().renderer
-    body = renderer.render(_BODY, data, escape=True)
-    subject = renderer.render_line(_SUBJECT, data)
+    body = renderer.render(_BODY, data, escape=True).text
+    subject = renderer.render_line(_SUBJECT, data).text
     return QueueRequest(author=None, to=(recipient(number),), subject=subject, body=body, from_email=SENDER)
 
 
