@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from core import clock
+from core.delivery.request import check_times
 from core.errors import AddressError
 from core.mail.address import normalised
 from core.mail.suppression import Reason, Suppressed
+from core.mail.words import clean_text
 from core.runtime import get_model, runtime
 
 _NUMBER = re.compile(r"\+[0-9]{3,15}")
+_MAILBOX = re.compile(r"[^\s\x00-\x1f\x7f,;<>]+@[^\s\x00-\x1f\x7f,;<>@]+")
 _ADDRESS_CHARS = 320
 _LIST_CHARS = 255
 _NOTE_CHARS = 500
@@ -78,7 +81,11 @@ async def suppress(
 
 
 async def suppress_all(entries: Sequence[Suppressed]) -> None:
-    """Write to many addresses no more, all of them or none; AddressError where one is no address."""
+    """Write to many addresses no more, all of them or none; AddressError where one is no address, UserError for an end
+    that lies too far.
+    """
+    for entry in entries:
+        check_times(expires_at=entry.expires_at)
     database = runtime().database
     dialect = database.dialect
     params = ", ".join(map(dialect.param, range(1, 8)))
@@ -86,10 +93,10 @@ async def suppress_all(entries: Sequence[Suppressed]) -> None:
     rows = [
         (
             _checked(entry.address),
-            entry.list[:_LIST_CHARS],
+            clean_text(entry.list)[:_LIST_CHARS],
             Reason(entry.reason).value,
-            entry.source[:_SOURCE_CHARS],
-            entry.note[:_NOTE_CHARS],
+            clean_text(entry.source)[:_SOURCE_CHARS],
+            clean_text(entry.note)[:_NOTE_CHARS],
             entry.expires_at and dialect.time(entry.expires_at),
             now,
         )
@@ -108,8 +115,7 @@ async def suppress_all(entries: Sequence[Suppressed]) -> None:
 
 def _checked(address: str) -> str:
     plain = plain_address(address)
-    is_mailbox = bool(plain.partition("@")[2]) and not any(char.isspace() for char in plain)
-    if not (is_mailbox or _NUMBER.fullmatch(plain)) or len(plain) > _ADDRESS_CHARS:
+    if not (_MAILBOX.fullmatch(plain) or _NUMBER.fullmatch(plain)) or len(plain) > _ADDRESS_CHARS:
         raise AddressError(f"{address[:_ASK_CHARS]!r} is not an address; write name@domain, or +49 and so on.")
     return plain
 

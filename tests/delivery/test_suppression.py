@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from core import clock
 from core.delivery.suppression import suppress, suppressed, unsuppress
-from core.errors import AddressError
+from core.errors import AddressError, UserError
 from core.mail.suppression import Reason
 from core.runtime import Runtime, get_model
 
@@ -76,3 +76,20 @@ async def test_the_list_of_all_lists_leaves_alone_what_is_no_lists_mail(host: Ru
     found = await suppressed([(1, "ada@customer.test", None), (2, "ada@customer.test", "news")])
     assert set(found) == {2}
     assert "from every list" in found[2]
+
+
+@pytest.mark.parametrize("address", ["a\0@b.test", "a\x1b[2J@b.test", "a@b.test,c@d.test", "A <a@b.test>", "a@b.test;"])
+async def test_what_no_mail_could_be_for_is_no_address(host: Runtime, address: str) -> None:
+    with pytest.raises(AddressError, match="is not an address"):
+        await suppress(address, reason="manual")
+
+
+async def test_words_that_no_database_keeps_are_kept_without_that(host: Runtime) -> None:
+    await suppress("ada@customer.test", reason="manual", list="ne\0ws", note="asked\0", source="page\0")
+    (entry,) = await get_model("Suppression").all()
+    assert (entry.list, entry.note, entry.source) == ("news", "asked", "page")
+
+
+async def test_an_end_that_not_every_zone_has_is_refused(host: Runtime) -> None:
+    with pytest.raises(UserError, match="9999"):
+        await suppress("ada@customer.test", reason="manual", expires_at=datetime.max.replace(tzinfo=UTC))
