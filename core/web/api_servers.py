@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from core.access import Right
 from core.runtime import acting_user, get_model
 from core.web.guard import Allowed
 
@@ -32,7 +33,8 @@ class SmtpOption(BaseModel):
 
 @router.post("/smtpOptions", summary="List the servers and senders to write from")
 async def smtp_options(access: Allowed) -> list[SmtpOption]:
-    """Return the servers that name their From domains and that the logged-in user may write through."""
+    """Return the servers that name their From domains and that the logged-in user, who writes mail, may send by."""
+    access.require("Message", Right.CREATE)
     servers = await get_model("OutgoingMailServer").options(acting_user())
     return [_option(server) for server in servers]
 

@@ -21,7 +21,7 @@ from tests.web.conftest import Visitor, World
 pytestmark = pytest.mark.anyio
 
 FOR_EVERYONE_LOGGED_IN = {
-    *("/", "/logout", "/news/read", "/docs", "/openapi.json", "/login", "/api/health", "/api/email/smtpOptions"),
+    *("/", "/logout", "/news/read", "/docs", "/openapi.json", "/login", "/api/health"),
 }
 FOR_ADMINISTRATORS = {"/servers", "/servers/explain"}
 ENDS_A_SIGN_IN = {"/servers/oauth/callback"}
