@@ -170,10 +170,10 @@ async def _ask(client: OAuthClient, asked: Mapping[str, str]) -> Tokens:
 def _refusal(place: str, status: int, answer: Mapping[str, Any], secret: tuple[str, ...]) -> OAuthError:
     """Return the error for a refusal (RFC 6749 section 5.2), without any secret that the provider repeats."""
     kind = str(answer.get("error", ""))
-    described = f"{kind[:60]}: {answer.get('error_description', '')}"
+    described = f"{kind}: {answer.get('error_description', '')}"
     if any(one in described for one in secret):
         described = "(not shown: the provider repeats a secret)"
-    said = f"{place} answered {status} {printable(described.encode())[:_SHOWN_CHARACTERS]}".rstrip(": ")
+    said = f"{place} answered {status} {printable(described.encode(errors='replace'))[:_SHOWN_CHARACTERS]}".rstrip(": ")
     if not 400 <= status < 500 or status in (408, 425, 429) or kind in _PASSING or not kind:
         return OAuthError(said)
     return SignInNeeded(said) if kind in _OVER else ClientRefused(said)

@@ -147,6 +147,14 @@ async def test_no_secret_is_in_an_error_and_a_strangers_words_are_clean(
         await renew(client, "refresh-secret")
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 500
+    token = "token-" * 20
+    server.faults.append(Fault(400, json.dumps({"error": token}).encode()))
+    with pytest.raises(OAuthError) as refused:
+        await renew(client, token)
+    assert "token-" not in str(refused.value)
+    server.faults.append(Fault(400, b'{"error": "invalid_grant", "error_description": "\\ud800"}'))
+    with pytest.raises(SignInNeeded):
+        await renew(client, "refresh-secret")
 
 
 @given(st.binary(max_size=200))
