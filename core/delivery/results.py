@@ -20,6 +20,7 @@ from core.delivery.job import Claimed, Job
 from core.delivery.policy import retry_schedule
 from core.delivery.story import tell_failure
 from core.events import tell
+from core.mail.address import normalised
 from core.mail.blind import BLIND, unnamed
 from core.mail.retry import LINEAR, Outcome, RetrySchedule, next_try_after
 from core.orm.statement import Statement
@@ -92,7 +93,7 @@ async def write_results(results: Sequence[Result], *, worker: str, begun: Sequen
     """
     policies = await _policies(results)
     first = [*_moves(results, policies), *_attempts(results, worker), *_names(results)]
-    marks = [_mark(token, ids) for token, ids in _by_token(begun).items()]
+    marks = [_mark(token, deliveries) for token, deliveries in _by_token(begun).items()]
     touched = {result.delivery.message_id for result in results} | {job.message_id for job in begun}
     done = await runtime().database.batch([*first, *marks, *_roll_ups(sorted(touched), _errors(results))])
     rows_of_marks = done[len(first) : len(first) + len(marks)]
@@ -165,21 +166,24 @@ def _finished(rolled_up: Sequence[Mapping[str, Any]]) -> tuple[tuple[int, str], 
     return tuple((row["id"], row["send_state"]) for row in ended)
 
 
-def _by_token(jobs: Sequence[Job]) -> dict[str, list[int]]:
-    by_token: dict[str, list[int]] = defaultdict(list)
+def _by_token(jobs: Sequence[Job]) -> dict[str, list[Claimed]]:
+    by_token: dict[str, list[Claimed]] = defaultdict(list)
     for job in jobs:
-        by_token[job.token] += [delivery.id for delivery in job.deliveries]
+        by_token[job.token] += job.deliveries
     return by_token
 
 
-def _mark(token: str, ids: Sequence[int]) -> Statement:
+def _mark(token: str, deliveries: Sequence[Claimed]) -> Statement:
     """Return what marks the deliveries that nobody took or stopped and that may yet be mailed; it returns their ids."""
     dialect = runtime().database.dialect
-    params = [token, dialect.ids(ids)]
+    # What no database lowers as an address is lowered: it stops the marks beside it too, and these come again.
+    odd = sorted({normalised(one.recipient) for one in deliveries if not one.recipient.isascii()})
+    params = [token, dialect.ids([one.id for one in deliveries]), *odd]
+    addresses = ", ".join(["lower(delivery.recipient)", *map(dialect.param, range(3, 3 + len(odd)))])
     ours = f"{dialect.among('id', dialect.param(2))} AND lease_token = {dialect.param(1)}"
     suppressed = f"""EXISTS (
         SELECT 1 FROM suppression AS s
-        WHERE s.address = lower(delivery.recipient) AND (s.expires_at IS NULL OR s.expires_at > {dialect.now()})
+        WHERE s.address IN ({addresses}) AND (s.expires_at IS NULL OR s.expires_at > {dialect.now()})
           AND (s.list = '' OR s.list IN (SELECT m.unsubscribe_list FROM message AS m WHERE m.id = delivery.message_id)
                OR s.list = '*' AND EXISTS (SELECT 1 FROM message AS m WHERE m.id = delivery.message_id
                                            AND m.channel = 'email' AND m.unsubscribe_list IS NOT NULL)))"""

@@ -120,3 +120,22 @@ async def test_a_mail_that_is_tried_again_by_hand_has_its_life_before_it(host: R
         await message.action_retry()
         await drain()
     assert await states(message) == {"kim@customer.test": "queued"}
+
+
+async def test_a_suppression_after_the_claim_holds_for_a_domain_beyond_ascii(host: Runtime) -> None:
+    async with FakeMta(Script(steps={"dot": (Act(delay_s=0.3),)})) as mta:
+        await get_model("OutgoingMailServer").create(
+            name="fake", server="127.0.0.1", port=mta.port, use_ssl=False, concurrency=1
+        )
+        await queue_mail("slow@b.test")
+        late = await queue_mail("Kim@b\u00fccher.test")
+        async with Engine() as engine:
+            flush = asyncio.create_task(engine.flush())
+            async with asyncio.timeout(5):
+                while not mta.ledger:
+                    await asyncio.sleep(0.01)
+            await suppress("kim@b\u00fccher.test", reason="unsubscribe")
+            await flush
+            await engine.drain()
+    assert [one.recipient for one in mta.ledger] == ["slow@b.test"]
+    assert set((await states(late)).values()) == {"cancelled"}
