@@ -378,4 +378,4 @@ class ChannelShare:
         if self._wait_s:
             words = f"Waiting: {self._provider.name} is left alone for {self._wait_s:.0f} s. {self._why_wait}"
             messages = get_model("Message").filter(id__in=[job.message_id for job in self._jobs])
-            await messages.exclude(send_state="Sent").update(error=words)
+            await messages.exclude(send_state__in=("Sent", "Cancelled", "Held")).update(error=words)

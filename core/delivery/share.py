@@ -78,7 +78,7 @@ class Share:
         self._wait_s = 0.0
         self._why_wait = ""
         if paused_until is not None and paused_until > clock.now():
-            self._put_off((paused_until - clock.now()).total_seconds(), server.fault or "It failed repeatedly.")
+            self._put_off((paused_until - clock.now()).total_seconds(), server.fault)
 
     async def send(self) -> None:
         """Send what can be sent now; the rest is queued again, due when it makes sense."""
@@ -208,7 +208,7 @@ class Share:
             await release(self._token, _ids(self._jobs), wait_s=wait_s)
             if self._wait_s:
                 left_alone = f"{self._server.account} is left alone for {self._wait_s:.0f} s."
-                await _say(self._jobs, f"Waiting: {left_alone} {self._why_wait}")
+                await _say(self._jobs, f"Waiting: {left_alone} {self._why_wait or await _why_paused(self._server.key)}")
         for wait, jobs in self._later.items():
             await release(self._token, _ids(jobs), wait_s=min(wait.seconds, _LONGEST_PUT_OFF_S))
             await _say(jobs, f"Waiting: {wait.words}")
@@ -223,4 +223,9 @@ def _ids(jobs: Iterable[Job]) -> list[int]:
 async def _say(jobs: Iterable[Job], words: str) -> None:
     """Let the messages say why they wait."""
     messages = get_model("Message").filter(id__in=[job.message_id for job in jobs])
-    await messages.exclude(send_state="Sent").update(error=words)
+    await messages.exclude(send_state__in=("Sent", "Cancelled", "Held")).update(error=words)
+
+
+async def _why_paused(key: str) -> str:
+    row = await get_model("ServerPause").get_or_none(server=key)
+    return row.reason if row is not None and row.reason else "It failed repeatedly."

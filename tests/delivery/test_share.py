@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from core import clock
 from core.delivery import share
 from core.delivery.engine import Engine
 from core.delivery.pacing import Pace
+from core.errors import UserError
 from core.runtime import Runtime, get_model
 from tests.delivery.conftest import queue_mail, states
 from tests.servers.fake_mta import Act, FakeMta, Script
@@ -61,3 +63,33 @@ async def test_a_pace_that_cannot_be_asked_loses_no_mail(host: Runtime, monkeypa
         async with Engine() as engine:
             await engine.drain()
         assert await states(message) == {"kim@customer.test": "sent"}
+
+
+async def test_words_on_a_wait_are_only_for_what_waits(host: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeMta(Script()) as mta:
+        server = await _server(mta)
+        await get_model("ServerPause").create(
+            server=str(server.pk), until_at=clock.now() + timedelta(minutes=5), failures=5, reason="refused"
+        )
+        stopped, waiting = await queue_mail(), await queue_mail()
+
+        async def stop_and_release(*args: Any, **options: Any) -> None:
+            await stopped.cancel()
+            await release(*args, **options)
+
+        release = share.release
+        monkeypatch.setattr(share, "release", stop_and_release)
+        async with Engine() as engine:
+            await engine.flush()
+    await stopped.refresh_from_db()
+    await waiting.refresh_from_db()
+    assert (stopped.send_state, stopped.error) == ("Cancelled", "")
+    assert "is left alone" in waiting.error
+    assert "refused" in waiting.error
+
+
+async def test_a_time_at_the_end_of_all_times_is_refused_or_kept(host: Runtime, mta: FakeMta) -> None:
+    for name in ("scheduled_at", "expires_at"):
+        for at in (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)):
+            with suppress(UserError):
+                await queue_mail(**{name: at})
