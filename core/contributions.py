@@ -74,11 +74,16 @@ class MenuItem:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A CLI command `postroom <addon> <name>`: `run` is awaited inside an open host with the given words."""
+    """A CLI command `postroom <addon> <name>`: `run` is awaited inside an open host with the given words.
+
+    A list of mappings that it returns is printed, as a table or as JSON with `--json`; a number is the exit code.
+    `example` is what its help shows behind the name.
+    """
 
     name: str
     run: Callable[[Sequence[str]], Awaitable[Any]]
     help: str
+    example: str = ""
 
 
 @dataclass(frozen=True, slots=True)

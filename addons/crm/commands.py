@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from core.api import get_model
 
 from .pipeline import pipeline_of
 
 
-async def print_pipeline(_words: Sequence[str]) -> None:
-    """Print a line for each stage: its leads, and what they may bring."""
-    for stage in await pipeline_of(get_model("CrmLead").all()):
-        print(f"{stage.title:<10} {stage.count:>6}  {stage.revenue:>14,.2f}")
+async def pipeline(_words: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row for each stage: its leads, and what they may bring."""
+    stages = await pipeline_of(get_model("CrmLead").all())
+    return [{"stage": one.title, "leads": one.count, "expected_revenue": f"{one.revenue:.2f}"} for one in stages]

@@ -7,7 +7,7 @@ from typing import Any
 from core.api import Command, Page, Received, get_model, hookimpl
 
 from . import pages
-from .commands import print_pipeline
+from .commands import pipeline
 from .models.contact import ContactOfLeads
 from .models.crm_lead import OPEN_STAGES, CrmLead
 from .signature import phone_in_signature
@@ -25,7 +25,7 @@ def register_pages() -> list[Page]:
 
 @hookimpl
 def register_commands() -> list[Command]:
-    return [Command("pipeline", print_pipeline, "Print how many leads each stage has, and what they may bring.")]
+    return [Command("pipeline", pipeline, "Print how many leads each stage has, and what they may bring.")]
 
 
 @hookimpl

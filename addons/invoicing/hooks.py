@@ -10,7 +10,7 @@ from core.api import Command, MenuItem, OutgoingEmail, Page, Route, TemplateFilt
 
 from . import api, pages
 from .amounts import trimmed
-from .commands import print_overdue
+from .commands import overdue
 from .models.document_sequence import DocumentSequence
 from .models.financial_document import REMINDER, TYPES, FinancialDocument
 from .models.financial_document_line import FinancialDocumentLine
@@ -41,7 +41,7 @@ def register_routes() -> list[Route]:
 
 @hookimpl
 def register_commands() -> list[Command]:
-    return [Command("overdue", print_overdue, "Print the invoices that are past their due date.")]
+    return [Command("overdue", overdue, "Print the invoices that are past their due date.")]
 
 
 @hookimpl

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from core.cli.command import configuration, finish, host
+from core.cli.output import Json, print_rows
 from core.config import Settings
 from core.contributions import AddonInfo, Command
 from core.errors import PostroomError
@@ -50,7 +51,7 @@ def _load(app: typer.Typer, settings: Settings) -> None:
         if addon not in groups:
             groups[addon] = _group(sources[addon])
             app.add_typer(groups[addon], name=addon)
-        _add(groups[addon], contribution)
+        _add(groups[addon], addon, contribution)
     loaded.registry.close()
 
 
@@ -62,12 +63,17 @@ def _nothing() -> None:
     """What is called before an addon's command; Typer lists no group that has neither this nor a command."""
 
 
-def _add(group: typer.Typer, contribution: Command) -> None:
-    def run(words: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+def _add(group: typer.Typer, addon: str, contribution: Command) -> None:
+    def run(words: Annotated[list[str] | None, typer.Argument()] = None, as_json: Json = False) -> None:
         async def work() -> Any:
             async with host():
-                return await contribution.run(words or [])
+                answer = await contribution.run(words or [])
+            if not isinstance(answer, list):
+                return answer
+            print_rows(answer, answer[0] if answer else (), as_json=as_json, empty="There is none.")
+            return 0
 
         finish(work)
 
-    group.command(contribution.name, help=contribution.help)(run)
+    example = " ".join(("postroom", addon, contribution.name, contribution.example)).rstrip()
+    group.command(contribution.name, help=f"{contribution.help}\n\nExample: {example}")(run)

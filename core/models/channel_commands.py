@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from time import monotonic
+from typing import Any
 
 from core import clock
 from core.contributions import Command
@@ -19,13 +20,23 @@ _TEST_TEXT = "Postroom: this provider works."
 def channel_commands(channel: str) -> list[Command]:
     """Return the commands of a channel, for `register_commands`."""
     return [
-        Command("send", partial(_send, channel), "Queue a message: ADDRESS TEXT [MODEL:ID]."),
-        Command("test", partial(_test, channel), "Send one message at once: PROVIDER ADDRESS [TEXT]."),
+        Command(
+            "send",
+            partial(_send, channel),
+            "Queue a message: ADDRESS TEXT [MODEL:ID].",
+            '"+49 151 12345678" "Your table is ready." CrmLead:7',
+        ),
+        Command(
+            "test",
+            partial(_test, channel),
+            "Send one message at once: PROVIDER ADDRESS [TEXT].",
+            'Gateway "+49 151 12345678"',
+        ),
         Command("ls", partial(_ls, channel), "List the providers, and which of them are paused, and why."),
     ]
 
 
-async def _send(channel: str, words: Sequence[str]) -> None:
+async def _send(channel: str, words: Sequence[str]) -> list[dict[str, Any]]:
     if not 2 <= len(words) <= 3:
         raise UserError(f"Write: postroom {channel} send ADDRESS TEXT [MODEL:ID]")
     address, text, *rest = words
@@ -38,12 +49,11 @@ async def _send(channel: str, words: Sequence[str]) -> None:
     else:
         message = await get_model("Message").queue_message(channel, None, [address], text)
     measure = channel_named(channel).measure
-    print(
-        f"Message {message.pk} to {', '.join(message.email_to)} is queued. {measure(text) if measure else ''}".rstrip()
-    )
+    length = {"length": measure(text)} if measure else {}
+    return [{"message": message.pk, "to": message.email_to, "state": message.send_state, **length}]
 
 
-async def _test(channel: str, words: Sequence[str]) -> None:
+async def _test(channel: str, words: Sequence[str]) -> list[dict[str, Any]]:
     if not 2 <= len(words) <= 3:
         raise UserError(f"Write: postroom {channel} test PROVIDER ADDRESS [TEXT]")
     name, address, text = words[0], channel_named(channel).address(words[1]), (*words, _TEST_TEXT)[2]
@@ -56,19 +66,21 @@ async def _test(channel: str, words: Sequence[str]) -> None:
         )
     started_at = monotonic()
     result = await try_provider(provider, ChannelMessage(address, text, "", "0"))
-    told = f"{result.outcome}: {result.words} ({(monotonic() - started_at) * 1000:.0f} ms)"
+    ms = round((monotonic() - started_at) * 1000)
     if result.outcome is not Outcome.SENT:
-        raise TemporaryFailure(f"{provider.name}: {told}")
-    print(f"{provider.name}: {told}{f', as {result.remote_id}' if result.remote_id else ''}")
+        raise TemporaryFailure(f"{provider.name}: {result.outcome}: {result.words} ({ms} ms)")
+    told = {"outcome": str(result.outcome), "words": result.words, "ms": ms, "remote_id": result.remote_id}
+    return [{"provider": provider.name, **told}]
 
 
-async def _ls(channel: str, _words: Sequence[str]) -> None:
+async def _ls(channel: str, _words: Sequence[str]) -> list[dict[str, Any]]:
     providers = await get_model(channel_named(channel).provider_model).all().order_by("priority", "id")
     pauses = {one.server: one for one in await get_model("ServerPause").filter(until_at__gt=clock.now())}
-    if not providers:
-        print(f"No provider; make a {channel_named(channel).provider_model} record.")
+    rows = []
     for one in providers:
-        state = "active" if one.active else "switched off"
-        if one.key in pauses:
-            state = f"paused until {pauses[one.key].until_at:%Y-%m-%d %H:%M:%S} UTC: {pauses[one.key].reason}"
-        print(f"{one.name}: {one.kind}, {state}. Receipts: {one.receipt_url() or 'none without BASE_URL'}")
+        pause = pauses.get(one.key)
+        state = "off" if not one.active else "paused" if pause else "used"
+        until = {"paused_until": pause.until_at if pause else None, "reason": pause.reason if pause else ""}
+        receipts = one.receipt_url() or "none without BASE_URL"
+        rows.append({"name": one.name, "kind": one.kind, "state": state, **until, "receipts": receipts})
+    return rows

@@ -161,17 +161,18 @@ async def test_a_provider_s_secrets_are_shown_nowhere(host: Any, browser: httpx2
     assert all(value.startswith("gAAAA") for value in row.values())
 
 
-async def test_commands_send_try_and_list(lead: Any, host: Any, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_commands_send_try_and_list(lead: Any, host: Any) -> None:
     commands = {command.name: command for addon, command in host.contributions.commands if addon == "sms"}
     await commands["send"].run(["020 7946 0151", "Hello", f"CrmLead:{lead.pk}"])
-    await commands["send"].run([NUMBER, "Hello"])
-    assert "to +442079460151 is queued. 5 characters, 1 segment (GSM-7)" in capsys.readouterr().out
+    (sent,) = await commands["send"].run([NUMBER, "Hello"])
+    assert (sent["to"], sent["length"]) == (["+442079460151"], "5 characters, 1 segment (GSM-7)")
     (entry,) = await lead.timeline()
     assert entry.channel == "sms"
-    await commands["test"].run(["Dev mailbox", NUMBER])
-    assert "Dev mailbox: sent: Kept in the dev mailbox" in capsys.readouterr().out
-    await commands["ls"].run([])
-    assert "Dev mailbox: dev, active." in capsys.readouterr().out
+    (tried,) = await commands["test"].run(["Dev mailbox", NUMBER])
+    assert (tried["provider"], tried["outcome"]) == ("Dev mailbox", "sent")
+    assert "Kept in the dev mailbox" in tried["words"]
+    rows = await commands["ls"].run([])
+    assert ("Dev mailbox", "dev", "used") in [(row["name"], row["kind"], row["state"]) for row in rows]
     for words in ([], [NUMBER], [NUMBER, "Hi", "Contact:1"], [NUMBER, "Hi", "CrmLead:x"]):
         with pytest.raises(UserError):
             await commands["send"].run(words)

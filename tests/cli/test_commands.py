@@ -193,7 +193,8 @@ def test_doctor_and_lists_answer(site: Postroom) -> None:
     assert {row["identifier"] for row in site.json("cron", "ls")} >= {"cron_email_queue_processor"}
     assert site.json("route", "ls")[0]["address"] == "leads@localhost"
     assert site.json("user", "ls") == []
-    site.call("crm", "pipeline")
+    assert {row["stage"] for row in site.json("crm", "pipeline")} >= {"New"}
+    assert "Example: postroom crm pipeline" in site.call("crm", "pipeline", "--help")
     for word in ("run", "serve", "worker", "init", "addon", "seed", "config", "cron", "queue", "doctor"):
         assert "Usage" in site.call(word, "--help")
 

@@ -94,20 +94,16 @@ async def test_more_than_a_hundred_reminders_are_made_in_turns(host: Any, make_d
     assert [(turn.items, turn.more) for turn in turns] == [(100, True), (1, False)]
 
 
-async def test_the_overdue_invoices_are_printed_and_answered(
-    host: Any, make_document: MakeDocument, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_the_overdue_invoices_are_printed_and_answered(host: Any, make_document: MakeDocument) -> None:
     await get_model("FinancialDocument").all().update(state="draft")
     late = await make_document(("2", "10", "0"), state="sent", due_date=date(2020, 1, 1), issue_date=date(2019, 12, 1))
     elsewhere = await get_model("Company").create(name="Elsewhere")
     await make_document(state="sent", company=elsewhere, due_date=date(2020, 1, 2))
     contributions = host.contributions
     (command,) = [one for _, one in contributions.commands if one.name == "overdue"]
-    await command.run([])
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith(f"{late.number} ")
-    assert "20.00 EUR  Jonas Weber" in printed[0]
-    assert printed[-1] == "2 overdue"
+    row, _ = await command.run([])
+    told = (row["number"], row["total"], row["currency"], row["contact"])
+    assert told == (late.number, "20.00", "EUR", "Jonas Weber")
 
     (route,) = [one for _, one in contributions.routes if one.path == "/api/invoicing/overdue"]
     with pytest.raises(AccessDenied):
