@@ -172,12 +172,10 @@ async def _inline_files(ready: _Ready) -> list[Any]:
         is_bytes = isinstance(image, bytes)
         content = image if is_bytes else bytes(image.content)
         files.append(
-            await model.create(
-                name=header_text(name) if is_bytes else image.name,
-                content_type=image_type(content) if is_bytes else image.content_type,
-                content=content,
-                size_bytes=len(content),
-                sha256=sha256(content).hexdigest(),
+            await model.keep(
+                header_text(name) if is_bytes else image.name,
+                content,
+                image_type(content) if is_bytes else image.content_type,
                 content_id=checked_id(f"<{name}>")[1:-1],
                 res_model=ready.message.res_model,
                 res_id=ready.message.res_id,

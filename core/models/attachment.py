@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from mimetypes import guess_type
+from typing import Any
+
 from core.orm import fields
 from core.orm.record import Record
 
@@ -20,6 +24,18 @@ class Attachment(Record):
     res_model = fields.CharField(max_length=100, null=True)
     res_id = fields.BigIntField(null=True)
     created_at = fields.DatetimeField(auto_now_add=True)
+
+    @classmethod
+    async def keep(cls, name: str, content: bytes, content_type: str = "", **values: Any) -> Attachment:
+        """Store a file, to be passed in `attachments`; its content type is told by its name where it is not given."""
+        return await cls.create(
+            name=name,
+            content=content,
+            content_type=content_type or guess_type(name)[0] or "application/octet-stream",
+            size_bytes=len(content),
+            sha256=sha256(content).hexdigest(),
+            **values,
+        )
 
     class Meta:
         indexes = (("res_model", "res_id"),)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,15 +61,8 @@ class ReportAction(Record):
         html = await asyncio.to_thread(self._html, context, audience)
         name = self._file_name(context, audience)
         pdf = await runtime().pdf.render(html)
-        return await get_model("Attachment").create(
-            name=name,
-            content_type="application/pdf",
-            content=pdf.content,
-            size_bytes=len(pdf.content),
-            sha256=hashlib.sha256(pdf.content).hexdigest(),
-            res_model=type(record).__name__,
-            res_id=record.pk,
-        )
+        of_record = {"res_model": type(record).__name__, "res_id": record.pk}
+        return await get_model("Attachment").keep(name, pdf.content, "application/pdf", **of_record)
 
     def _html(self, context: Mapping[str, Any], audience: Audience, *, strict: bool = False) -> str:
         return (
