@@ -6,7 +6,7 @@ A lane never sends content that it has not marked, and never marks a second mail
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Protocol
 
@@ -95,7 +95,7 @@ class SmtpLane:
     async def _send(self, mail: Mail, reply: EnvelopeReply) -> None:
         self._following = await self._next()
         answer = await self.session.content(mail.content, self._following.envelope if self._following else None)
-        self.ledger.record([*self._refusals(mail, reply), *self._answers(mail, reply, answer)])
+        self.ledger.record(self._answers(mail, reply, answer))
         self.accepted += answer.reply.ok
         self._current, self._following = self._following, None
 
@@ -114,15 +114,12 @@ class SmtpLane:
     # What the answers mean.
 
     def _refusals(self, mail: Mail, reply: EnvelopeReply) -> list[Result]:
-        return [self._result(mail, index, *refusal) for index, refusal in _refused(mail, reply)]
+        count = len(mail.deliveries)
+        return [self._result(mail, index, *refusal) for index in range(count) if (refusal := reply.refusal(index))]
 
     def _answers(self, mail: Mail, reply: EnvelopeReply, answer: ContentReply) -> list[Result]:
-        refused = {index for index, _ in _refused(mail, reply)}
-        return [
-            self._result(mail, index, Phase.CONTENT, answer.reply)
-            for index in range(len(mail.deliveries))
-            if index not in refused
-        ]
+        taken = Phase.CONTENT, answer.reply
+        return [self._result(mail, index, *(reply.refusal(index) or taken)) for index in range(len(mail.deliveries))]
 
     def _result(self, mail: Mail, index: int, phase: Phase, reply: SmtpReply) -> Result:
         return self._made(mail, index, phase, reply.code, reply.enhanced, str(reply))
@@ -173,13 +170,6 @@ class SmtpLane:
             self.ledger.record([self._made(mail, index, Phase.CONTENT, None, None, words) for index in range(count)])
         else:
             self.mails.give_back(mail)
-
-
-def _refused(mail: Mail, reply: EnvelopeReply) -> Iterator[tuple[int, tuple[Phase, SmtpReply]]]:
-    for index in range(len(mail.deliveries)):
-        refusal = reply.refusal(index)
-        if refusal is not None:
-            yield index, refusal
 
 
 def _raise_for_server(results: Sequence[Result]) -> None:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from html import escape
 from typing import Any
 
@@ -117,13 +117,13 @@ class Outgoing:
         """The row as plain values, of the names in COLUMNS."""
         self._email: OutgoingEmail | None = None
 
-    @property
+    @cached_property
     def is_personal(self) -> bool:
         """Whether the copies differ: no two recipients can then share a transaction with a server."""
         message = self.message
         return bool(message["individual"] or message["unsubscribe_list"] or self.is_tracked)
 
-    @property
+    @cached_property
     def is_tracked(self) -> bool:
         values = settings()
         return bool(self.message["track"] and values.TRACKING and values.BASE_URL)

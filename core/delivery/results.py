@@ -54,8 +54,9 @@ class Result:
     """What the other side calls the delivery, where it gives it a name."""
 
     def __post_init__(self) -> None:
-        storable = self.reply.replace("\0", "").encode("utf-8", "replace").decode()
-        object.__setattr__(self, "reply", storable)
+        if not self.reply.isprintable():
+            storable = self.reply.replace("\0", "").encode("utf-8", "replace").decode()
+            object.__setattr__(self, "reply", storable)
 
 
 @dataclass(frozen=True, slots=True)

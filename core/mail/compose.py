@@ -12,7 +12,6 @@ from base64 import b64encode
 from binascii import b2a_qp
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import format_datetime
 from hashlib import blake2b
 from itertools import chain
 from struct import Struct
@@ -21,7 +20,7 @@ from urllib.parse import quote
 from core.errors import UserError
 from core.mail.address import has_encoded_word, header_text
 from core.mail.body import html_to_text
-from core.mail.header_line import LONGEST_LINE_BYTES, folded, ids_line, mailboxes_line, text_line
+from core.mail.header_line import LONGEST_LINE_BYTES, date_line, folded, ids_line, mailboxes_line, text_line
 from core.mail.optional_headers import ONLY_ONCE, optional_headers
 from core.mail.values import Calendar, File, OutgoingEmail
 
@@ -77,15 +76,13 @@ def with_body(headers: str, email: OutgoingEmail) -> bytes:
 
 
 def _headers(email: OutgoingEmail) -> str:
-    if email.date.utcoffset() is None:
-        raise UserError("The date of an e-mail needs a time zone; pass an aware datetime.")
     lines = [mailboxes_line("From", (email.sender,))]
     if email.real_sender is not None:
         lines.append(mailboxes_line("Sender", (email.real_sender,)))
     if not email.to and not email.cc:
         lines.append("To: undisclosed-recipients:;\r\n")
     lines += recipient_lines(email)
-    lines += text_line("Subject", email.subject), f"Date: {format_datetime(email.date)}\r\n"
+    lines += text_line("Subject", email.subject), date_line("Date", email.date)
     lines.append(ids_line("Message-ID", (email.message_id,)))
     lines += thread_lines(email)
     optional = optional_headers(email)

@@ -6,8 +6,11 @@ It knows no header by name and keeps no order. RFC 5322 section 2.2.3 for foldin
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from functools import lru_cache
 
-from core.errors import AddressError
+from core.errors import AddressError, UserError
 from core.mail.address import encoded_words, format_mailbox, has_encoded_word, header_text
 from core.mail.thread import checked_id
 from core.mail.values import Mailbox
@@ -16,7 +19,11 @@ _LINE_CHARS = 76
 _LONGEST_WORD_CHARS = 900
 LONGEST_LINE_BYTES = 998
 
+_REMEMBERED = 1024
+"""So many lines are kept, since the mails of a campaign share their From, Subject and Date."""
 
+
+@lru_cache(_REMEMBERED)
 def mailboxes_line(name: str, mailboxes: tuple[Mailbox, ...]) -> str:
     """Write an address header; AddressError for a name or an address that may not stand in one."""
     if len(mailboxes) == 1:
@@ -29,6 +36,21 @@ def ids_line(name: str, identifiers: Iterable[str]) -> str:
     return folded(name, " ".join(map(checked_id, identifiers)))
 
 
+def date_line(name: str, at: datetime) -> str:
+    """Write a header of a time; UserError where it has no zone."""
+    offset = at.utcoffset()
+    if offset is None:
+        raise UserError("The date of an e-mail needs a time zone; pass an aware datetime.")
+    # Two zones' names of one moment are equal as times, and yet not the same line.
+    return f"{name}: {_date(at.replace(tzinfo=None), offset)}\r\n"
+
+
+@lru_cache(_REMEMBERED)
+def _date(at: datetime, offset: timedelta) -> str:
+    return format_datetime(at.replace(tzinfo=timezone(offset)))
+
+
+@lru_cache(_REMEMBERED)
 def text_line(name: str, value: str) -> str:
     """Write an unstructured header; AddressError for characters that no header may hold."""
     value = header_text(value).strip()

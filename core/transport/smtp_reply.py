@@ -67,4 +67,5 @@ class SmtpError(TransportError):
 
 def printable(raw: bytes) -> str:
     """Decode bytes of a stranger for display; each run of control or direction-changing characters is one space."""
-    return _CONTROLS.sub(" ", raw.decode("utf-8", "replace")).strip()
+    text = raw.decode("utf-8", "replace")
+    return (text if text.isprintable() else _CONTROLS.sub(" ", text)).strip()

@@ -285,8 +285,10 @@ class SmtpSession:
 
         Headers beyond ASCII are everyone's: such a mail goes to such a server not at all (RFC 6531 section 3.2).
         """
+        if self.features.smtputf8 or not envelope.needs_smtputf8:
+            return envelope
         plain = tuple(filter(str.isascii, envelope.recipients))
-        is_splittable = not (self.features.smtputf8 or envelope.smtputf8) and envelope.sender.isascii()
+        is_splittable = not envelope.smtputf8 and envelope.sender.isascii()
         return replace(envelope, recipients=plain) if is_splittable and plain else envelope
 
     def _for_all(self, reply: EnvelopeReply, envelope: Envelope, asked: Envelope) -> EnvelopeReply:

@@ -337,3 +337,12 @@ def test_an_identifier_is_never_folded() -> None:
 def test_a_word_too_long_for_a_line_is_encoded_or_refused() -> None:
     assert_fit_for_the_wire(compose(outgoing(subject="x" * 5000)))
     assert parse(compose(outgoing(subject="x" * 5000))).subject == "x" * 5000
+
+
+def test_the_same_moment_in_two_zones_is_written_in_each() -> None:
+    noon = datetime(2026, 7, 5, 12, tzinfo=UTC)
+    east = noon.astimezone(timezone(timedelta(hours=9)))
+    lines = [compose(outgoing(date=date)) for date in (noon, east, noon)]
+    assert b"Date: Sun, 05 Jul 2026 12:00:00 +0000\r\n" in lines[0]
+    assert b"Date: Sun, 05 Jul 2026 21:00:00 +0900\r\n" in lines[1]
+    assert lines[2] == lines[0]
