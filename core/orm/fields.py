@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from json import JSONEncoder
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import InvalidToken, MultiFernet
@@ -63,6 +64,14 @@ secret_cipher: ContextVar[MultiFernet] = ContextVar("postroom_secret_cipher")
 """The keys that SecretField encrypts with; the first one encrypts, all of them decrypt. The host sets it."""
 
 
+_encode = JSONEncoder(separators=(",", ":")).encode
+
+
+def as_json(value: Any) -> str:
+    """Return a value as JSON without spaces."""
+    return _encode(value)
+
+
 if TYPE_CHECKING:
     DatetimeField = TortoiseDatetimeField
 
@@ -74,7 +83,14 @@ if TYPE_CHECKING:
     def JSONField(**options: Any) -> Any: ...  # noqa: N802
 
 else:
-    from tortoise.fields import ForeignKeyField, JSONField, ManyToManyField
+    from tortoise.fields import ForeignKeyField, ManyToManyField
+    from tortoise.fields import JSONField as TortoiseJSONField
+
+    class JSONField(TortoiseJSONField):
+        """Lists and mappings; stock Tortoise makes an encoder of its own for each value."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**{"encoder": as_json, **options})
 
     class DatetimeField(TortoiseDatetimeField):
         """An aware datetime, stored in UTC whatever zone it came in.

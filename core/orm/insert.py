@@ -18,11 +18,13 @@ from tortoise.exceptions import ValidationError
 from tortoise.fields import BigIntField, BooleanField, CharField, FloatField, IntField, TextField
 
 from core.orm.database import Database
+from core.orm.fields import JSONField, SelectionField, as_json
 from core.orm.statement import Statement
 
 _MOST_PARAMETERS = 2_000
 """Both databases take some 30,000 in one statement, but long statements take longer to read than several short ones."""
 _AS_IT_IS = (IntField, BigIntField, BooleanField, FloatField, TextField)
+_Encode = Callable[[Any, Any], Any]
 
 
 def new_record(model: Any, **values: Any) -> Any:
@@ -35,9 +37,10 @@ def new_record(model: Any, **values: Any) -> Any:
     state = record.__dict__
     state.update(plan.blank)
     state["_await_when_save"] = {}
-    for name, make in plan.made:
-        state[name] = make()
     state.update(values)
+    for name, make in plan.made:
+        if name not in values:
+            state[name] = make()
     return record
 
 
@@ -75,18 +78,25 @@ def take_ids(records: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What inserting needs to know of a model. `blank` is what an untouched record holds, `made` is made for each."""
+    """What inserting needs to know of a model. `blank` is what an untouched record holds, `made` is made for each.
+
+    `stamps` are the columns that the insert itself gives a value, `encoders` make a value one of its column's.
+    """
 
     columns: tuple[str, ...]
     values: Callable[[Mapping[str, Any]], tuple[Any, ...]]
-    encoders: tuple[tuple[int, Callable[[Any, Any], Any]], ...]
+    stamps: tuple[tuple[int, _Encode], ...]
+    encoders: tuple[tuple[int, _Encode], ...]
     blank: Mapping[str, Any]
     made: tuple[tuple[str, Callable[[], Any]], ...]
 
     def row(self, record: Any) -> list[Any]:
         row = list(self.values(record.__dict__))
-        for at, encode in self.encoders:
+        for at, encode in self.stamps:
             row[at] = encode(row[at], record)
+        for at, encode in self.encoders:
+            if row[at] is not None:
+                row[at] = encode(row[at], record)
         return row
 
 
@@ -95,7 +105,7 @@ def _plan(model: Hashable) -> _Plan:
     meta: Any = model._meta  # type: ignore[attr-defined]
     names = [name for name in meta.fields_db_projection if name != meta.pk_attr]
     of_name = {name: meta.fields_map[name] for name in names}
-    encoders = [(at, _encoder(name, of_name[name])) for at, name in enumerate(names)]
+    fields = [(at, of_name[name]) for at, name in enumerate(names)]
     blank = {"_partial": False, "_saved_in_db": False, "_custom_generated_pk": False, meta.pk_attr: None}
     made = {}
     for name, field in of_name.items():
@@ -108,31 +118,47 @@ def _plan(model: Hashable) -> _Plan:
     return _Plan(
         columns=tuple(meta.fields_db_projection[name] for name in names),
         values=itemgetter(*names),
-        encoders=tuple((at, encode) for at, encode in encoders if encode is not None),
+        stamps=tuple((at, field.to_db_value) for at, field in fields if _is_stamped(field)),
+        encoders=tuple((at, _encoder(field)) for at, field in fields if not (_is_stamped(field) or _is_kept(field))),
         blank=blank,
         made=tuple(made.items()),
     )
 
 
-def _encoder(name: str, field: Any) -> Callable[[Any, Any], Any] | None:
-    """Return what makes a value one of the column's; None where it is one already."""
-    if type(field) in _AS_IT_IS:
-        return None
+def _is_stamped(field: Any) -> bool:
+    return bool(getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False))
+
+
+def _is_kept(field: Any) -> bool:
+    """Whether every value of the right type is one of the column's."""
+    return type(field) in _AS_IT_IS
+
+
+def _encoder(field: Any) -> _Encode:
+    """Return what makes a value, which is not None, one of the column's."""
     if type(field) is CharField:
-        return partial(_short_text, name, field.max_length)
-    encode: Callable[[Any, Any], Any] = field.to_db_value
-    is_set_on_insert = getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False)
-    return encode if is_set_on_insert or not field.null else partial(_unless_none, encode)
+        return partial(_short_text, field)
+    if type(field) is SelectionField:
+        return partial(_choice, field)
+    if type(field) is JSONField and field.encoder is as_json:
+        return partial(_text_of_json, field)
+    encode: _Encode = field.to_db_value
+    return encode
 
 
-def _unless_none(encode: Callable[[Any, Any], Any], value: Any, record: Any) -> Any:
-    return None if value is None else encode(value, record)
-
-
-def _short_text(name: str, most: int, value: Any, _: Any) -> Any:
-    if value is not None and len(value) > most:
+def _short_text(field: Any, value: Any, _: Any) -> Any:
+    if len(value) > field.max_length:
+        name, most = field.model_field_name, field.max_length
         raise ValidationError(f"{name}: {len(value)} characters, and at most {most} are kept")
     return value
+
+
+def _choice(field: Any, value: Any, record: Any) -> Any:
+    return value if value in field.choices else field.to_db_value(value, record)
+
+
+def _text_of_json(field: Any, value: Any, record: Any) -> Any:
+    return as_json(value) if isinstance(value, (list, dict)) else field.to_db_value(value, record)
 
 
 @lru_cache(maxsize=1024)
