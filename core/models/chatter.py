@@ -11,6 +11,8 @@ from datetime import date
 from functools import partial
 from typing import Any, ClassVar, Self
 
+from tortoise.expressions import Q
+
 from core.delivery.channel import channel_named
 from core.errors import UserError
 from core.events import tell
@@ -269,7 +271,9 @@ class Chatter(Record):
         mails = get_model("Message").filter(
             res_model=type(self).__name__, res_id=self.pk, kind="message", message_id__isnull=False
         )
-        return await mails.order_by("-id").first()
+        # One that was taken back reached nobody, so nothing can answer it. An inbound mail has no send_state.
+        left = Q(send_state__isnull=True) | Q(send_state__not_in=("Draft", "Cancelled"))
+        return await mails.filter(left).order_by("-id").first()
 
     async def _notify(self, message: Any, author: Any, mentions: Iterable[Any] = ()) -> None:
         """Tell users who follow the record, or are mentioned, inside the application."""

@@ -92,6 +92,14 @@ async def test_a_second_message_continues_the_thread(host: Runtime) -> None:
     assert mails[second.message_id].references == (first.message_id,)
 
 
+async def test_nothing_answers_what_was_taken_back(host: Runtime) -> None:
+    job = await _job()
+    await (await job.post_message("<p>One</p>", undo_s=60)).undo()
+    await (await job.post_message("<p>Two</p>", undo_s=60)).cancel()
+    third = await job.post_message("<p>Three</p>")
+    assert (third.parent_id, third.in_reply_to, third.thread_references) == (None, None, "")
+
+
 async def test_without_anyone_to_send_to_a_message_stays_on_the_timeline(host: Runtime) -> None:
     job = await get_model("Job").create(name="Alone")
     message = await job.post_message("<p>Hello?</p>")
