@@ -98,6 +98,8 @@ async def eml(
         raise UserError("A draft goes to all recipients; leave out --to or --draft.")
     async with host():
         found = await _message(message)
+        if to is None and len(copies := await found.deliveries.all().limit(2)) == 1:
+            to = copies[0].recipient
         typer.echo(await found.draft_eml(with_bcc=True) if draft else await found.eml(to), nl=False)
 
 

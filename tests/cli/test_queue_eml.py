@@ -22,8 +22,18 @@ def database_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def settings() -> dict[str, object]:
+    return {"BASE_URL": "https://acme.test"}
+
+
+@pytest.fixture
 async def message(host: Runtime, database_url: str, tmp_path: Path) -> Any:
-    keys = {"DATABASE_URL": database_url, "VAR_DIR": str(tmp_path / "var"), "ADDONS": ["core"]}
+    keys = {
+        "DATABASE_URL": database_url,
+        "VAR_DIR": str(tmp_path / "var"),
+        "ADDONS": ["core"],
+        "BASE_URL": "https://acme.test",
+    }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(keys))
     options.set(Options(config=tmp_path / "config.yaml"))
     return await get_model("Message").queue_email(
@@ -34,6 +44,15 @@ async def message(host: Runtime, database_url: str, tmp_path: Path) -> Any:
 async def test_it_prints_the_exact_bytes(message: Any, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     await eml(message.pk)
     assert capsysbinary.readouterr().out == await message.eml()
+
+
+async def test_of_one_recipient_it_is_the_very_copy(message: Any, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    one = await get_model("Message").queue_email(
+        None, ["kim@b.test"], "x", "<p>x</p>", from_email="o@acme.test", unsubscribe_list="news"
+    )
+    await eml(one.pk)
+    out = capsysbinary.readouterr().out
+    assert out == await one.eml("kim@b.test") != await one.eml()
 
 
 async def test_a_draft_names_the_blind_copies(message: Any, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
