@@ -47,7 +47,7 @@ def _as_text(value: object, *_args: object, **_kwargs: object) -> str:
 
 
 def _as_scalar(value: object, *_args: object, **_kwargs: object) -> object:
-    return value if isinstance(value, (int, float, Decimal)) else _as_text(value)
+    return admitted(value) if isinstance(value, (int, float, Decimal)) else _as_text(value)
 
 
 def _as_list(value: object, *_args: object, **_kwargs: object) -> list[Any]:
@@ -68,7 +68,7 @@ def _in_steps(value: object, steps: object = 0, *_args: object, **kwargs: object
 
 
 def _rounded(value: object, precision: object = 0, *_args: object, **kwargs: object) -> object:
-    if abs(int(cast("int", kwargs.get("precision", precision)))) > 30:
+    if abs(int(cast("int", admitted(kwargs.get("precision", precision))))) > 30:
         raise Refused("round ends at 30 digits")
     return _as_scalar(value)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from markupsafe import Markup, escape
 
 from core.render.catalogue import PLACE
-from core.render.plain import text
+from core.render.plain import admitted, text
 from core.render.run import current_run
 
 
@@ -25,7 +25,8 @@ def gettext(message: str, **values: object) -> str:
 
 def ngettext(singular: str, plural: str, number: float, **values: object) -> str:
     """Return the translation of a `{% trans %}` block with a plural."""
-    return _block(current_run.get().catalogue.ngettext(singular, plural, number), {"num": number, **values})
+    message = current_run.get().catalogue.ngettext(singular, plural, admitted(number))
+    return _block(message, {"num": number, **values})
 
 
 def pgettext(context: str, message: str, **values: object) -> str:
@@ -35,7 +36,7 @@ def pgettext(context: str, message: str, **values: object) -> str:
 
 def npgettext(context: str, singular: str, plural: str, number: float, **values: object) -> str:
     """Return the translation of a `{% trans "context" %}` block with a plural."""
-    message = current_run.get().catalogue.ngettext(singular, plural, number, context)
+    message = current_run.get().catalogue.ngettext(singular, plural, admitted(number), context)
     return _block(message, {"num": number, **values})
 
 

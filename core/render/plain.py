@@ -25,6 +25,8 @@ from core.render.run import CHARS_PER_UNIT, Refused, current_run
 
 RANGE_ITEMS = 10_000
 INTEGER_BITS = 4_096
+DECIMAL_DIGITS = 1_233
+"""Before the point, as many as such an integer has: of a larger one, to make a whole number takes minutes."""
 NAMES_SHOWN = 20
 LONG_CHARS = 64
 
@@ -176,6 +178,8 @@ def admitted(value: Any) -> Any:
         if value.bit_length() > INTEGER_BITS:
             raise Refused("the number is too big")
         return value
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > DECIMAL_DIGITS:
+        raise Refused("the number is too big")
     if value is None or isinstance(value, (*_SCALARS, Undefined)):
         return value
     if not isinstance(value, (list, tuple, dict, range, *_VIEWS)):
@@ -267,7 +271,7 @@ def formatted(pattern: str, arguments: object) -> str:
         values = arguments.values()
     else:
         values = arguments if isinstance(arguments, tuple) else (arguments,)
-    known = [entry if isinstance(entry, (int, float, Decimal)) else text(entry) for entry in values]
+    known = [admitted(entry) if isinstance(entry, (int, float, Decimal)) else text(entry) for entry in values]
     current_run.get().spend_chars(
         len(pattern) * 50 + sum(len(entry) for entry in known if isinstance(entry, str)) * pattern.count("%")
     )

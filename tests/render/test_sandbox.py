@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from decimal import Decimal
 
 import pytest
 
@@ -173,6 +174,27 @@ def test_a_bomb_is_stopped_in_time_and_the_next_render_works(source: str) -> Non
         RENDERER.render(source, context(), escape=True)
     assert time.process_time() - began < 3
     assert RENDERER.render("{{ name }}", context(), escape=True).text == "Ann"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ (n ** 300000)|int }}",
+        "{{ (n ** 300000)|round(0, 'ceil') }}",
+        "{{ 1|round(n ** 300000) }}",
+        "{{ '%d' % (n ** 300000) }}",
+        "{{ huge|int }}",
+        "{{ 1.5|round(huge) }}",
+        "{{ '%d' % huge }}",
+        "{{ ngettext('a', 'b', huge) }}",
+    ],
+)
+def test_a_huge_decimal_never_becomes_a_whole_number(source: str) -> None:
+    """Python alone would take half a minute for it, and hold everything up meanwhile."""
+    began = time.process_time()
+    with pytest.raises(TemplateError, match="too big"):
+        RENDERER.render(source, {"n": Decimal("10.00"), "huge": Decimal("1E+999999")}, escape=True)
+    assert time.process_time() - began < 1
 
 
 def test_the_wall_clock_stops_what_costs_few_units() -> None:
