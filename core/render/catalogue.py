@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ PLACE = re.compile(r"%(?:%|\((\w+)\)s)")
 _LOCALE = re.compile(r"[a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_(?:[A-Z]{2}|[0-9]{3}))?")
 _LOCALE_CHARS = 32
 _OF_CONTEXT = "\x04"
+_MORE_LINES = re.compile(rb'"\s*\n\s*"')
+_FORMS = re.compile(rb"nplurals\s*=\s*(\d+)")
+_MOST_FORMS = 10
+"""No language has more than six; Babel writes as many as the file says, for each message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +135,12 @@ def _read(file: Path, where: str, faults: list[str]) -> Catalogue:
     if not _LOCALE.fullmatch(file.stem):
         faults.append(f"{where}: name the file by its locale, such as de.po or pt_BR.po")
         return _SOURCE
+    content = file.read_bytes()
+    if any(len(count) > 3 or int(count) > _MOST_FORMS for count in _FORMS.findall(_MORE_LINES.sub(b"", content))):
+        faults.append(f"{where}: it cannot be read: a language has at most {_MOST_FORMS} plural forms")
+        return _SOURCE
     try:
-        with file.open("rb") as stream:
-            read = read_po(stream, locale=file.stem, abort_invalid=True)
+        read = read_po(BytesIO(content), locale=file.stem, abort_invalid=True)
         form_of = gettext.c2py(read.plural_expr)
     except (PoFileError, ValueError, LookupError) as error:
         faults.append(f"{where}: it cannot be read: {error}")

@@ -111,6 +111,12 @@ def test_the_later_addon_wins_and_a_region_completes_its_language(tmp_path: Path
         ("de.po", "msgid broken", "cannot be read"),
         ("de.po", plain(("Hello %(name)s", "Hallo %(nmae)s")), 'has a place %(nmae)s that'),
         ("de.po", 'msgid ""\nmsgstr "Plural-Forms: nplurals=2; plural=__import__(1);\\n"\n', "cannot be read"),
+        (
+            "de.po",
+            'msgid ""\nmsgstr "Plural-Forms: nplu"\n"rals=99999999; plural=n;\\n"\n\n'
+            'msgid "a"\nmsgid_plural "b"\nmsgstr[0] "c"\nmsgstr[1] "d"\n',
+            "plural forms",
+        ),
     ],
 )  # fmt: skip
 def test_a_broken_file_is_told(tmp_path: Path, name: str, text: str, words: str) -> None:
