@@ -21,13 +21,13 @@ from core.delivery.claim import claim, extend, next_due_in_s, sweep
 from core.delivery.job import Job
 from core.delivery.ledger import Ledger
 from core.delivery.load import load_jobs, reasons_to_drop
+from core.delivery.outgoing import mailbox_of
 from core.delivery.pacing import Limit, Pace, domain_limits, limits_of
 from core.delivery.results import drop, unsendable
 from core.delivery.servers import Server, Servers, load_servers
 from core.delivery.share import Share
 from core.delivery.side_by_side import side_by_side
 from core.errors import PostroomError, SchemaError
-from core.mail.address import parse_address
 from core.mail.retry import Outcome
 from core.orm.outage import database_errors, is_outage
 from core.orm.schema import stamp_of
@@ -257,7 +257,7 @@ def _pace(server: Server, domains: Mapping[str, Sequence[Limit]]) -> Pace | None
 
 
 def _choose(servers: Servers, job: Job) -> Server | None:
-    sender = parse_address(job.message["email_from"]).address
+    sender = mailbox_of(job.message["email_from"]).address
     return servers.choose(job.message["author_id"], job.message["company_id"], sender)
 
 
