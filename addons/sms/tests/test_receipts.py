@@ -156,6 +156,15 @@ async def test_a_wrong_proof_changes_nothing(provider: Any, caller: Any, headers
     assert await get_model("Notification").all().count() == 1
 
 
+async def test_a_flood_of_strangers_is_counted_and_not_written_call_by_call(provider: Any, caller: Any) -> None:
+    for number in range(30):
+        path = f"/api/sms/webhook/{(number % 2 and provider.pk) or 1000 + number}"
+        assert (await caller.post(path, content=b"{}")).status_code == 403
+    refusals = await get_model("WebhookRefusal").all().order_by("reason").values_list("reason", flat=True)
+    assert refusals == ["it brought no proof of any provider", "it brought no proof that it comes from Gateway"]
+    assert sum(await get_model("WebhookRefusal").all().values_list("count", flat=True)) < 30
+
+
 async def test_without_a_secret_nothing_is_believed(provider: Any, caller: Any) -> None:
     await get_model("SmsProvider").filter(id=provider.pk).update(webhook_secret="")
     for secret in ("", "None", "a long secret"):
