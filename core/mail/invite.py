@@ -23,6 +23,10 @@ _PRODUCT = "-//Postroom//Postroom//EN"
 _METHOD_LINE = re.compile(r"^METHOD:([A-Z]{3,20})\r?$", re.MULTILINE)
 _NAMES_OF_UTC = frozenset({"UTC", "Etc/UTC", "Etc/UCT", "Etc/Zulu", "Etc/Universal", "UCT", "Zulu", "Universal"})
 _UID_MAX_CHARS = 255
+_LARGEST = 2**31 - 1
+"""RFC 5545 section 3.3.8."""
+_FIRST_YEAR, _LAST_YEAR = 1900, 2500
+"""Zones have no rules beyond, and calendars no days."""
 
 
 class InviteMethod(StrEnum):
@@ -128,10 +132,14 @@ def _check(invite: Invite, stamped_at: datetime) -> None:
     for moment in (invite.starts_at, invite.ends_at, stamped_at):
         if moment.utcoffset() is None:
             raise UserError("The times of an invitation need a time zone; pass aware datetimes.")
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+            raise UserError(f"An invitation is for the years {_FIRST_YEAR} to {_LAST_YEAR}, not for {moment.year}.")
     if invite.ends_at <= invite.starts_at:
         raise UserError(
             f'"{invite.summary}" ends at {invite.ends_at}, which is not after its start; correct the times.'
         )
+    if not 0 <= invite.sequence <= _LARGEST or not 0 <= (invite.alarm_minutes or 0) <= _LARGEST:
+        raise UserError(f"The sequence of an invitation, and its alarm's minutes, are 0 to {_LARGEST}.")
     if not invite.uid.strip() or len(invite.uid) > _UID_MAX_CHARS:
         raise UserError(f"An invitation needs a uid of 1 to {_UID_MAX_CHARS} characters, the same in all its versions.")
     if invite.method is InviteMethod.REPLY and len(invite.attendees) != 1:

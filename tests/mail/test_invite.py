@@ -129,6 +129,11 @@ def test_a_recurrence_is_a_rule() -> None:
         {"uid": " "},
         {"uid": "x" * 300},
         {"organizer": Mailbox("", "not an address")},
+        {"starts_at": datetime(1, 1, 1, tzinfo=ZoneInfo("Asia/Tokyo"))},
+        {"ends_at": datetime(9998, 12, 31, tzinfo=ZoneInfo("America/New_York")), "recurrence": "FREQ=DAILY"},
+        {"sequence": 10**30},
+        {"sequence": -1},
+        {"alarm_minutes": 10**12},
     ],
 )
 def test_what_makes_no_event_is_refused(wrong: dict[str, Any]) -> None:
