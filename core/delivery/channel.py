@@ -376,6 +376,6 @@ class ChannelShare:
         ids = [delivery.id for job in self._jobs for delivery in job.deliveries]
         await release(self._token, ids, wait_s=min(self._wait_s, _LONGEST_PUT_OFF_S))
         if self._wait_s:
-            words = f"Waiting: {self._provider.name} is left alone for {self._wait_s:.0f} s. {self._why_wait}"
+            words = f"Waiting: {self._provider.name} is left alone for {clock.span(self._wait_s)}. {self._why_wait}"
             messages = get_model("Message").filter(id__in=[job.message_id for job in self._jobs])
             await messages.exclude(send_state__in=("Sent", "Cancelled", "Held")).update(error=words)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from core.clock import span
 from core.delivery.servers import Rate
 from core.mail.address import domain_of
 from core.orm.transaction import transaction
@@ -205,7 +206,7 @@ class Pace:
         if self._granted[limits] >= count:
             return None
         wait_s = max(wait_s, limits[0].slice_s)
-        words = f"{_whose(limits)} takes no more for {max(wait_s, 1):.0f} s, by the rate that is set for it."
+        words = f"{_whose(limits)} takes no more for {span(max(wait_s, 1))}, by the rate that is set for it."
         wait = Wait(wait_s, words, is_for_all=limits == self._server)
         self._refused[limits] = monotonic() + wait_s, wait
         return wait

@@ -207,7 +207,7 @@ class Share:
             wait_s = min(self._wait_s, _LONGEST_PUT_OFF_S)
             await release(self._token, _ids(self._jobs), wait_s=wait_s)
             if self._wait_s:
-                left_alone = f"{self._server.account} is left alone for {self._wait_s:.0f} s."
+                left_alone = f"{self._server.account} is left alone for {clock.span(self._wait_s)}."
                 await _say(self._jobs, f"Waiting: {left_alone} {self._why_wait or await _why_paused(self._server.key)}")
         for wait, jobs in self._later.items():
             await release(self._token, _ids(jobs), wait_s=min(wait.seconds, _LONGEST_PUT_OFF_S))
