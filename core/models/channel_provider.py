@@ -218,5 +218,11 @@ class ChannelProvider(Record):
         stored = await type(self).get_or_none(id=self.pk)
         if stored is None or stored.secret != self.secret:
             return
-        if stored.url and urlsplit(stored.url).netloc != urlsplit(self.url).netloc:
+        if stored.address() and _host_of(stored.address()) != _host_of(self.address()):
             raise UserError(f"{self.name}: the host changed, so enter the secret again.")
+
+
+def _host_of(url: str) -> tuple[str, str]:
+    """Return what a secret is entered for: without TLS, a host is another one."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc

@@ -320,3 +320,24 @@ async def test_the_dev_provider_keeps_messages_where_mail_goes_out(host: Any) ->
     caught = await get_model("CaughtEmail").get()
     delivery = await get_model("Delivery").get(message=message)
     assert (delivery.state, delivery.remote_id) == ("sent", f"{provider.key}/dev{caught.pk}")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"kind": "twilio"}, {"url": "https://evil.example"}),
+        ({"kind": "twilio"}, {"kind": "http", "url": "https://evil.example/send", "body": {"to": "{to}"}}),
+        ({"url": "https://sms.example/send"}, {"url": "https://evil.example/send"}),
+        ({"url": "https://sms.example/send"}, {"url": "http://sms.example/send"}),
+    ],
+)
+async def test_i18_a_stored_secret_never_goes_to_another_host(
+    host: Any, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    values = {"name": "P", "username": "AC1", "secret": "token", "sender": "+4930111", "body": {"to": "{to}"}, **before}
+    provider = await get_model("SmsProvider").create(**values)
+    provider.update_from_dict(after)
+    with pytest.raises(UserError, match="enter the secret again"):
+        await provider.save()
+    provider.secret = "another"
+    await provider.save()
