@@ -262,7 +262,7 @@ def _known_state(state: str) -> str:
     choices = get_model("Message")._meta.fields_map["send_state"].choices
     by_fold: dict[str, str] = {choice.casefold(): choice for choice in choices}
     if state.casefold() not in by_fold:
-        raise UserError(f"{state} is no state; use one of {', '.join(choices)}.")
+        raise UnknownName(f"{state} is no state; use one of {', '.join(choices)}.")
     return by_fold[state.casefold()]
 
 

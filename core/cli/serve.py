@@ -159,7 +159,7 @@ def _run_overrides(port: int | None) -> dict[str, Any]:
 
 
 async def _first_login(runtime: Runtime) -> tuple[str, str] | None:
-    """Make the demo's administrator where there is no user yet; return its login and password."""
+    """Make the demo's administrator where there is no user yet; return its login and password, while that holds."""
     users = get_model("User")
     kept = Path(runtime.settings.VAR_DIR) / "demo_login"
     if not await users.exists():
@@ -174,7 +174,7 @@ async def _first_login(runtime: Runtime) -> tuple[str, str] | None:
     if not kept.is_file():
         return None
     login, password = kept.read_text().split()
-    return login, password
+    return (login, password) if await users.authenticate(login, password) else None
 
 
 def _print_welcome(runtime: Runtime, address: str, login: tuple[str, str] | None) -> None:

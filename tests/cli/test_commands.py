@@ -144,6 +144,7 @@ def test_names_that_are_not_there_have_a_nearest_match(site: Postroom) -> None:
     )
     assert "cron_email_queue_processor" in site.call("cron", "run", "cron_email_queue", code=2)
     site.call("queue", "show", "999", code=2)
+    site.call("queue", "ls", "--state", "Nope", code=2)
     site.call("inbound", "replay", "999", code=2)
     site.call("nonsense", code=2)
 
@@ -210,6 +211,18 @@ def test_uninstall_says_what_it_drops_and_needs_a_yes(fresh: Postroom, tmp_path:
 
 def test_a_worker_does_what_is_due_once(site: Postroom) -> None:
     assert site.json("worker", "--once").keys() == {"processed", "cron_runs", "deliveries"}
+
+
+def test_a_login_is_shown_while_it_holds(fresh: Postroom, tmp_path: Path) -> None:
+    (tmp_path / "addons").mkdir()
+    fresh.call("init")
+    for password in (None, "correct horse battery"):
+        if password:
+            (tmp_path / "password").write_text(password)
+            fresh.call("user", "password", "admin@localhost", "--password-file", str(tmp_path / "password"))
+        with fresh.running("run", "--no-demo", "--port", "0") as host:
+            wait_for(lambda host=host: "Stop with" in host.output, "the end of what is shown")
+            assert ("Password" in host.output) is (password is None)
 
 
 def test_pages_and_worker_run_apart_and_stop_when_told(site: Postroom) -> None:
