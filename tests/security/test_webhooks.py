@@ -247,6 +247,10 @@ async def test_i9_sns_is_shown_its_wish_and_nothing_is_opened(client: httpx2.Asy
     for host_name, words in (
         ("sns.eu-west-1.amazonaws.com", "open this address once"),
         ("sns.eu-west-1.amazonaws.com.evil.test", "do not open it"),
+        (r"evil.test\@sns.eu-west-1.amazonaws.com", "do not open it"),
+        ("evil.test@sns.eu-west-1.amazonaws.com", "do not open it"),
+        ("sns.eu-west-1.amazonaws.com:8443", "do not open it"),
+        ("[", "do not open it"),
         ("127.0.0.1:6379", "do not open it"),
     ):
         await get_model("Notification").all().delete()
