@@ -110,6 +110,16 @@ async def release(token: str, ids: Sequence[int], *, wait_s: float = 0) -> None:
         await roll_up(sorted(marked), {})
 
 
+async def let_go(token: str) -> None:
+    """Give back all of a claim of which nothing was begun; what was begun is told by its result, or by a sweep."""
+    database = runtime().database
+    await database.execute(
+        f"""UPDATE delivery SET state = 'queued', lease_token = NULL, lease_until = NULL
+            WHERE state = 'claimed' AND lease_token = {database.dialect.param(1)}""",
+        [token],
+    )
+
+
 async def sweep() -> int:
     """Give back what dead workers left, and record what they had begun as unknown; return how many rows.
 

@@ -17,7 +17,7 @@ import structlog
 
 from core.delivery.catch import catch
 from core.delivery.channel import EMAIL, send_by_channels
-from core.delivery.claim import claim, extend, next_due_in_s, sweep
+from core.delivery.claim import claim, extend, let_go, next_due_in_s, sweep
 from core.delivery.job import Job
 from core.delivery.ledger import Ledger
 from core.delivery.load import load_jobs, reasons_to_drop
@@ -125,14 +125,14 @@ class Engine:
         )
         if claimed:
             begun_at = monotonic()
-            async with _kept_alive(token):
+            async with _kept_alive(token), _let_go_on_fault(token):
                 jobs = await self._sendable(await load_jobs(token, claimed))
                 if settings().MAIL_MODE == "catch":
                     await catch(jobs, self.worker)
                 else:
                     await self._send(token, jobs)
                 await self.ledger.flush()
-            self._claim_size = _next_size(self._claim_size, len(claimed), monotonic() - begun_at)
+            self._claim_size = _next_size(len(claimed), monotonic() - begun_at)
         return len(claimed)
 
     @property
@@ -243,11 +243,11 @@ def _each(faults: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
             yield one
 
 
-def _next_size(size: int, claimed: int, took_s: float) -> int:
-    """Return how much to claim next, by how fast this claim went; it grows step by step."""
+def _next_size(claimed: int, took_s: float) -> int:
+    """Return how much to claim next, by how fast this claim went."""
     lanes = settings().SMTP_CONCURRENCY
     in_time = int(claimed / max(took_s, 0.001) * _CLAIM_S)
-    return max(lanes * _LEAST_PER_LANE, min(in_time, size * 4, lanes * _MOST_PER_LANE))
+    return max(lanes * _LEAST_PER_LANE, min(in_time, lanes * _MOST_PER_LANE))
 
 
 def _pace(server: Server, domains: Mapping[str, Sequence[Limit]]) -> Pace | None:
@@ -259,6 +259,17 @@ def _pace(server: Server, domains: Mapping[str, Sequence[Limit]]) -> Pace | None
 def _choose(servers: Servers, job: Job) -> Server | None:
     sender = mailbox_of(job.message["email_from"]).address
     return servers.choose(job.message["author_id"], job.message["company_id"], sender)
+
+
+@asynccontextmanager
+async def _let_go_on_fault(token: str) -> AsyncIterator[None]:
+    """Give back at once what a failed flush leaves unbegun, where the database can be told."""
+    try:
+        yield
+    except BaseException:
+        with suppress(*database_errors()):
+            await let_go(token)
+        raise
 
 
 @asynccontextmanager

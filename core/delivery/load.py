@@ -12,7 +12,7 @@ from core.delivery.signing import UNSIGNED, signers
 from core.delivery.suppression import suppressed
 from core.errors import AddressError
 from core.mail.address import domain_of, envelope_address, normalised
-from core.runtime import get_model
+from core.runtime import runtime
 
 _EXPIRED = "The mail's time was over (expires_at) before it could be sent."
 
@@ -45,8 +45,15 @@ async def _left_alone(messages: Mapping[int, Outgoing], claimed: Sequence[Claime
     tracked = [one.recipient for one in claimed if one.message_id in messages and messages[one.message_id].is_tracked]
     if not tracked:
         return set()
-    contacts = get_model("Contact").filter(no_tracking=True)
-    refused = {normalised(email) for email in await contacts.values_list("email", flat=True) if email}
+    database = runtime().database
+    dialect = database.dialect
+    asked = sorted({form for one in tracked for form in (one.lower(), normalised(one))})
+    rows = await database.fetch(
+        f"""SELECT email FROM contact
+            WHERE no_tracking AND {dialect.among_texts("LOWER(email)", dialect.param(1))}""",
+        [dialect.texts(asked)],
+    )
+    refused = {normalised(row["email"]) for row in rows}
     return {recipient for recipient in tracked if normalised(recipient) in refused} if refused else set()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.delivery.idempotency import forget_old_keys
 from core.delivery.pacing import forget_old_use
 from core.orm.transaction import transaction
@@ -27,15 +29,38 @@ async def _old_messages(days: int) -> int:
     dialect = database.dialect
     before = dialect.now(-days * 86_400.0)
     async with transaction():
-        return await database.execute(
-            f"""DELETE FROM message WHERE id IN (
-                SELECT id FROM message
+        rows = await database.fetch(
+            f"""SELECT id FROM message
                 WHERE direction = 'Outbound' AND res_model IS NULL AND send_state IN ('Sent', 'Cancelled')
                   AND created_at < {before} AND COALESCE(sent_at, created_at) < {before}
                   AND NOT EXISTS (SELECT 1 FROM delivery
                                   WHERE delivery.message_id = message.id AND delivery.state NOT IN ({_OVER}))
-                ORDER BY id LIMIT {_AT_ONCE})"""
+                ORDER BY id LIMIT {_AT_ONCE}"""
         )
+        ids = [dialect.ids([row["id"] for row in rows])]
+        files = await database.fetch(
+            f"SELECT attachment_id FROM message_attachment WHERE {dialect.among('message_id', dialect.param(1))}", ids
+        )
+        await database.execute(f"DELETE FROM message WHERE {dialect.among('id', dialect.param(1))}", ids)
+        await _nobodys_files([row["attachment_id"] for row in files])
+    return len(rows)
+
+
+async def _nobodys_files(ids: Sequence[int]) -> None:
+    """Delete those files that belong to no record and that no message and no template carries any more."""
+    if not ids:
+        return
+    database = runtime().database
+    dialect = database.dialect
+    used = " AND ".join(
+        f"NOT EXISTS (SELECT 1 FROM {table} WHERE {table}.attachment_id = attachment.id)"
+        for table in ("message_attachment", "template_attachment")
+    )
+    await database.execute(
+        f"""DELETE FROM attachment
+            WHERE {dialect.among("id", dialect.param(1))} AND res_model IS NULL AND identifier IS NULL AND {used}""",
+        [dialect.ids(ids)],
+    )
 
 
 async def _old_attempts(days: int) -> int:

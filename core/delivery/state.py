@@ -97,12 +97,13 @@ async def take_back(message_id: int) -> None:
     database = runtime().database
     param = database.dialect.param(1)
     async with transaction():
-        untried = "state IN ('queued', 'claimed', 'held') AND attempts = 0 AND begun_at IS NULL"
+        untried = """state IN ('queued', 'claimed', 'held')
+                     AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.delivery_id = delivery.id)"""
         stopped = await database.execute(
             f"UPDATE delivery SET state = 'cancelled' WHERE message_id = {param} AND {untried}", [message_id]
         )
         others = await database.fetch(
-            f"SELECT 1 FROM delivery WHERE message_id = {param} AND NOT (state = 'cancelled' AND attempts = 0)",
+            f"SELECT 1 FROM delivery WHERE message_id = {param} AND (state <> 'cancelled' OR attempts > 0)",
             [message_id],
         )
         if not stopped or others:

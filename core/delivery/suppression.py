@@ -42,12 +42,12 @@ async def suppressed(wanted: Sequence[tuple[int, str, str | None]]) -> dict[int,
         return {}
     database = runtime().database
     dialect = database.dialect
-    params = ", ".join(map(dialect.param, range(1, len(addresses) + 1)))
     rows = await database.fetch(
         f"""SELECT address, list, reason, note, created_at FROM suppression
-            WHERE address IN ({params}) AND (expires_at IS NULL OR expires_at > {dialect.now()})
+            WHERE {dialect.among_texts("address", dialect.param(1))}
+              AND (expires_at IS NULL OR expires_at > {dialect.now()})
             ORDER BY id""",
-        addresses,
+        [dialect.texts(addresses)],
     )
     found: dict[tuple[str, str], str] = {}
     for row in rows:

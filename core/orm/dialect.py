@@ -49,6 +49,14 @@ class Dialect(Protocol):
         """Return the one parameter that carries many ids for `among`."""
         ...
 
+    def among_texts(self, column: str, param: str) -> str:
+        """Return a condition: `column` is one of the texts in the parameter made by `texts`."""
+        ...
+
+    def texts(self, texts: Sequence[str]) -> Any:
+        """Return the one parameter that carries many texts for `among_texts`."""
+        ...
+
     def time(self, at: datetime) -> Any:
         """Return an aware time as a parameter."""
         ...
@@ -88,6 +96,12 @@ class Sqlite:
     def ids(self, ids: Sequence[int]) -> Any:
         return json.dumps(list(ids))
 
+    def among_texts(self, column: str, param: str) -> str:
+        return self.among(column, param)
+
+    def texts(self, texts: Sequence[str]) -> Any:
+        return json.dumps(list(texts))
+
     def time(self, at: datetime) -> Any:
         return str(at.astimezone(UTC))
 
@@ -124,6 +138,12 @@ class Postgres:
 
     def ids(self, ids: Sequence[int]) -> Any:
         return list(ids)
+
+    def among_texts(self, column: str, param: str) -> str:
+        return f"{column} = ANY({param}::text[])"
+
+    def texts(self, texts: Sequence[str]) -> Any:
+        return list(texts)
 
     def time(self, at: datetime) -> Any:
         return at

@@ -51,3 +51,16 @@ async def test_a_mail_of_which_one_copy_waits_stays(host: Runtime, mta: FakeMta)
     await _aged(message)
     await get_model("Message").cron_forget()
     assert await get_model("Message").filter(id=message.pk).exists()
+
+
+async def test_files_go_with_the_last_mail_that_carried_them(host: Runtime, mta: FakeMta) -> None:
+    image = b"\x89PNG\r\n\x1a\n" + bytes(40)
+    gone = await queue_mail(inline_images={"logo": image})
+    shared = await get_model("Attachment").create(name="a.txt", content=b"x", size_bytes=1, sha256="0" * 64)
+    old, young = await queue_mail(attachments=[shared]), await queue_mail(attachments=[shared])
+    await drain()
+    for message in (gone, old):
+        await _aged(message)
+    await get_model("Message").cron_forget()
+    assert list(await get_model("Message").all().values_list("id", flat=True)) == [young.pk]
+    assert list(await get_model("Attachment").all().values_list("name", flat=True)) == ["a.txt"]
