@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tortoise.expressions import Q
 from tortoise.functions import Count
 
 from core.access import Access
@@ -55,6 +56,8 @@ async def lines(access: Access, state: str | None, before: int | None) -> tuple[
     """
     rows = access.records("Message").filter(direction="Outbound")
     rows = rows.filter(send_state=state) if state else rows.filter(send_state__isnull=False)
+    if not access.is_internal:  # As `Access.sees` says it.
+        rows = rows.exclude(~Q(author_id=access.user_id), send_state="Draft")
     if before is not None:
         rows = rows.filter(id__lt=before)
     found = await rows.order_by("-id").limit(PAGE + 1).values(*_COLUMNS)

@@ -130,11 +130,11 @@ async def test_whoever_wrote_it_takes_it_back_and_nobody_else_beside_those_who_m
 
 async def test_what_was_taken_back_is_shown_to_nobody_outside(visitor: Visitor, world: World) -> None:
     ann, guest, path = await visitor("ann"), await visitor("guest"), RECORD.format(id=world.ticket.id)
-    await _send(ann, world, body="This customer is a thief.")
+    await _send(ann, world, body="This customer is a thief.", subject="The chair of a thief")
     message = await get_model("Message").get(direction="Outbound")
     await ann.post(f"/messages/{message.pk}/undo")
     shown = f"/messages/{message.pk}"
-    places = (path, f"{path}?draft={message.pk}", f"/api{path}/timeline", "/api/records/Message", "/outbox")
+    places = (path, f"{path}?draft={message.pk}", f"/api{path}/timeline", "/api/records/Message", "/outbox", "/records/Message")
     for place in (*places, shown, f"/api/records/Message/{message.pk}", f"{shown}/draft.eml", f"{shown}/body"):
         assert "thief" not in (await guest.get(place)).text, place
     assert "thief" in (await ann.get(path)).text
