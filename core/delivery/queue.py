@@ -37,6 +37,8 @@ from core.runtime import get_model, runtime, settings
 
 _SUBJECT_CHARS = 998
 _KEY_SCOPE = "queue_email"
+_FEW = 4
+"""So many recipients go into one statement with their message; each number of them is a statement to be planned."""
 
 
 async def queue(request: QueueRequest) -> Any:
@@ -125,12 +127,25 @@ async def _store(ready: Sequence[_Ready]) -> None:
 async def _store_at_once(ready: _Ready) -> None:
     """Store one new message without files in a single step of the database."""
     database = runtime().database
-    dialect = database.dialect
-    into = _delivery_sql(dialect, dialect.last_id("message"), first=1)
-    deliveries = [Statement(into, row[1:]) for row in _deliveries(ready)]
-    rows, *_ = await database.batch([insertion(database, [ready.message]), *deliveries])
+    message, deliveries = insertion(database, [ready.message]), _deliveries(ready)
+    if database.dialect.nests_writes and len(deliveries) <= _FEW:
+        whole = _nested(database.dialect, message, deliveries)
+        rows = await database.fetch(whole.sql, whole.params)
+    else:
+        into = _delivery_sql(database.dialect, database.dialect.last_id("message"), first=1)
+        rows, *_ = await database.batch([message, *(Statement(into, row[1:]) for row in deliveries)])
     take_ids([ready.message], rows)
     await ring(TOPIC)
+
+
+def _nested(dialect: Dialect, message: Statement, deliveries: Sequence[tuple[Any, ...]]) -> Statement:
+    """Return one statement that stores the message and its deliveries, and needs no transaction around it."""
+    writes, params = [f"stored AS ({message.sql})"], [*message.params]
+    for number, row in enumerate(deliveries):
+        into = _delivery_sql(dialect, "(SELECT id FROM stored)", first=len(params) + 1)
+        writes.append(f"delivery_{number} AS ({into})")
+        params += row[1:]
+    return Statement(f"WITH {', '.join(writes)} SELECT id FROM stored", params)
 
 
 async def insert_deliveries(rows: Sequence[tuple[Any, ...]]) -> None:

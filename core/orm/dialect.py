@@ -16,6 +16,8 @@ class Dialect(Protocol):
 
     name: str
     skip_locked: str
+    nests_writes: bool
+    """Whether one statement may hold several that write."""
 
     def param(self, index: int) -> str:
         """Return the placeholder of the parameter number `index`, from 1."""
@@ -71,6 +73,7 @@ class Sqlite:
 
     name = "sqlite"
     skip_locked = ""
+    nests_writes = False
 
     def param(self, index: int) -> str:
         return f"?{index}"
@@ -114,6 +117,7 @@ class Postgres:
 
     name = "postgres"
     skip_locked = "FOR UPDATE SKIP LOCKED"
+    nests_writes = True
 
     def param(self, index: int) -> str:
         return f"${index}"

@@ -33,6 +33,19 @@ def _read(raw: bytes) -> EmailMessage:
     return read
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 40])
+async def test_a_message_is_stored_with_all_of_its_recipients(host: Runtime, mta: FakeMta, count: int) -> None:
+    before = await queue_mail("first@a.test")
+    at = clock.now() + timedelta(hours=1)
+    message = await queue_mail(*(f"to{number}@a.test" for number in range(count)), scheduled_at=at)
+    rows = await get_model("Delivery").filter(message_id=message.pk).values_list("recipient", "state", "due_at")
+    assert {row[0] for row in rows} == {f"to{number}@a.test" for number in range(count)}
+    assert {(row[1], row[2]) for row in rows} == {("queued", at)}
+    assert await get_model("Delivery").filter(message_id=before.pk).count() == 1
+    await drain()
+    assert [accepted.recipient for accepted in mta.ledger] == ["first@a.test"]
+
+
 async def test_individual_copies_name_no_one_else(host: Runtime, mta: FakeMta) -> None:
     await queue_mail("Ann <ann@a.test>", "bob@b.test", individual=True)
     await drain()
