@@ -82,9 +82,7 @@ class Access:
         owners = [_owner_of(row) for row in rows]
         found = await self.readable(owner for owner in owners if owner[0])
         return [
-            row
-            for row, owner in zip(rows, owners, strict=True)
-            if (not owner[0] or owner in found) and self.sees(row)
+            row for row, owner in zip(rows, owners, strict=True) if (not owner[0] or owner in found) and self.sees(row)
         ]
 
     def sees(self, row: Any) -> bool:

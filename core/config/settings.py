@@ -115,7 +115,9 @@ class Settings(BaseModel):
     )
     IDEMPOTENCY_HOURS: float = Field(24, gt=0, description="How long an idempotency key is remembered.")
     RETENTION_DAYS: int = Field(
-        0, ge=0, description="Sent mail of no record, attempts and providers' events are deleted after this; 0 keeps them."
+        0,
+        ge=0,
+        description="Sent mail of no record, attempts and providers' events are deleted after this; 0 keeps them.",
     )
     FEEDBACK_SENDER: str = Field(
         "", max_length=15, pattern=r"^[A-Za-z0-9_-]*$", description="Names this sender in Feedback-ID headers."

@@ -6,6 +6,7 @@ receipt is kept once, and what it means is worked out from all receipts of the m
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ import structlog
 from core import clock
 from core.delivery.results import roll_up, tell_finished
 from core.delivery.suppression import suppress, unsuppress
+from core.errors import AddressError
 from core.events import tell
 from core.mail.body import text_to_html
 from core.mail.words import clean_text
@@ -220,12 +222,14 @@ async def receive_text(provider: str, text: ReceivedText) -> Any:
 
 
 async def _heed(provider: str, channel: str, text: ReceivedText) -> None:
+    """Do what a recipient asks for in one word; who is no number, such as a short code, is never written to."""
     word = text.text.strip().strip(".!").casefold()
-    if word in _STOP:
-        said = f"answered {text.text.strip()[:20]}"
-        await suppress(text.sender, list=channel, reason="unsubscribe", source=provider, note=said)
-    elif word in _START:
-        await unsuppress(text.sender, list=channel, reason="unsubscribe")
+    with contextlib.suppress(AddressError):
+        if word in _STOP:
+            said = f"answered {text.text.strip()[:20]}"
+            await suppress(text.sender, list=channel, reason="unsubscribe", source=provider, note=said)
+        elif word in _START:
+            await unsuppress(text.sender, list=channel, reason="unsubscribe")
 
 
 async def _last_message_to(channel: str, address: str) -> Any:

@@ -17,6 +17,7 @@ from core.web import tracking_ledger
 from core.web.tracking_hits import Hit, Tally
 from core.web.tracking_ledger import TrackingLedger
 from core.web.tracking_verdict import Reason
+from tests.delivery.conftest import hook
 
 pytestmark = pytest.mark.anyio
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -73,7 +74,7 @@ async def test_people_are_counted_and_machines_are_kept_apart(delivery: Any) -> 
     await store(
         (hit(delivery), 60, 3),
         (hit(delivery, hint=Reason.HEAD), 61),
-        (hit(delivery, agent="curl/8"), 62),
+        (hit(delivery, agent="Slackbot 1.0"), 62),
         (hit(delivery, "https://x.example/?a=<b>"), 90),
     )
     await store((hit(delivery), 500, 2))
@@ -99,9 +100,60 @@ async def test_a_click_is_an_open_too(delivery: Any) -> None:
     assert await roll_ups(delivery) == (0, after(30), 1, after(30))
 
 
-async def test_an_open_before_anybody_could_read_is_a_machine_s(delivery: Any) -> None:
-    await store((hit(delivery), 1))
-    assert await roll_ups(delivery) == (0, None, 0, None)
+LINK, OTHER_LINK = "https://x.example/1", "https://x.example/2"
+
+
+async def test_an_open_and_a_click_right_after_the_send_are_a_person_s_even_of_a_library(delivery: Any) -> None:
+    await store((hit(delivery, agent="python-httpx2/2.0"), 0.1))
+    await store((hit(delivery, LINK, agent="python-httpx2/2.0"), 0.2))
+    for record in (delivery, await delivery.message):
+        assert await roll_ups(record) == (1, after(0.1), 1, after(0.2))
+
+
+@pytest.mark.parametrize("rest", [[(LINK, 1), (OTHER_LINK, 1)], [("", 2)]])
+async def test_a_burst_right_after_the_send_is_taken_back(delivery: Any, rest: list[tuple[str, int]]) -> None:
+    await store((hit(delivery), 0.3))
+    await store((hit(delivery, LINK), 0.5))
+    await store(*((hit(delivery, url), 1.7 + place / 100, count) for place, (url, count) in enumerate(rest)))
+    for record in (delivery, await delivery.message):
+        assert await roll_ups(record) == (0, None, 0, None)
+    assert set(await get_model("TrackingEvent").all().values_list("verdict", "reason")) == {("machine", "burst")}
+    await store((hit(delivery), 1.9))
+    await store((hit(delivery), 2))
+    assert await roll_ups(delivery) == (1, after(2), 0, None)
+
+
+async def test_one_copy_s_burst_leaves_what_others_did(delivery: Any) -> None:
+    message = await delivery.message
+    other = await get_model("Delivery").create(message=message, recipient="b@x.example", due_at=AT, begun_at=AT)
+    await store((hit(delivery), 0.3), (hit(other), 0.4))
+    await store((hit(delivery), 0.6, 2))
+    await store((hit(delivery), 60))
+    assert await roll_ups(other) == (1, after(0.4), 0, None)
+    assert await roll_ups(delivery) == (1, after(60), 0, None)
+    assert (await roll_ups(message))[0] == 2
+
+
+async def test_what_is_a_machine_s_by_itself_makes_no_burst(delivery: Any) -> None:
+    await store((hit(delivery, hint=Reason.HEAD), 0.1, 5), (hit(delivery, agent="Slackbot 1.0"), 0.2, 5))
+    await store((hit(delivery), 0.5))
+    assert await roll_ups(delivery) == (1, after(0.5), 0, None)
+
+
+async def test_addons_are_told_of_no_burst_that_is_known_at_once(host: Runtime, delivery: Any) -> None:
+    told: list[str] = []
+
+    async def message_opened(message: Any) -> None:
+        told.append("opened")
+
+    async def message_clicked(message: Any, url: str) -> None:
+        told.append(url)
+
+    hook(host, message_opened=message_opened, message_clicked=message_clicked)
+    await store((hit(delivery), 0.1), (hit(delivery, LINK), 0.2), (hit(delivery, OTHER_LINK), 1.8))
+    assert told == []
+    await store((hit(delivery, LINK), 60))
+    assert told == ["opened", LINK]
 
 
 async def test_a_burst_is_known_when_its_second_link_comes_and_the_first_is_taken_back(delivery: Any) -> None:

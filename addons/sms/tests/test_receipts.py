@@ -278,6 +278,8 @@ class TestTwilio:
         await self.call(caller, url, **{**form, "MessageSid": "SM10", "Body": "START"})
         assert (await state_of(await sent()))[0] == "sent"
         assert len(gateway.asked) == 2
+        short_code = {"MessageSid": "SM11", "SmsStatus": "received", "From": "INFO", "Body": "STOP"}
+        assert await self.call(caller, url, **short_code) == 204
 
     async def test_a_stranger_s_form_of_a_million_fields_is_refused_at_once(self, provider: Any, caller: Any) -> None:
         headers = {"X-Twilio-Signature": "x", "Content-Type": "application/x-www-form-urlencoded"}

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from core.access import Access, Right
 from core.errors import PostroomError, UnknownName, UserError
 from core.mail.body import text_to_html
+from core.mail.words import clean_text
 from core.orm.transaction import transaction
 from core.runtime import get_model, settings
 from core.web.composer import check_recipients, composer_for, draft_of, time_typed
@@ -183,6 +184,7 @@ async def _page(
 
 def _html(body: str) -> str:
     """Return what was typed, as HTML; UserError where nothing was."""
+    body = clean_text(body)
     if not body.strip():
         raise UserError("There is no text yet; write something first.")
     return f"<p>{text_to_html(body.strip())}</p>"
