@@ -23,7 +23,7 @@ from core.orm.statement import Statement
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 from core.web.tracking_hits import Hit, Tally
-from core.web.tracking_verdict import BURST_WINDOW, Reason, Verdict, in_burst, verdict
+from core.web.tracking_verdict import BURST_REACH, Reason, Verdict, in_burst, in_early_burst, is_early, verdict
 
 log = structlog.get_logger(__name__)
 
@@ -151,10 +151,10 @@ async def _write(seen: Sequence[_Seen]) -> list[_Seen]:
     """Write events and roll-ups; returns what people did."""
     if not seen:
         return []
-    earlier = await _earlier_clicks(seen)
+    earlier = await _earlier(seen)
     burst = _bursts(seen, earlier)
     judged = [(one, _judged(one, burst)) for one in seen]
-    mistaken = [row for row in earlier if row["verdict"] == "human" and _click_of(row) in burst]
+    mistaken = [row for row in earlier if row["verdict"] == "human" and _place(row) in burst]
     changes: dict[Key, _Change] = defaultdict(_Change)
     for one, found in judged:
         if found.is_human:
@@ -162,10 +162,15 @@ async def _write(seen: Sequence[_Seen]) -> list[_Seen]:
                 changes[key].add(_kind(one), one.tally.count, one.tally.first_at)
     for row in mistaken:
         for key in (("delivery", row["delivery_id"]), ("message", row["message_id"])):
-            changes[key].add("click", -row["count"], None)
+            changes[key].add(row["kind"], -row["count"], None)
     kept = await _room(seen)
     await runtime().database.batch(
-        [*_corrected(mistaken), *_events([pair for pair in judged if kept(pair[0])]), *_roll_ups(changes)]
+        [
+            *_corrected(mistaken),
+            *_events([pair for pair in judged if kept(pair[0])]),
+            *_roll_ups(changes),
+            *_true_firsts(mistaken),
+        ]
     )
     return [one for one, found in judged if found.is_human]
 
@@ -175,7 +180,7 @@ def _kind(one: _Seen) -> str:
 
 
 def _judged(one: _Seen, burst: set[tuple[Key, datetime, str]]) -> Verdict:
-    found = verdict(one.hit.hint, one.hit.user_agent, one.tally.first_at, one.sent_at)
+    found = verdict(one.hit.hint, one.hit.user_agent)
     if found.is_human and (one.of, one.tally.first_at, one.hit.url) in burst:
         return Verdict(False, Reason.BURST)
     return found
@@ -184,39 +189,48 @@ def _judged(one: _Seen, burst: set[tuple[Key, datetime, str]]) -> Verdict:
 # Bursts.
 
 
-async def _earlier_clicks(seen: Sequence[_Seen]) -> list[dict[str, Any]]:
-    """Return the stored clicks that these may make a burst with."""
-    clicks = [one for one in seen if one.hit.url and one.delivery_id is not None]
-    if not clicks:
+async def _earlier(seen: Sequence[_Seen]) -> list[dict[str, Any]]:
+    """Return the stored hits that these may make a burst with; nothing for a hit that names the message alone."""
+    suspects = [one for one in seen if one.hit.url or is_early(one.tally.first_at, one.sent_at)]
+    ids = sorted({one.delivery_id for one in suspects if one.delivery_id is not None})
+    if not ids:
         return []
     database = runtime().database
     dialect = database.dialect
-    since = min(one.tally.first_at for one in clicks) - BURST_WINDOW
+    since = min(one.tally.first_at for one in suspects) - BURST_REACH
     rows = await database.fetch(
-        f"""SELECT id, delivery_id, message_id, url, at, count, verdict FROM tracking_event
-            WHERE {dialect.among("delivery_id", dialect.param(1))} AND kind = 'click' AND at > {dialect.param(2)}""",
-        [dialect.ids(sorted({one.delivery_id for one in clicks if one.delivery_id})), dialect.time(since)],
+        f"""SELECT id, delivery_id, message_id, kind, url, at, count, verdict, reason FROM tracking_event
+            WHERE {dialect.among("delivery_id", dialect.param(1))} AND at > {dialect.param(2)}""",
+        [dialect.ids(ids), dialect.time(since)],
     )
     return [{**row, "at": dialect.read_time(row["at"])} for row in rows]
 
 
 def _bursts(seen: Sequence[_Seen], earlier: Iterable[Mapping[str, Any]]) -> set[tuple[Key, datetime, str]]:
+    """Return which hits are of a burst: all clicks count for one at any age, and early what seems a person's."""
     clicks: dict[Key, list[tuple[datetime, str]]] = defaultdict(list)
-    for one in seen:
-        if one.hit.url:
-            clicks[one.of].append((one.tally.first_at, one.hit.url))
-    for row in earlier:
-        key, at, url = _click_of(row)
-        clicks[key].append((at, url))
-    return {(key, *click) for key, among in clicks.items() for click in in_burst(among)}
+    people: dict[Key, list[tuple[datetime, str, int]]] = defaultdict(list)
+    asked = [
+        (one.of, one.tally.first_at, one.hit.url, one.tally.count, verdict(one.hit.hint, one.hit.user_agent).is_human)
+        for one in seen
+    ]
+    asked += [(*_place(row), row["count"], row["verdict"] == "human" or row["reason"] == "burst") for row in earlier]
+    for key, at, url, count, is_human in asked:
+        if url:
+            clicks[key].append((at, url))
+        if is_human:
+            people[key].append((at, url, count))
+    found = {(key, *hit) for key, among in clicks.items() for hit in in_burst(among)}
+    sent = {one.of: one.sent_at for one in seen}
+    return found | {(key, *hit) for key, among in people.items() for hit in in_early_burst(among, sent[key])}
 
 
-def _click_of(row: Mapping[str, Any]) -> tuple[Key, datetime, str]:
+def _place(row: Mapping[str, Any]) -> tuple[Key, datetime, str]:
     return ("delivery", row["delivery_id"]), row["at"], row["url"]
 
 
 def _corrected(mistaken: Sequence[Mapping[str, Any]]) -> list[Statement]:
-    """Call clicks a machine's that were taken for a person's before the rest of their burst came."""
+    """Call hits a machine's that were taken for a person's before the rest of their burst came."""
     if not mistaken:
         return []
     dialect = runtime().database.dialect
@@ -293,6 +307,24 @@ def _roll_ups(changes: Mapping[Key, _Change]) -> list[Statement]:
                 WHERE id = {row_id}"""
             statements.append(Statement(sql, rows=rows))
     return statements
+
+
+def _true_firsts(mistaken: Sequence[Mapping[str, Any]]) -> list[Statement]:
+    """Where what is taken back was the first of its kind, put the first that a person did in its place."""
+    dialect = runtime().database.dialect
+    row_id, mistaken_at = dialect.param(1), dialect.param(2)
+    return [
+        Statement(
+            f"""UPDATE {table} SET {column} = COALESCE(
+                    (SELECT MIN(at) FROM tracking_event WHERE {table}_id = {row_id} AND verdict = 'human'{extra}),
+                    {column})
+                WHERE id = {row_id} AND {column} = {mistaken_at}""",
+            rows=[(row[f"{table}_id"], dialect.time(row["at"])) for row in mistaken],
+        )
+        for table in ("delivery", "message")
+        for column, extra in (("opened_at", ""), ("clicked_at", " AND kind = 'click'"))
+        if mistaken
+    ]
 
 
 def _time(times: Sequence[datetime]) -> Any:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
-_TOO_SOON = timedelta(seconds=2)
-"""Nobody reads a mail before its server has said that it took it; scanners do."""
 _BURST = timedelta(seconds=1)
+_EARLY = timedelta(seconds=2)
+"""Right after the send a scanner fetches all that is in a mail. Programs read as early, but as a person would."""
+_EARLY_TIMES = 3
+"""One who reads asks for a thing once, and once more where the network failed."""
+BURST_REACH = 2 * _EARLY
+"""Hits that lie further apart are never of one burst. Where clocks differ, some lie before the send."""
 _SCANNER = re.compile(
     r"bot\b|crawl|spider|scan|preview|monitor|validator|headless|phantom|"
     r"barracuda|proofpoint|mimecast|ironport|symantec|messagelabs|fireeye|trend ?micro|sophos|zscaler|safebrowsing|"
-    r"facebookexternalhit|whatsapp|slack|skype|telegram|discord|"
-    r"\b(?:curl|wget|libwww-perl|okhttp|axios|node-fetch|python|ruby|java|php|perl|go-http-client|apache-httpclient)\b",
+    r"facebookexternalhit|whatsapp|slack|skype|telegram|discord",
     re.IGNORECASE,
 )
+"""What says of itself that nobody reads. A library (curl, python, java) says nothing: programs of people use it."""
 _PROXY = re.compile(r"GoogleImageProxy|YahooMailProxy|DuckDuckGo-?Image", re.IGNORECASE)
 _APPLE = "Mozilla/5.0"
 """All that Apple's Mail Privacy Protection says of itself; it fetches what was never read."""
@@ -33,9 +38,8 @@ class Reason(StrEnum):
     """The request says so itself."""
     OWN = "own"
     """It came from a page of this host."""
-    TOO_SOON = "too_soon"
     BURST = "burst"
-    """Several links of one mail within a second."""
+    """Several links of one mail within a second, or more of it right after the send than one reader asks for."""
     SCANNER = "scanner"
     NO_AGENT = "no_agent"
     APPLE = "apple_privacy"
@@ -55,13 +59,9 @@ class Verdict:
         return "human" if self.is_human else "machine"
 
 
-def verdict(hint: Reason | None, user_agent: str, at: datetime, sent_at: datetime | None) -> Verdict:
-    """Judge one hit by itself. `hint` is what the request showed, `sent_at` when its mail's content left."""
-    if hint is not None:
-        return Verdict(False, hint)
-    if sent_at is not None and at - sent_at < _TOO_SOON:
-        return Verdict(False, Reason.TOO_SOON)
-    return _by_agent(user_agent)
+def verdict(hint: Reason | None, user_agent: str) -> Verdict:
+    """Judge one hit by itself. `hint` is what the request showed."""
+    return _by_agent(user_agent) if hint is None else Verdict(False, hint)
 
 
 @lru_cache(maxsize=4096)
@@ -88,4 +88,16 @@ def in_burst(clicks: Iterable[tuple[datetime, str]]) -> set[tuple[datetime, str]
     return found
 
 
-BURST_WINDOW = _BURST
+def is_early(at: datetime, sent_at: datetime | None) -> bool:
+    """Tell whether a hit came right after its mail's content left."""
+    return sent_at is not None and -_EARLY < at - sent_at < _EARLY
+
+
+def in_early_burst(hits: Iterable[tuple[datetime, str, int]], sent_at: datetime | None) -> set[tuple[datetime, str]]:
+    """Return the early ones of one mail's hits, (time, url, count) each, if they are two links or one thing thrice."""
+    early = [hit for hit in hits if is_early(hit[0], sent_at)]
+    asked: Counter[str] = Counter()
+    for _, url, count in early:
+        asked[url] += count
+    many = len(asked.keys() - {""}) > 1 or any(times >= _EARLY_TIMES for times in asked.values())
+    return {(at, url) for at, url, _ in early} if many else set()

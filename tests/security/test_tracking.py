@@ -275,6 +275,21 @@ async def test_w3_scanners_do_not_count(client: httpx2.AsyncClient) -> None:
     assert (delivery.open_count, delivery.click_count, delivery.opened_at) == (0, 0, None)
 
 
+async def test_w3_all_of_a_mail_fetched_right_after_the_send_does_not_count(client: httpx2.AsyncClient) -> None:
+    delivery = await sent_delivery()
+    delivery.begun_at = now()
+    await delivery.save()
+    paths = (OPEN_PATH + ours().token(delivery.pk), click(delivery.pk), click(delivery.pk, "https://shop.example/2"))
+    for number, path in enumerate(paths, 1):
+        await client.get(path)
+        events = await seen(number)
+    assert {(one.verdict, one.reason) for one in events} == {("machine", "burst")}
+    message = await get_model("Message").get(id=delivery.message_id)
+    await delivery.refresh_from_db()
+    for row in (delivery, message):
+        assert (row.open_count, row.opened_at, row.click_count, row.clicked_at) == (0, None, 0, None)
+
+
 # W5: a token cannot be predicted.
 
 
