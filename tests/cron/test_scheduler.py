@@ -107,7 +107,10 @@ async def test_two_processes_run_each_due_job_once(host: Runtime, addons: Path) 
         await until(lambda: _count("tick", 60))
         for worker in workers:
             worker.send_signal(signal.SIGTERM)
-        assert [await worker.wait() for worker in workers] == [0, 0]
+        ends = {await worker.wait() for worker in workers}
+        # One that found nothing left to do may be stopped before it listens to signals.
+        assert 0 in ends
+        assert ends <= {0, -signal.SIGTERM}
     runs = await get_model("CronRun").all()
     assert Counter(run.job_id for run in runs) == dict.fromkeys((job.id for job in jobs), 1)
     assert {run.outcome for run in runs} == {"done"}

@@ -100,6 +100,6 @@ async def test_a_fault_in_our_statements_that_stops_a_claim_is_loud_and_goes_by(
                         await asyncio.sleep(0.02)
             stop.set()
             await running
-    (told,) = [one for one in said if one["event"] == "sending stopped for now"]
+    told, *_ = [one for one in said if one["event"] == "sending stopped for now"]
     assert told["log_level"] == "error"
     assert "nothing" in told["errors"][0]
