@@ -10,7 +10,7 @@ import typer
 
 from core.cli.command import EXIT_FAILED, command, host
 from core.cli.output import Json, print_json, print_rows
-from core.delivery.suppression import plain_address, suppress, suppress_all, suppressed, unsuppress
+from core.delivery.suppression import checked_address, suppress, suppress_all, suppressed, unsuppress
 from core.errors import UnknownName, UserError
 from core.mail.suppression import COLUMNS, Reason, read_file, write_file
 from core.runtime import get_model
@@ -84,7 +84,7 @@ async def remove(
         if not ended:
             raise UnknownName(f"{address} is not suppressed; see `postroom suppression check {address}`.")
     if as_json:
-        print_json({"address": plain_address(address), "removed": ended})
+        print_json({"address": checked_address(address), "removed": ended})
     else:
         typer.echo(f"{ended} removed.")
 
@@ -95,9 +95,10 @@ async def check(address: Address, of_list: OfList = "", as_json: Json = False) -
     Example: postroom suppression check gone@customer.example --json
     """
     async with host():
-        reason = (await suppressed([(0, address, of_list or None)])).get(0)
+        checked = checked_address(address)
+        reason = (await suppressed([(0, checked, of_list or None)])).get(0)
     if as_json:
-        print_json({"address": plain_address(address), "list": of_list, "suppressed": bool(reason), "reason": reason})
+        print_json({"address": checked, "list": of_list, "suppressed": bool(reason), "reason": reason})
     else:
         typer.echo(reason or f"{address} is written to.")
     return EXIT_FAILED if reason else 0

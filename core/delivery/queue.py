@@ -188,7 +188,7 @@ async def _inline_files(ready: _Ready) -> list[Any]:
         content = image if is_bytes else bytes(image.content)
         files.append(
             await model.keep(
-                header_text(name) if is_bytes else image.name,
+                _image_name(name, content) if is_bytes else image.name,
                 content,
                 image_type(content) if is_bytes else image.content_type,
                 content_id=checked_id(f"<{name}>")[1:-1],
@@ -197,6 +197,11 @@ async def _inline_files(ready: _Ready) -> list[Any]:
             )
         )
     return files
+
+
+def _image_name(name: str, content: bytes) -> str:
+    """Return the image's name with the ending that its type has, for programs that show it as a file."""
+    return header_text(name) if "." in name else f"{header_text(name)}.{image_type(content).partition('/')[2]}"
 
 
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}

@@ -92,7 +92,7 @@ async def suppress_all(entries: Sequence[Suppressed]) -> None:
     now = dialect.time(clock.now())
     rows = [
         (
-            _checked(entry.address),
+            checked_address(entry.address),
             clean_text(entry.list)[:_LIST_CHARS],
             Reason(entry.reason).value,
             clean_text(entry.source)[:_SOURCE_CHARS],
@@ -113,7 +113,8 @@ async def suppress_all(entries: Sequence[Suppressed]) -> None:
     )
 
 
-def _checked(address: str) -> str:
+def checked_address(address: str) -> str:
+    """Return the address in the form that entries are kept by; AddressError where it is none."""
     plain = plain_address(address)
     if not (_MAILBOX.fullmatch(plain) or _NUMBER.fullmatch(plain)) or len(plain) > _ADDRESS_CHARS:
         raise AddressError(f"{address[:_ASK_CHARS]!r} is not an address; write name@domain, or +49 and so on.")

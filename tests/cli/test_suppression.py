@@ -14,6 +14,7 @@ def test_an_address_comes_and_goes(tmp_path: Path) -> None:
     (entry,) = site.json("suppression", "ls", "customer")
     assert (entry["address"], entry["list"], entry["reason"]) == ("gone@customer.test", "news", "manual")
     site.call("suppression", "check", "gone@customer.test")
+    site.call("suppression", "check", "nonsense", code=1)
     assert "from the list news" in site.call("suppression", "check", "gone@customer.test", "--list", "news", code=1)
     site.call("suppression", "export", str(tmp_path / "all.csv"))
     assert site.json("suppression", "rm", "GONE@customer.test")["removed"] == 1

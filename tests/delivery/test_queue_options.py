@@ -173,7 +173,7 @@ async def test_an_image_an_invitation_and_a_file_travel_together(host: Runtime, 
     kinds = [part.get_content_type() for part in mail.walk()]
     assert {"multipart/related", "text/calendar", "image/png"} <= set(kinds)
     image = next(part for part in mail.walk() if part.get_content_type() == "image/png")
-    assert (image["Content-ID"], image.get_content()) == ("<logo>", PNG)
+    assert (image["Content-ID"], image.get_filename(), image.get_content()) == ("<logo>", "logo.png", PNG)
     with pytest.raises(UserError, match="PNG"):
         await queue_mail(inline_images={"logo": b"<svg/>"})
 
