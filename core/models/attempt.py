@@ -12,7 +12,7 @@ class Attempt(Record):
     delivery = fields.ForeignKeyField("models.Delivery", related_name="tries", on_delete=fields.CASCADE)
     at = fields.DatetimeField()
     outcome = fields.CharField(max_length=16)
-    """sent, temporary, permanent, server or unknown (`core.mail.retry.Outcome`)."""
+    """sent, temporary, permanent, server, unknown or dropped (`core.mail.retry.Outcome`)."""
     phase = fields.CharField(max_length=16)
     code = fields.IntField(null=True)
     enhanced = fields.CharField(max_length=16, null=True)
