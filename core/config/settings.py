@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -180,8 +181,7 @@ class Settings(BaseModel):
     @property
     def secret_keys(self) -> tuple[str, ...]:
         """The keys of SECRET_KEY: the first one signs and encrypts, all of them are believed."""
-        keys = (key.strip() for key in self.SECRET_KEY.get_secret_value().split(","))
-        return tuple(key for key in keys if key)
+        return _keys(self.SECRET_KEY.get_secret_value())
 
     @field_validator("PRIVATE_HOSTS_ALLOWED")
     @classmethod
@@ -196,3 +196,8 @@ class Settings(BaseModel):
         if "SMTP_TLS" not in self.model_fields_set and self.SMTP_USE_SSL is False:
             return "none"
         return self.SMTP_TLS
+
+
+@lru_cache(maxsize=16)
+def _keys(secret: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in secret.split(",") if key.strip())

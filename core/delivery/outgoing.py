@@ -23,7 +23,7 @@ from core.mail.compose import compose
 from core.mail.invite import calendar_of
 from core.mail.return_path import return_path
 from core.mail.thread import ids_in
-from core.mail.tracking import Tracker
+from core.mail.tracking import tracker
 from core.mail.unsubscribe import unsubscribe_address, unsubscribe_url
 from core.mail.values import File, Mailbox, OutgoingEmail
 from core.runtime import get_model, runtime, settings
@@ -144,7 +144,7 @@ class Outgoing:
             changes |= _with_way_out(email, self.message, recipient, delivery_id)
         html = changes.get("html", email.html)
         if tracks and self.is_tracked and html is not None:
-            changes["html"] = _tracker(settings().BASE_URL, secret_keys()).rewritten(html, delivery_id)
+            changes["html"] = tracker(settings().BASE_URL, settings().secret_keys).rewritten(html, delivery_id)
             # The text part is of the mail as it was written: what is counted stands in the HTML alone.
             changes.setdefault("text", html_to_text(html) if email.text is None else email.text)
         return replace(email, **changes) if changes else email
@@ -213,10 +213,10 @@ def _with_way_out(email: OutgoingEmail, message: Mapping[str, Any], recipient: s
     changes: dict[str, Any] = {}
     url = ""
     if values.BASE_URL:
-        url = unsubscribe_url(values.BASE_URL, secret_keys(), recipient, message["unsubscribe_list"])
+        url = unsubscribe_url(values.BASE_URL, values.secret_keys, recipient, message["unsubscribe_list"])
         changes["unsubscribe_url"] = url
     if values.MAIL_DOMAIN != "localhost":
-        way = unsubscribe_address(secret_keys(), values.MAIL_DOMAIN, message["id"], delivery_id)
+        way = unsubscribe_address(values.secret_keys, values.MAIL_DOMAIN, message["id"], delivery_id)
         changes["unsubscribe_mailto"] = way
     for name in ("html", "text"):
         body = getattr(email, name)
@@ -241,23 +241,8 @@ def envelope_sender(message: Mapping[str, Any], delivery_id: int | None) -> str:
         return ""
     values = settings()
     if values.MAIL_DOMAIN != "localhost":
-        return return_path(secret_keys(), values.BOUNCE_ALIAS, values.MAIL_DOMAIN, message["id"], delivery_id)
+        return return_path(values.secret_keys, values.BOUNCE_ALIAS, values.MAIL_DOMAIN, message["id"], delivery_id)
     return envelope_address(mailbox_of(message["email_from"]).address)
-
-
-def secret_keys() -> tuple[str, ...]:
-    """Return the keys that sign what leaves in mails: the first one signs, all of them are believed."""
-    return _keys(settings().SECRET_KEY.get_secret_value())
-
-
-@lru_cache(maxsize=16)
-def _keys(secret: str) -> tuple[str, ...]:
-    return tuple(key.strip() for key in secret.split(",") if key.strip())
-
-
-@lru_cache(maxsize=16)
-def _tracker(base_url: str, keys: tuple[str, ...]) -> Tracker:
-    return Tracker(base_url, keys)
 
 
 async def _files(message: Mapping[str, Any]) -> list[File]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -70,7 +70,7 @@ async def post_message(
     """Send a message to exactly those whom the page named, a moment later, so that it can be taken back."""
     record, user = await _with_timeline(access, model, record_id), visit_of(request).user
     try:
-        recipients = [address.strip() for line in to or [] for address in line.split(",") if address.strip()]
+        recipients = _addresses(to)
         expected = await record.message_recipients(user)
         if expected:
             check_recipients(recipients, expected)
@@ -105,7 +105,7 @@ async def send_text(
     """Send a text by a channel beside e-mail to exactly those whom the page named."""
     record, user = await _with_timeline(access, model, record_id), visit_of(request).user
     try:
-        recipients = [address.strip() for line in to or [] for address in line.split(",") if address.strip()]
+        recipients = _addresses(to)
         expected = await record.channel_recipients(channel)
         if expected:
             check_recipients(recipients, expected)
@@ -180,6 +180,11 @@ async def _page(
         followers=followers,
         follows=any(one.pk == visit_of(request).user.contact_id for one in followers),
     )
+
+
+def _addresses(lines: Iterable[str] | None) -> list[str]:
+    """Return what stands between commas, in one field or several."""
+    return [address.strip() for line in lines or () for address in line.split(",") if address.strip()]
 
 
 def _html(body: str) -> str:
