@@ -18,7 +18,7 @@ from core.cron.lease import Claim, claim_due, claim_now, extend, settle
 from core.cron.method import is_cron_method
 from core.cron.verdict import Ended, Outcome
 from core.errors import UserError, did_you_mean
-from core.orm.outage import outage_errors
+from core.orm.outage import database_errors, is_outage
 from core.orm.transaction import refuse_inside
 from core.runtime import acting_as, get_model, settings, this_worker
 
@@ -145,7 +145,9 @@ async def _keep_lease(claim: Claim) -> None:
             async with asyncio.timeout_at(held_until):
                 if not await extend(claim):
                     break
-        except outage_errors() as error:
+        except database_errors() as error:
+            if not is_outage(error):
+                raise
             log.warning("cron lease not extended", job=claim.job.identifier, error=_in_short(error))
         else:
             held_until = asked_at + lease_s
@@ -160,7 +162,9 @@ async def _record(claim: Claim, ended: Ended) -> None:
                 log.warning("cron result ignored: the lease was lost", job=claim.job.identifier, outcome=ended.outcome)
                 claim.run.outcome = Outcome.LOST.value
             return
-        except outage_errors() as error:
+        except database_errors() as error:
+            if not is_outage(error):
+                raise
             log.warning("cron result not written yet", job=claim.job.identifier, error=_in_short(error))
             await asyncio.sleep(random.uniform(0.2, 0.5))  # noqa: S311 - jitter
 

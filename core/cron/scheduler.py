@@ -15,7 +15,7 @@ import structlog
 
 from core.cron.lease import Claim, claim_due, seconds_until_due
 from core.cron.runner import perform
-from core.orm.outage import outage_errors
+from core.orm.outage import database_errors, is_outage
 from core.runtime import runtime, settings
 
 log = structlog.get_logger(__name__)
@@ -43,8 +43,10 @@ async def scheduler(worker: str, stop: asyncio.Event, *, slots: int = SLOTS, gra
             try:
                 pause_s = await _start_next(worker, runs)
                 is_away = False
-            except outage_errors() as error:
-                if not is_away:
+            except database_errors() as error:
+                if not is_outage(error):
+                    log.error("cron: what is due cannot be read", exc_info=error)
+                elif not is_away:
                     log.warning("cron: the database is away; asking on", error=str(error))
                 is_away = True
                 pause_s = random.uniform(0.3, 1.5)  # noqa: S311 - jitter

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from core.orm.database import Database
-from core.orm.outage import outage_errors
+from core.orm.outage import database_errors
 
 if TYPE_CHECKING:
     import asyncpg
@@ -45,7 +45,7 @@ class Bell:
         """
         self._event(topic).set()
         if self._database.dialect.name == "postgres":
-            with contextlib.suppress(*outage_errors()):
+            with contextlib.suppress(*database_errors()):
                 await self._database.fetch("SELECT pg_notify($1, $2)", [_CHANNEL, topic])
 
     async def wait(self, topic: str, timeout_s: float) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from importlib.util import find_spec
+import sys
+from typing import Any
 
 from tortoise.exceptions import BaseORMException, DBConnectionError, OperationalError, TransactionManagementError
 
@@ -14,10 +15,9 @@ def outage_errors() -> tuple[type[Exception], ...]:
     What is refused for good raises some of them too, and so does a record that is not there; `is_outage` tells which.
     """
     ours = (OSError, DBConnectionError, OperationalError, TransactionManagementError)
-    if find_spec("asyncpg") is None:
+    asyncpg = _asyncpg()
+    if asyncpg is None:
         return ours
-    import asyncpg  # Only hosts on PostgreSQL have it.
-
     return (
         *ours,
         asyncpg.InterfaceError,
@@ -46,10 +46,9 @@ def _is_senseless(told: object) -> bool:
     """Whether the database says of a statement that it does not read, fits no table, or has a value of a wrong type."""
     if isinstance(told, sqlite3.Error):
         return getattr(told, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    if find_spec("asyncpg") is None:
+    asyncpg = _asyncpg()
+    if asyncpg is None:
         return False
-    import asyncpg  # Only hosts on PostgreSQL have it.
-
     # A right that was revoked is given back; it says nothing of the statement.
     return isinstance(told, (asyncpg.SyntaxOrAccessError, asyncpg.DataError)) and not isinstance(
         told, asyncpg.InsufficientPrivilegeError
@@ -59,8 +58,13 @@ def _is_senseless(told: object) -> bool:
 def database_errors(*others: type[BaseException]) -> tuple[type[BaseException], ...]:
     """Return all that the database raises, outages and what it refuses, and `others` to be caught with it."""
     ours: tuple[type[BaseException], ...] = (BaseORMException, sqlite3.Error, *outage_errors(), *others)
-    if find_spec("asyncpg") is None:
-        return ours
-    import asyncpg  # Only hosts on PostgreSQL have it.
+    asyncpg = _asyncpg()
+    return ours if asyncpg is None else (*ours, asyncpg.PostgresError)
 
-    return (*ours, asyncpg.PostgresError)
+
+def _asyncpg() -> Any:
+    """Return the driver of PostgreSQL where it is in use; what was never imported raises nothing.
+
+    It is not imported here: whoever asks may be out of file descriptors.
+    """
+    return sys.modules.get("asyncpg")

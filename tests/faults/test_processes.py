@@ -13,6 +13,7 @@ import pytest
 from core.delivery import engine
 from core.delivery.engine import Engine
 from core.runtime import Runtime, get_model
+from tests.acceptance.command import Running
 from tests.faults.conftest import LANES, LEASE_S, MakeWorkers
 from tests.faults.locking import locked
 from tests.faults.oracle import require
@@ -22,7 +23,7 @@ from tests.servers.fake_mta import Act, FakeMta, Script
 pytestmark = pytest.mark.anyio
 
 LONG_BODY = "<p>" + "0123456789 " * 40_000 + "</p>"
-SLOW = 0.4
+SLOW = 1.0
 
 
 def at(step: str, act: Callable[[], None], *, times: int = 1) -> Callable[[str, str], None]:
@@ -201,10 +202,8 @@ async def test_f24_frozen_and_thawed(host: Runtime, workers: MakeWorkers) -> Non
     async with FakeMta(Script(steps={"dot": (*[Act(delay_s=SLOW)] * LANES, None)})) as mta:
         await queue_some(LANES * 5)
         frozen = workers(mta).start()
-        mta.on_event = at("dot", lambda: frozen.process.send_signal(signal.SIGSTOP))
-        await until(lambda: mta.ledger, "a mail on its way", 40)
+        await _frozen_on_the_way(host, mta, frozen)
         await asyncio.sleep(LEASE_S + SLOW)
-        mta.on_event = None
         await use(mta)
         async with sending():
             await until(lambda: get_model("Attempt").exists(outcome="unknown"), "the sweep", 15)
@@ -221,9 +220,7 @@ async def test_f24_thawed_after_the_retry(host: Runtime, workers: MakeWorkers) -
     async with FakeMta(Script(steps={"dot": (Act(delay_s=SLOW), None)})) as mta:
         await queue()
         frozen = workers(mta).start()
-        mta.on_event = at("dot", lambda: frozen.process.send_signal(signal.SIGSTOP))
-        await until(lambda: mta.ledger, "a mail on its way", 40)
-        mta.on_event = None
+        await _frozen_on_the_way(host, mta, frozen)
         await asyncio.sleep(SLOW)
         await use(mta)
         await finish(2)
@@ -233,6 +230,13 @@ async def test_f24_thawed_after_the_retry(host: Runtime, workers: MakeWorkers) -
         frozen.process.send_signal(signal.SIGTERM)
         assert await ended(frozen) == 0
         await require(mta.ledger, repeats=1)
+
+
+async def _frozen_on_the_way(host: Runtime, mta: FakeMta, worker: Running) -> None:
+    """Stop a worker that waits for an answer to its dot, and at no time in a write: nobody else could write then."""
+    await until(lambda: mta.ledger, "a mail on its way", 40)
+    async with locked(host):
+        worker.process.send_signal(signal.SIGSTOP)
 
 
 @pytest.mark.parametrize(("engines", "mails"), [(2, 1), (8, 1), (32, 1), (2, 200), (8, 1000), (32, 200)])

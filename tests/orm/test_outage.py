@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+
 import pytest
 from tortoise.exceptions import DoesNotExist, IntegrityError
 
@@ -45,3 +48,17 @@ async def test_a_session_that_is_ended_and_a_file_that_is_read_only_are_outages(
     with pytest.raises(database_errors()) as caught:
         await host.database.execute(statement)
     assert is_outage(caught.value)
+
+
+async def test_who_has_no_file_descriptor_left_can_still_tell() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    probe = os.open(os.devnull, os.O_RDONLY)
+    os.close(probe)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files") as caught, open(os.devnull):
+            pass
+        assert isinstance(caught.value, database_errors())
+        assert is_outage(caught.value)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -4,6 +4,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from hashlib import sha1
 from hmac import new as hmac
 from time import process_time
@@ -302,7 +303,7 @@ class TestTwilio:
         gateway.plan(Answer(400, b'{"code": 21606, "message": "not your number"}'))
         waiting = await sent()
         assert (waiting.state, waiting.attempts) == ("queued", 0)
-        await get_model("Delivery").all().update(due_at=now())
+        await get_model("Delivery").all().update(due_at=now() - timedelta(seconds=1))
         gateway.plan(Answer(400, b'{"code": 21211, "message": "no valid number"}'))
         async with Engine("test") as engine:
             await engine.flush()
