@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from core.host.host import open_host
 from core.host.install import update_schema
 from core.runtime import Runtime
 from tests.servers.daemon import ServerMissingError
-from tests.servers.postgres import Postgres
+from tests.servers.kept import Kept, kind_of, lent_database
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -51,12 +51,10 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database; a test that takes it runs once on each kind."""
-    if request.param == "sqlite":
-        return f"sqlite://{tmp_path}/postroom.db"
-    server: Postgres = request.getfixturevalue("postgres")
-    return server.create_database()
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database, or of the one of `host`; a test that takes it runs once on each kind."""
+    with lent_database(request) as url:
+        yield url
 
 
 @pytest.fixture
@@ -66,12 +64,23 @@ def settings() -> dict[str, object]:
 
 
 @pytest.fixture
-async def host(database_url: str, settings: dict[str, object], tmp_path: Path) -> AsyncIterator[Runtime]:
+def kind(settings: dict[str, object]) -> str:
+    """What the databases of `host` have in common with those of other tests."""
+    return kind_of(settings)
+
+
+@pytest.fixture
+async def host(
+    database_url: str, settings: dict[str, object], tmp_path: Path, kept: Kept, kind: str
+) -> AsyncIterator[Runtime]:
     """An open host with an up-to-date schema and no records but those that stand for models and addons."""
+    is_full = kept.fill(database_url, kind)
     configuration = load_configuration(
         environment={},
         overrides={"DATABASE_URL": database_url, "VAR_DIR": str(tmp_path / "var"), "ADDONS": ["core"], **settings},
     )
     async with open_host(configuration) as runtime:
-        await update_schema(runtime)
+        if not is_full:
+            await update_schema(runtime)
+            kept.keep(database_url, kind)
         yield runtime

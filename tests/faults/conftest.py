@@ -11,6 +11,7 @@ import pytest
 from core.runtime import Runtime
 from tests.faults.rig import Workers, be_hasty
 from tests.servers.fake_mta import FakeMta
+from tests.servers.kept import lent_database
 from tests.servers.postgres import Postgres
 
 LANES = 4
@@ -51,12 +52,10 @@ def mortal(request: pytest.FixtureRequest) -> Postgres:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database of each kind, on the mortal server for a test that asks for that."""
-    if request.param == "sqlite":
-        return f"sqlite://{tmp_path}/postroom.db"
-    server: Postgres = request.getfixturevalue("mortal" if "mortal" in request.fixturenames else "postgres")
-    return server.create_database()
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a database of each kind, on the mortal server for a test that asks for that."""
+    with lent_database(request, "mortal" if "mortal" in request.fixturenames else "postgres") as url:
+        yield url
 
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

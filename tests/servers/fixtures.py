@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers.dovecot import Dovecot
+from tests.servers.kept import Kept
 from tests.servers.postgres import Postgres
 
 
@@ -17,10 +18,16 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """The databases that tests use one after the other."""
+    return Kept(tmp_path_factory.mktemp("kept"))
+
+
 @pytest.fixture
-def postgres_url(postgres: Postgres) -> Iterator[str]:
-    """The URL of an empty database that is dropped after the test."""
-    with postgres.database() as url:
+def postgres_url(postgres: Postgres, kept: Kept) -> Iterator[str]:
+    """The URL of an empty database."""
+    with kept.database(postgres) as url:
         yield url
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,6 +17,7 @@ from core.web.tracking_hits import Hit, Tally
 from core.web.tracking_ledger import TrackingLedger
 from core.web.tracking_verdict import Reason
 from tests.delivery.conftest import hook
+from tests.servers.kept import lent_database
 
 pytestmark = pytest.mark.anyio
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -26,11 +26,9 @@ ROLL_UPS = ("open_count", "opened_at", "click_count", "clicked_at")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite://{tmp_path}/postroom.db"
-    address: str = request.getfixturevalue("postgres").create_database()
-    return address
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request) as url:
+        yield url
 
 
 @pytest.fixture
