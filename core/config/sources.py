@@ -21,6 +21,7 @@ import yaml
 from pydantic import SecretStr, ValidationError
 
 from core.config.settings import Settings
+from core.config.yaml_text import Loader, read_yaml
 from core.errors import ConfigError, did_you_mean
 
 PREFIX = "POSTROOM_"
@@ -121,7 +122,7 @@ def _file_values(path: Path, faults: list[str]) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         faults += [f"{path}: {key} stands twice; remove one" for key in _doubled(text)]
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         faults.append(f"{path}: {' '.join(str(error).split())}")
         return {}
@@ -135,7 +136,7 @@ def _file_values(path: Path, faults: list[str]) -> dict[str, Any]:
 
 def _doubled(text: str) -> list[str]:
     """Name the keys that stand twice, of which YAML would silently take the last one."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = yaml.compose(text, Loader=Loader)
     keys = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
     return [key for key, count in Counter(keys).items() if count > 1]
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from core import paths
 from core.contributions import AddonInfo
 from core.host.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "postroom.addons"
 MANIFEST = "addon.yaml"
@@ -53,10 +57,39 @@ def _candidates(addons_path: Iterable[str], faults: list[str]) -> Iterator[tuple
         package = _package_for(root)
         for folder in _with_manifest(root):
             yield f"{package}.{folder.name}", folder
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+    for entry in _entry_points():
         folder_of_entry = _folder_of(entry, faults)
         if folder_of_entry is not None:
             yield entry.value, folder_of_entry
+
+
+def _entry_points() -> list[EntryPoint]:
+    """Return the entry points of installed addons, by name."""
+    if not any(map(_names_addons, sys.path)):
+        return []
+    # It brings the e-mail package and reads every installed package: nearly no host needs that.
+    from importlib.metadata import entry_points
+
+    return sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
+
+
+def _names_addons(folder: str) -> bool:
+    """Whether a package in a folder of `sys.path` may have entry points of ours."""
+    try:
+        names = os.listdir(folder or ".")
+    except NotADirectoryError:  # Packages may lie in an archive.
+        return True
+    except OSError:
+        return False
+    return any(_is_named_in(f"{folder or '.'}/{name}") for name in names if name.endswith((".dist-info", ".egg-info")))
+
+
+def _is_named_in(package: str) -> bool:
+    try:
+        with open(f"{package}/entry_points.txt", "rb") as file:
+            return ENTRY_POINT_GROUP.encode() in file.read()
+    except OSError:
+        return False
 
 
 def _with_manifest(root: Path) -> list[Path]:

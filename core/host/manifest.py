@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from core.config.yaml_text import read_yaml
 from core.errors import did_you_mean
 
 
@@ -30,7 +31,7 @@ class Manifest(BaseModel):
 def read_manifest(file: Path) -> tuple[Manifest | None, list[str]]:
     """Return the manifest, or None and every fault in it, each naming the file."""
     try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content: Any = read_yaml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         return None, [f"{file}: {' '.join(str(error).split())}"]
     if not isinstance(content, dict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
+from copy import copy
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, cast
@@ -126,7 +126,7 @@ class Registry:
                 elif isinstance(declared, MoreChoices):
                     self._add_choices(addon, entry.name, name, columns, declared)
                 else:
-                    columns[name] = deepcopy(declared)
+                    columns[name] = _own(declared)
                     self._check_reference(addon, entry.name, name, declared)
         return columns
 
@@ -146,6 +146,15 @@ class Registry:
             self._faults.append(
                 f"{addon}: {model}.{name} points at {known}, which is no model.{did_you_mean(known, self._entries)}"
             )
+
+
+def _own(declared: Any) -> Any:
+    """Return a field for one model alone: of what it holds, only lists and mappings are ever changed."""
+    mine = copy(declared)
+    for name, value in vars(mine).items():
+        if isinstance(value, list | dict):
+            setattr(mine, name, value.copy())
+    return mine
 
 
 def _build(entry: ModelEntry, columns: dict[str, Any], module_name: str) -> type[Any]:
