@@ -7,20 +7,20 @@ aiosmtplib does the talking. AUTH never travels in clear text, except to a loopb
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import socket
 import ssl
-from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Sequence
+from base64 import b64encode
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from ipaddress import IPv6Address, ip_address
 from typing import Any, cast
 
 import aiosmtplib
 
 from core.mail.retry import Phase
+from core.transport.dial import dial, is_loopback, look_up, shown_addresses, words_of
 from core.transport.oauth import OAuthError, TokenSource
+from core.transport.sasl import oauthbearer, repeats_a_secret
 from core.transport.smtp_account import SmtpAccount
 from core.transport.smtp_reply import SmtpError, SmtpReply, printable
 from core.transport.smtp_session import Features, SmtpSession
@@ -29,9 +29,7 @@ from core.transport.step import StepLog
 from core.transport.tls import Tls, client_context
 
 _ONE_REPLY = re.compile(rb"(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*)?\n")
-_BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]{8,}")
 _SHOWN_FACTS = 300
-_Address = tuple[Any, ...]
 
 
 async def open_session(account: SmtpAccount, log: StepLog | None = None) -> SmtpSession:
@@ -49,16 +47,16 @@ class _Opening:
     async def run(self) -> SmtpSession:
         context = await self._context() if self._account.is_implicit_tls else None
         sock = await self._connect()
-        is_loopback = _is_loopback(sock.getpeername()[0])
+        is_local = is_loopback(sock.getpeername()[0])
         smtp = self._client(sock, context)
         try:
             await self._greet(smtp)
             await self._introduce(smtp)
-            if self._wants_starttls(smtp, is_loopback):
+            if self._wants_starttls(smtp, is_local):
                 await self._start_tls(smtp)
                 await self._introduce(smtp)
             if self._account.username:
-                await self._log_in(smtp, is_loopback)
+                await self._log_in(smtp, is_local)
             return self._hand_over(smtp)
         except BaseException:
             smtp.close()
@@ -70,17 +68,10 @@ class _Opening:
     async def _connect(self) -> socket.socket:
         account, seconds = self._account, self._timeouts.connect_s
         async with self._step("DNS", Phase.CONNECT, seconds) as detail:
-            loop = asyncio.get_running_loop()
-            try:
-                found = await loop.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
-            except RuntimeError as error:  # What Python raises where the machine gives no further thread.
-                raise self._error(Phase.CONNECT, f"its name could not be looked up: {error}") from error
-            if account.peers is not None:
-                allowed = account.peers.only_allowed(account.host, [str(one[-1][0]) for one in found])
-                found = [one for one in found if one[-1][0] in allowed]
-            detail.extend(dict.fromkeys(str(address[0]) for *_, address in found))
+            found = await look_up(account.host, account.port, account.peers)
+            detail.extend(shown_addresses(found))
         async with self._step("TCP", Phase.CONNECT, seconds) as detail:
-            sock = await _dial(found, seconds)
+            sock = await dial(found, seconds)
             detail.append(str(sock.getpeername()[0]))
             return sock
 
@@ -104,7 +95,7 @@ class _Opening:
                 greeting = await smtp.connect(timeout=self._timeouts.greeting_s)
             except aiosmtplib.SMTPConnectError as error:
                 if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, aiosmtplib.SMTPException):
-                    raise self._error(Phase.TLS, _words(error.__cause__)) from error
+                    raise self._error(Phase.TLS, words_of(error.__cause__)) from error
                 raise
             detail.extend((*_tls_words(smtp), printable(greeting.message.encode())))
 
@@ -118,7 +109,7 @@ class _Opening:
                 await smtp.helo()
             detail.extend(Features.of(smtp.esmtp_extensions).words)
 
-    def _wants_starttls(self, smtp: aiosmtplib.SMTP, is_loopback: bool) -> bool:
+    def _wants_starttls(self, smtp: aiosmtplib.SMTP, is_local: bool) -> bool:
         """Decide for Tls.AUTO: a password asks for it; without one it is taken where offered, loopback aside."""
         account = self._account
         if smtp.use_tls or account.tls is Tls.NONE:
@@ -130,7 +121,7 @@ class _Opening:
                 Phase.TLS,
                 "it does not offer STARTTLS, so nothing was sent; check this account's port and TLS setting",
             )
-        return is_required or (is_offered and not is_loopback)
+        return is_required or (is_offered and not is_local)
 
     async def _start_tls(self, smtp: aiosmtplib.SMTP) -> None:
         context = await self._context()
@@ -141,10 +132,10 @@ class _Opening:
                 raise self._error(Phase.TLS, "bytes were slipped in before the TLS handshake")
             detail.extend(_tls_words(smtp))
 
-    async def _log_in(self, smtp: aiosmtplib.SMTP, is_loopback: bool) -> None:
+    async def _log_in(self, smtp: aiosmtplib.SMTP, is_local: bool) -> None:
         """Send the login once, by the simplest method offered: TLS protects it, and a second try may lock it out."""
         account = self._account
-        is_safe = smtp.get_transport_info("ssl_object") is not None or (account.tls is Tls.NONE and is_loopback)
+        is_safe = smtp.get_transport_info("ssl_object") is not None or (account.tls is Tls.NONE and is_local)
         if not is_safe:
             raise self._error(Phase.TLS, "a password is not sent without TLS; set TLS to starttls or implicit")
         known = ("xoauth2", "oauthbearer") if account.token is not None else ("plain", "login", "cram-md5")
@@ -177,9 +168,9 @@ class _Opening:
         if method == "xoauth2":
             await smtp.auth_xoauth2(self._account.username, token)
             return
-        user = self._account.username.replace("=", "=3D").replace(",", "=2C")
-        words = f"n,a={user},\x01host={self._account.host}\x01port={self._account.port}\x01auth=Bearer {token}\x01\x01"
-        reply = await smtp.execute_command(b"AUTH", b"OAUTHBEARER", b64encode(words.encode()))
+        account = self._account
+        words = oauthbearer(account.username, account.host, account.port, token)
+        reply = await smtp.execute_command(b"AUTH", b"OAUTHBEARER", words.encode())
         if reply.code == aiosmtplib.SMTPStatus.auth_continue:
             # The challenge tells of the failure; this dummy answer asks for the reply to it (section 3.2.3).
             reply = await smtp.execute_command(b64encode(b"\x01"))
@@ -218,22 +209,17 @@ class _Opening:
             except TimeoutError as error:
                 raise self._error(phase, "no answer in time") from error
             except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-                raise self._error(phase, _words(error)) from error
+                raise self._error(phase, words_of(error)) from error
 
     def _refused(self, phase: Phase, error: aiosmtplib.SMTPResponseException) -> SmtpError:
         raw = error.message.encode("utf-8", "surrogateescape")
-        if self._repeats_a_secret(raw):
+        if repeats_a_secret(raw, self._secrets):
             raw = b"(not shown: the server repeats the password)"
         if not 200 <= error.code < 600:
             # Whoever names a host to us shall not read by our eyes what else listens there.
             heard = f': "{printable(raw[:200])}"' if self._account.peers is None else ""
             return self._error(phase, f"it broke the protocol{heard}")
         return SmtpError(phase, str(self._account), f"{phase.upper()} was refused", SmtpReply(error.code, raw))
-
-    def _repeats_a_secret(self, raw: bytes) -> bool:
-        """Tell whether a server's words hold the password or token, plain or in the base64 of any AUTH command."""
-        texts = [raw, *(_decoded(run) for run in _BASE64_RUN.findall(raw))]
-        return any(secret.encode() in text for secret in self._secrets for text in texts)
 
     def _error(self, phase: Phase, reason: str) -> SmtpError:
         return SmtpError(phase, str(self._account), reason)
@@ -260,38 +246,6 @@ class _Tap(asyncio.Protocol):
         self._inner.connection_lost(exc)
 
 
-async def _dial(found: Sequence[_Address], seconds: float) -> socket.socket:
-    """Open TCP to the first address that answers; each gets its share of the time, a dead one not all of it."""
-    faults = []
-    for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
-        sock.setblocking(False)
-        try:
-            async with asyncio.timeout(seconds / len(found)):
-                await asyncio.get_running_loop().sock_connect(sock, address)
-            return sock
-        except OSError as error:
-            sock.close()
-            faults.append(f"{address[0]}: {_words(error)}")
-        except BaseException:
-            sock.close()
-            raise
-    raise OSError("; ".join(faults))
-
-
-def _decoded(run: bytes) -> bytes:
-    """Return what a run of base64 says, its padding made good."""
-    whole = run[:-1] if len(run) % 4 == 1 else run
-    return b64decode(whole + b"=" * (-len(whole) % 4))
-
-
-def _is_loopback(address: str) -> bool:
-    peer = ip_address(address.partition("%")[0])
-    if isinstance(peer, IPv6Address) and peer.ipv4_mapped:
-        peer = peer.ipv4_mapped
-    return peer.is_loopback
-
-
 def _tls_version(smtp: aiosmtplib.SMTP) -> str:
     channel = smtp.get_transport_info("ssl_object")
     return f"{channel.version()} {channel.cipher()[0]}" if channel else ""
@@ -315,15 +269,3 @@ def _common_name(name: Any) -> str:
     """Return the common name, or the organisation, of a certificate's subject or issuer."""
     known = {key: str(value) for part in name for key, value in part}
     return known.get("commonName") or known.get("organizationName", "")
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate was not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"the TLS handshake failed: {error.reason or error}"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
