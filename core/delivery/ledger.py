@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from time import monotonic
 
 import structlog
@@ -22,6 +22,9 @@ from core.orm.outage import database_errors, is_outage
 
 log = structlog.get_logger(__name__)
 
+_TURNS = 4
+"""So many turns of the event loop take a lane from its mark to an answer that is there at once."""
+_LASTING_S = 1.0
 _LONGEST_RETRY_S = 5.0
 _LONGEST_TELLING_S = 20.0
 
@@ -35,6 +38,11 @@ class Ledger:
         """When a result last came in, by the monotonic clock."""
         self._results: list[Result] = []
         self._marks: list[tuple[Job, asyncio.Future[bool]]] = []
+        self._out: dict[int, tuple[float, int]] = {}
+        """When each delivery was marked that no result has come for, and its message."""
+        self._lasting: set[int] = set()
+        """Messages to be shown as on their way with the next commit."""
+        self._clock: asyncio.TimerHandle | None = None
         self._finished: list[tuple[int, str]] = []
         self._idle = asyncio.Event()
         self._idle.set()
@@ -52,6 +60,8 @@ class Ledger:
         """Take results; they are stored with the next commit, which follows at once where no lane waits."""
         self.recorded_at = monotonic()
         self._results += results
+        for result in results:
+            self._out.pop(result.delivery.id, None)
         self._wake()
 
     async def flush(self) -> None:
@@ -70,6 +80,8 @@ class Ledger:
             log.error("results not stored", worker=self.worker)
             if self._writer is not None:
                 self._writer.cancel()
+        if self._clock is not None:
+            self._clock.cancel()
         ending = [task for task in (self._writer, self._teller) if task is not None]
         await asyncio.gather(*ending, return_exceptions=True)
 
@@ -79,26 +91,53 @@ class Ledger:
             self._writer = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        while self._results or self._marks:
-            # Lanes whose replies arrived together get their turn first, so that they share a commit.
-            await asyncio.sleep(0)
+        while self._results or self._marks or self._lasting:
+            await self._gathered()
             results, self._results = self._results, []
             marks, self._marks = self._marks, []
-            written = await self._commit(results, [job for job, _ in marks])
+            lasting, self._lasting = self._lasting, set()
+            written = await self._commit(results, [job for job, _ in marks], lasting)
+            now = monotonic()
             for job, marked in marks:
+                is_ours = written.marked.issuperset([delivery.id for delivery in job.deliveries])
+                if is_ours:
+                    self._out |= {delivery.id: (now, delivery.message_id) for delivery in job.deliveries}
                 if not marked.done():
-                    marked.set_result(written.marked.issuperset(delivery.id for delivery in job.deliveries))
+                    marked.set_result(is_ours)
+            if self._out and self._clock is None:
+                self._clock = asyncio.get_running_loop().call_later(_LASTING_S, self._look)
             self._tell(written.finished)
         self._idle.set()
 
-    async def _commit(self, results: Sequence[Result], jobs: Sequence[Job]) -> Written:
+    async def _gathered(self) -> None:
+        """Return when lanes whose answers are there, or are about to come, had their turn, so that they share a commit.
+
+        That is a few turns of the loop while some are out, and as many again whenever one of them came back.
+        """
+        await asyncio.sleep(0)
+        turns, came = 0, len(self._marks)
+        while self._out and turns < _TURNS:
+            await asyncio.sleep(0)
+            turns = turns + 1 if came == len(self._marks) else 0
+            came = len(self._marks)
+
+    def _look(self) -> None:
+        """Let people see what has been on its way for a while; what takes less is sent before anybody could look."""
+        until = monotonic() - _LASTING_S
+        for delivery_id in [key for key, (marked_at, _) in self._out.items() if marked_at <= until]:
+            self._lasting.add(self._out.pop(delivery_id)[1])
+        self._clock = asyncio.get_running_loop().call_later(_LASTING_S, self._look) if self._out else None
+        if self._lasting:
+            self._wake()
+
+    async def _commit(self, results: Sequence[Result], jobs: Sequence[Job], lasting: Collection[int]) -> Written:
         """Store until it is stored."""
         wait_s, is_any_gone = 0.1, False
         while True:
             try:
                 if is_any_gone:
                     results = await still_there(results)
-                return await write_results(results, worker=self.worker, begun=jobs)
+                return await write_results(results, worker=self.worker, begun=jobs, lasting=lasting)
             except Exception as error:  # What a server has answered must outlive whatever the writing stumbles over.
                 if isinstance(error, IntegrityError) and not is_any_gone:
                     # A message was deleted while it was on its way; the rest is stored.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from core.events import tell
 from core.mail.address import normalised
 from core.mail.blind import BLIND, unnamed
 from core.mail.retry import LINEAR, Outcome, RetrySchedule, next_try_after
-from core.orm.statement import Statement
+from core.orm.writes import Writes
 from core.runtime import get_model, runtime
 
 log = structlog.get_logger(__name__)
@@ -87,19 +87,29 @@ class Written:
     finished: tuple[tuple[int, str], ...]
 
 
-async def write_results(results: Sequence[Result], *, worker: str, begun: Sequence[Job] = ()) -> Written:
+async def write_results(
+    results: Sequence[Result], *, worker: str, begun: Sequence[Job] = (), lasting: Collection[int] = ()
+) -> Written:
     """Store the results of some tries, and mark the jobs `begun` before any of their content leaves (C4).
 
-    All of it is one batch, in the running transaction or in one of its own.
+    The messages of the results and the `lasting` ones are rolled up. All of it is one batch, in the running
+    transaction or in one of its own.
     """
-    policies = await _policies(results)
-    first = [*_moves(results, policies), *_attempts(results, worker), *_names(results)]
-    marks = [_mark(token, deliveries) for token, deliveries in _by_token(begun).items()]
-    touched = {result.delivery.message_id for result in results} | {job.message_id for job in begun}
-    done = await runtime().database.batch([*first, *marks, *_roll_ups(sorted(touched), _errors(results))])
-    rows_of_marks = done[len(first) : len(first) + len(marks)]
-    marked = frozenset(row["id"] for rows in rows_of_marks for row in rows)
-    return Written(marked, _finished(done[len(first) + len(marks)]) if results else ())
+    database = runtime().database
+    writes = Writes(database.dialect)
+    if results:
+        _move(writes, results, await _policies(results))
+        _note(writes, results, worker)
+    for number, (token, deliveries) in enumerate(_by_token(begun).items()):
+        _mark(writes, number, token, deliveries)
+    touched = {result.delivery.message_id for result in results}.union(lasting)
+    if touched:
+        _roll_up(writes, sorted(touched), _errors(results), moved=bool(results))
+    told = await writes.run(database)
+    return Written(
+        frozenset(row["id"] for row in told if row["state"] == "sending"),
+        tuple((row["id"], row["state"]) for row in told if row["state"] in _FINAL and not row["next_retry_at"]),
+    )
 
 
 async def tell_finished(finished: Iterable[tuple[int, str]]) -> None:
@@ -137,34 +147,38 @@ async def still_there(results: Sequence[Result]) -> list[Result]:
     return [result for result in results if result.delivery.id in known]
 
 
-async def roll_up(message_ids: Sequence[int], errors: dict[int, str]) -> None:
+async def roll_up(message_ids: Sequence[int], errors: Mapping[int, str]) -> None:
     """Make the messages' sending columns say what their deliveries say; `errors` are new words, by message."""
-    await runtime().database.batch(_roll_ups(message_ids, errors))
+    database = runtime().database
+    writes = Writes(database.dialect)
+    _roll_up(writes, message_ids, errors)
+    await writes.run(database)
 
 
-def _roll_ups(message_ids: Sequence[int], errors: dict[int, str]) -> list[Statement]:
-    """The first statement returns what the messages now are."""
-    dialect = runtime().database.dialect
-    totals = Statement(
+def _roll_up(writes: Writes, message_ids: Sequence[int], errors: Mapping[int, str], *, moved: bool = False) -> None:
+    """Add the roll-up; it tells what the messages now are."""
+    dialect = writes.dialect
+    among = dialect.among("message_id", writes.param(dialect.ids(message_ids)))
+    deliveries = f"(SELECT * FROM delivery WHERE {among}) AS one"
+    if moved and dialect.nests_writes:
+        as_moved = "SELECT message_id, state, attempts, due_at FROM"
+        deliveries = f"""({as_moved} delivery WHERE {among} AND id NOT IN (SELECT id FROM moved)
+                          UNION ALL {as_moved} moved) AS one"""
+    words = "message.error"
+    if errors:
+        told = " ".join(f"WHEN {writes.param(key)} THEN {writes.param(error)}" for key, error in errors.items())
+        words = f"CASE message.id {told} ELSE message.error END"
+    writes.add(
+        "rolled_up",
         f"""UPDATE message SET send_state = totals.state, retry_count = totals.attempts,
                                next_retry_at = totals.next_retry_at,
                                sent_at = CASE WHEN totals.state = 'Sent' THEN {dialect.now()} ELSE sent_at END,
-                               error = CASE WHEN totals.state = 'Sent' THEN '' ELSE error END
-            FROM ({_TOTALS.format(among=dialect.among("message_id", dialect.param(1)))}) AS totals
+                               error = CASE WHEN totals.state = 'Sent' THEN '' ELSE {words} END
+            FROM (SELECT {_TOTALS} FROM {deliveries} GROUP BY message_id) AS totals
             WHERE message.id = totals.message_id AND NOT (message.send_state = 'Sent' AND totals.state = 'Sent')
-            RETURNING message.id, message.send_state, message.next_retry_at""",
-        [dialect.ids(message_ids)],
+            RETURNING message.id, message.send_state AS state, message.next_retry_at""",
+        tells="id, state, next_retry_at",
     )
-    if not errors:
-        return [totals]
-    words = f"UPDATE message SET error = {dialect.param(2)} WHERE id = {dialect.param(1)} AND send_state <> 'Sent'"
-    return [totals, Statement(words, rows=list(errors.items()))]
-
-
-def _finished(rolled_up: Sequence[Mapping[str, Any]]) -> tuple[tuple[int, str], ...]:
-    final = ("Sent", "Failed")
-    ended = [row for row in rolled_up if row["send_state"] in final and not row["next_retry_at"]]
-    return tuple((row["id"], row["send_state"]) for row in ended)
 
 
 def _by_token(jobs: Sequence[Job]) -> dict[str, list[Claimed]]:
@@ -174,14 +188,13 @@ def _by_token(jobs: Sequence[Job]) -> dict[str, list[Claimed]]:
     return by_token
 
 
-def _mark(token: str, deliveries: Sequence[Claimed]) -> Statement:
-    """Return what marks the deliveries that nobody took or stopped and that may yet be mailed; it returns their ids."""
-    dialect = runtime().database.dialect
+def _mark(writes: Writes, number: int, token: str, deliveries: Sequence[Claimed]) -> None:
+    """Add what marks the deliveries that nobody took or stopped and that may yet be mailed; it tells their ids."""
+    dialect = writes.dialect
     # What no database lowers as an address is lowered: it stops the marks beside it too, and these come again.
     odd = sorted({normalised(one.recipient) for one in deliveries if not one.recipient.isascii()})
-    params = [token, dialect.ids([one.id for one in deliveries]), *odd]
-    addresses = ", ".join(["lower(delivery.recipient)", *map(dialect.param, range(3, 3 + len(odd)))])
-    ours = f"{dialect.among('id', dialect.param(2))} AND lease_token = {dialect.param(1)}"
+    addresses = ", ".join(["lower(delivery.recipient)", *map(writes.param, odd)])
+    ours = dialect.among("id", writes.param(dialect.ids([one.id for one in deliveries])))
     suppressed = f"""EXISTS (
         SELECT 1 FROM suppression AS s
         WHERE s.address IN ({addresses}) AND (s.expires_at IS NULL OR s.expires_at > {dialect.now()})
@@ -190,26 +203,28 @@ def _mark(token: str, deliveries: Sequence[Claimed]) -> Statement:
                                            AND m.channel = 'email' AND m.unsubscribe_list IS NOT NULL)))"""
     expired = f"""EXISTS (SELECT 1 FROM message AS m
                           WHERE m.id = delivery.message_id AND m.expires_at <= {dialect.now()})"""
-    return Statement(
+    writes.add(
+        f"marked_{number}",
         f"""UPDATE delivery SET state = 'sending', begun_at = {dialect.now()}
-            WHERE {ours} AND state = 'claimed' AND {NOT_SUSPENDED} AND NOT {expired} AND NOT {suppressed}
-            RETURNING id""",
-        params,
+            WHERE {ours} AND lease_token = {writes.param(token)} AND state = 'claimed'
+              AND {NOT_SUSPENDED} AND NOT {expired} AND NOT {suppressed}
+            RETURNING id, state""",
+        tells="id, state, NULL::timestamptz AS next_retry_at",
     )
 
 
+_FINAL = ("Sent", "Failed")
 _TOTALS = """
-    SELECT message_id, MAX(attempts) AS attempts,
-           MIN(CASE WHEN state = 'queued' AND attempts > 0 THEN due_at END) AS next_retry_at,
-           CASE WHEN SUM(CASE WHEN state = 'sending' THEN 1 ELSE 0 END) > 0 THEN 'Sending'
-                WHEN SUM(CASE WHEN state IN ('queued', 'claimed') AND attempts > 0 THEN 1 ELSE 0 END) > 0 THEN 'Failed'
-                WHEN SUM(CASE WHEN state IN ('queued', 'claimed') THEN 1 ELSE 0 END) > 0 THEN 'Queued'
-                WHEN SUM(CASE WHEN state = 'held' THEN 1 ELSE 0 END) > 0 THEN 'Held'
-                WHEN SUM(CASE WHEN state = 'unknown' THEN 1 ELSE 0 END) > 0 THEN 'Unknown'
-                WHEN SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) > 0 THEN 'Failed'
-                WHEN SUM(CASE WHEN state = 'sent' THEN 1 ELSE 0 END) > 0 THEN 'Sent'
-                ELSE 'Cancelled' END AS state
-    FROM delivery WHERE {among} GROUP BY message_id"""
+    message_id, MAX(attempts) AS attempts,
+    MIN(CASE WHEN state = 'queued' AND attempts > 0 THEN due_at END) AS next_retry_at,
+    CASE WHEN SUM(CASE WHEN state = 'sending' THEN 1 ELSE 0 END) > 0 THEN 'Sending'
+         WHEN SUM(CASE WHEN state IN ('queued', 'claimed') AND attempts > 0 THEN 1 ELSE 0 END) > 0 THEN 'Failed'
+         WHEN SUM(CASE WHEN state IN ('queued', 'claimed') THEN 1 ELSE 0 END) > 0 THEN 'Queued'
+         WHEN SUM(CASE WHEN state = 'held' THEN 1 ELSE 0 END) > 0 THEN 'Held'
+         WHEN SUM(CASE WHEN state = 'unknown' THEN 1 ELSE 0 END) > 0 THEN 'Unknown'
+         WHEN SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) > 0 THEN 'Failed'
+         WHEN SUM(CASE WHEN state = 'sent' THEN 1 ELSE 0 END) > 0 THEN 'Sent'
+         ELSE 'Cancelled' END AS state"""
 
 
 def _following(result: Result, policy: _Policy) -> _Next:
@@ -251,67 +266,71 @@ def _policy(row: Mapping[str, Any]) -> _Policy:
     )
 
 
-def _moves(results: Sequence[Result], policies: Mapping[int, _Policy]) -> Iterator[Statement]:
-    groups: dict[tuple[str, _Next], list[int]] = defaultdict(list)
+def _move(writes: Writes, results: Sequence[Result], policies: Mapping[int, _Policy]) -> None:
+    """Add what moves the deliveries to their next states, one part for all that go the same way."""
+    groups: dict[tuple[str, _Next, str], list[int]] = defaultdict(list)
     for result in results:
         following = _following(result, policies.get(result.delivery.message_id, _Policy()))
-        groups[result.token, following].append(result.delivery.id)
-    for (token, following), ids in groups.items():
-        yield _move(token, ids, following)
+        groups[result.token, following, result.remote_id].append(result.delivery.id)
+    for number, ((token, following, remote_id), ids) in enumerate(groups.items()):
+        _move_alike(writes, f"moved_{number}", token, ids, following, remote_id)
+    if writes.dialect.nests_writes:
+        writes.add("moved", " UNION ALL ".join(f"SELECT * FROM moved_{number}" for number in range(len(groups))))
 
 
-def _move(token: str, ids: list[int], following: _Next) -> Statement:
-    dialect = runtime().database.dialect
-    params = [token, dialect.ids(ids), following.state, following.attempts]
-    due = ""
+def _move_alike(writes: Writes, name: str, token: str, ids: list[int], following: _Next, remote_id: str) -> None:
+    dialect, param = writes.dialect, writes.param
+    changes = f"state = {param(following.state)}, attempts = {param(following.attempts)}"
     if following.wait is not None:
-        params.append(following.wait.total_seconds())
-        due = f", due_at = {dialect.after(dialect.param(5))}"
+        changes += f", due_at = {dialect.after(param(following.wait.total_seconds()))}"
+    if remote_id:
+        # Its receipts find the delivery by the name that the other side gave it.
+        changes += f", remote_id = {param(remote_id)}"
     late = "OR state IN ('queued', 'claimed', 'unknown')" if following.state == "sent" else ""
-    return Statement(
-        f"""UPDATE delivery SET state = {dialect.param(3)}, attempts = {dialect.param(4)}, lease_token = NULL,
-                                lease_until = NULL {due}
-            WHERE {dialect.among("id", dialect.param(2))}
-              AND ((state IN ('claimed', 'sending') AND lease_token = {dialect.param(1)}) {late})""",
-        params,
+    moved = "RETURNING id, message_id, state, attempts, due_at" if dialect.nests_writes else ""
+    writes.add(
+        name,
+        f"""UPDATE delivery SET {changes}, lease_token = NULL, lease_until = NULL
+            WHERE {dialect.among("id", param(dialect.ids(ids)))}
+              AND ((state IN ('claimed', 'sending') AND lease_token = {param(token)}) {late}) {moved}""",
     )
 
 
-def _attempts(results: Sequence[Result], worker: str) -> list[Statement]:
-    if not results:
-        return []
-    dialect = runtime().database.dialect
-    now = dialect.time(clock.now())
-    columns = "delivery_id, at, outcome, phase, code, enhanced, reply, server, tls, duration_ms, worker"
-    params = ", ".join(map(dialect.param, range(1, 12)))
-    insert = Statement(
-        f"INSERT INTO attempt ({columns}) VALUES ({params})",
-        rows=[
-            (
-                result.delivery.id,
-                now,
-                result.outcome.value,
-                str(result.phase),
-                result.code,
-                result.enhanced,
-                result.reply,
-                result.server,
-                result.tls,
-                result.duration_ms,
-                worker,
-            )
-            for result in results
-        ],
-    )
-    return [insert]
+_ATTEMPT = {
+    "delivery_id": "bigint",
+    "at": "timestamptz",
+    "outcome": "text",
+    "phase": "text",
+    "code": "int",
+    "enhanced": "text",
+    "reply": "text",
+    "server": "text",
+    "tls": "text",
+    "duration_ms": "int",
+    "worker": "text",
+}
 
 
-def _names(results: Sequence[Result]) -> list[Statement]:
-    """Return what keeps the names that the other side gave, so that its receipts find the delivery."""
-    rows = [(result.delivery.id, result.remote_id) for result in results if result.remote_id]
-    param = runtime().database.dialect.param
-    sql = f"UPDATE delivery SET remote_id = {param(2)} WHERE id = {param(1)}"
-    return [Statement(sql, rows=rows)] if rows else []
+def _note(writes: Writes, results: Sequence[Result], worker: str) -> None:
+    """Add the attempts."""
+    now = writes.dialect.time(clock.now())
+    rows = [
+        (
+            result.delivery.id,
+            now,
+            result.outcome.value,
+            str(result.phase),
+            result.code,
+            result.enhanced,
+            result.reply,
+            result.server,
+            result.tls,
+            result.duration_ms,
+            worker,
+        )
+        for result in results
+    ]
+    writes.insert("attempt", _ATTEMPT, rows)
 
 
 def _errors(results: Sequence[Result]) -> dict[int, str]:

@@ -45,9 +45,12 @@ class PostgresClient(AsyncpgDBClient):
 
     @translate_exceptions
     async def batch(self, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
-        """Run statements in a transaction of their own."""
-        async with self.acquire_connection() as connection, connection.transaction():
-            return [await _run(connection, statement) for statement in statements]
+        """Run statements in a transaction of their own, which a single one is by itself."""
+        async with self.acquire_connection() as connection:
+            if len(statements) == 1:
+                return [await _run(connection, statements[0])]
+            async with connection.transaction():
+                return [await _run(connection, statement) for statement in statements]
 
 
 async def _run(connection: Any, statement: Statement) -> list[dict[str, Any]]:

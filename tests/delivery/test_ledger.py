@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from tortoise.exceptions import IntegrityError
 
 from core.delivery import engine
+from core.delivery import ledger as ledgers
 from core.delivery.claim import claim
 from core.delivery.engine import Engine
 from core.delivery.job import Claimed
@@ -18,6 +19,7 @@ from core.delivery.results import Result
 from core.mail.retry import Outcome
 from core.runtime import Runtime, get_model
 from tests.delivery.conftest import drain, hook, queue_mail, states
+from tests.servers.fake_mta import Act, Script
 
 pytestmark = pytest.mark.anyio
 
@@ -103,3 +105,21 @@ async def test_a_fault_in_our_statements_that_stops_a_claim_is_loud_and_goes_by(
     told, *_ = [one for one in said if one["event"] == "sending stopped for now"]
     assert told["log_level"] == "error"
     assert "nothing" in told["errors"][0]
+
+
+async def test_what_takes_its_time_is_shown_as_on_its_way(
+    host: Runtime, mta: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledgers, "_LASTING_S", 0.01)
+    mta.script = Script(steps={"dot": Act(delay_s=0.2)})
+    message = await queue_mail("kim@customer.test", "jo@customer.test")
+    seen = set()
+    sending = asyncio.create_task(drain())
+    while not sending.done():
+        await asyncio.sleep(0.01)
+        await message.refresh_from_db()
+        seen.add(message.send_state)
+    await sending
+    await message.refresh_from_db()
+    assert "Sending" in seen
+    assert message.send_state == "Sent"
