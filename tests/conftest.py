@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -35,6 +36,11 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     return (yield from _skip_without_server())
+
+
+def pytest_collection_finish() -> None:
+    """Look for no garbage in what was collected: it stays, and it is much."""
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
