@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core.config import Configuration, Settings
     from core.contributions import AddonInfo, Contributions
     from core.hooks import Hooks
+    from core.mail.names import Names
     from core.orm.bell import Bell
     from core.orm.database import Database
     from core.orm.registry import Registry
@@ -36,6 +37,8 @@ class Runtime:
     renderer: Renderer
     pdf: PdfRenderer
     bell: Bell
+    names: Names | None = None
+    """The DNS that inbound mail is judged by; None where it is off."""
     addons: tuple[AddonInfo, ...] = ()
     """The loaded addons, in dependency order."""
 

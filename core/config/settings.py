@@ -144,6 +144,14 @@ class Settings(BaseModel):
     )
 
     TRUSTED_AUTHSERV_ID: str = Field("", description="Whose Authentication-Results headers are believed.")
+    TRUSTED_RECEIVED_BY: tuple[str, ...] = Field(
+        (), description="Names of the servers whose Received lines tell which host a mail came from, for SPF."
+    )
+    NAME_SERVER: str = Field(
+        "",
+        description="The DNS that inbound mail is judged by, such as `192.0.2.1` or `[::1]:5353`; empty is the "
+        "system's, `off` asks none, so that only TRUSTED_AUTHSERV_ID tells who a mail is from.",
+    )
     WEBHOOK_SECRET: SecretStr = Field(
         SecretStr(""), description="Shared secret of inbound webhooks; empty refuses all."
     )
@@ -158,6 +166,29 @@ class Settings(BaseModel):
     )
     SOFT_BOUNCE_DAYS: int = Field(14, ge=1, description="How long a bounce that may pass is remembered.")
     SOFT_BOUNCE_PAUSE_DAYS: int = Field(14, ge=1, description="For how long such an address is left alone.")
+
+    LOOP_HOPS: int = Field(
+        30, ge=1, description="Servers that an inbound mail may have passed; after more it goes round in a circle."
+    )
+    LOOP_MAILS_PER_HOUR: int = Field(
+        50,
+        ge=0,
+        description="Mails of one sender to one alias within an hour; what comes after waits for a person, as two "
+        "machines may be answering each other. 0 is no limit.",
+    )
+    FALLBACK_ALIAS: str = Field(
+        "", description="The alias (`support`, or `support@example.com`) that gets inbound mail which nothing else took."
+    )
+    REFUSE_POLITELY: bool = Field(
+        False,
+        description="Tell a verified sender, once, that an address here does not exist or does not take its mail.",
+    )
+    AUTO_ANSWER_HOURS: float = Field(
+        24, gt=0, description="An address gets at most one automatic answer to its mail in this time."
+    )
+    AUTO_ANSWERS_PER_HOUR: int = Field(
+        100, ge=0, description="Automatic answers to mail, to whomever, within an hour; 0 sends none at all."
+    )
 
     MAX_MAIL_BYTES: int = Field(25_000_000, ge=1, description="Largest raw mail that is fetched.")
     MAX_RECIPIENTS: int = Field(100, ge=1, description="Recipients of one message outside campaigns.")

@@ -12,7 +12,7 @@ from core.errors import PostroomError, TemporaryFailure
 from core.events import tell
 from core.gateway.account import account_of
 from core.gateway.entries import Entries
-from core.gateway.lookup import Lookup
+from core.gateway.lookup import Lookup, Sender
 from core.gateway.report import note_bounce
 from core.gateway.target import create_record, header_form
 from core.gateway.values import (
@@ -20,6 +20,7 @@ from core.gateway.values import (
     Bounced,
     KnownMessage,
     NewRecord,
+    Outcome,
     Received,
     Reply,
     Route,
@@ -28,11 +29,13 @@ from core.gateway.values import (
     Unsubscribed,
     Verdict,
 )
+from core.mail.body import text_to_html
 from core.mail.values import Mailbox
 from core.orm.outage import is_outage
 from core.runtime import get_model, runtime
 
 _SUBJECT_CHARS = 998
+_REASON_CHARS = 500
 
 
 class RecordRefused(PostroomError):
@@ -57,13 +60,13 @@ async def carry_out(
     verdict: Verdict, email: Received, trace: tuple[TraceStep, ...], lookup: Lookup, entries: Entries
 ) -> CarriedOut:
     """Do what the verdict means; timeline entries wait in `entries`."""
-    account = account_of(verdict, email, trace)
+    account = account_of(verdict, email, trace, lookup)
     match verdict:
-        case Reply(parent):
-            return CarriedOut(account, await _post_reply(parent, email, lookup, entries))
-        case NewRecord(routes):
-            (record, entry), *_ = [await create_with_entry(route, email, lookup, entries) for route in routes]
-            return CarriedOut(replace(account, record=f"{routes[0].target_model}:{record.id}"), entry)
+        case Reply(parent, _, also):
+            entry = await _post_reply(parent, email, lookup, entries)
+            return CarriedOut((await _create(also, parent, account, email, lookup, entries))[0], entry)
+        case NewRecord(routes, _, about):
+            return CarriedOut(*await _create(routes, about, account, email, lookup, entries))
         case Bounced():
             return CarriedOut(account, await note_bounce(verdict, email, entries))
         case Unsubscribed(message_id, delivery_id):
@@ -71,6 +74,50 @@ async def carry_out(
         case Unmatched():
             await tell("email_unmatched", email=email)
     return CarriedOut(account)
+
+
+async def _create(
+    routes: tuple[Route, ...],
+    about: KnownMessage | None,
+    account: Account,
+    email: Received,
+    lookup: Lookup,
+    entries: Entries,
+) -> tuple[Account, Any]:
+    """Create a record for each route; return the account with their ids, and the first one's entry.
+
+    `about` is the message that the mail refers to: its timeline is told of them, and they of it.
+    """
+    made = [await create_with_entry(route, email, lookup, entries) for route in routes]
+    names = [f"{route.target_model}:{record.id}" for route, (record, _) in zip(routes, made, strict=True)]
+    if about is not None:
+        for name, (_, entry) in zip(names, made, strict=True):
+            _link(about, name, entry, entries)
+    kept = (account.record,) if account.outcome is Outcome.REPLY and account.record else ()
+    records = (*kept, *names)
+    company_id = made[0][1].company_id if made and not kept else account.company_id
+    several = records if len(records) > 1 else ()
+    return replace(account, record=records[0], records=several, company_id=company_id), made[0][1] if made else None
+
+
+def _link(about: KnownMessage, name: str, entry: Any, entries: Entries) -> None:
+    """Say on both timelines that a mail went from the one to the other."""
+    if about.res_model is None or about.res_id is None:
+        return
+    here = (about.res_model, about.res_id, about.company_id, f"A mail about this was forwarded and became {name}.")
+    there = (entry.res_model, entry.res_id, entry.company_id, f"The mail refers to a message of {about.record}.")
+    for model, record_id, company_id, text in (here, there):
+        entries.add(
+            get_model("Message")(
+                kind="system",
+                direction="Internal",
+                res_model=model,
+                res_id=record_id,
+                company_id=company_id,
+                text=text,
+                body=text_to_html(text),
+            )
+        )
 
 
 async def _unsubscribe(message_id: int, delivery_id: int) -> None:
@@ -90,9 +137,9 @@ async def _unsubscribe(message_id: int, delivery_id: int) -> None:
 
 async def create_with_entry(route: Route, email: Received, lookup: Lookup, entries: Entries) -> tuple[Any, Any]:
     """Create one route's record with the mail as its first timeline entry; return both, or raise RecordRefused."""
-    contact_id = await _contact(email, lookup)
+    sender = await _sender(email, lookup, route.company_id)
     try:
-        record = await create_record(route, email, contact_id)
+        record = await create_record(route, email, sender.contact_id if sender else None)
     except Exception as error:
         if isinstance(error, TemporaryFailure) or is_outage(error):
             raise  # The database or the network, not the record: the same mail may do better later.
@@ -112,7 +159,7 @@ async def _post_reply(parent: KnownMessage, email: Received, lookup: Lookup, ent
         entries,
         res_model=parent.res_model,
         res_id=parent.res_id,
-        parent_id=parent.id,
+        parent_id=parent.id or None,
         company_id=parent.company_id,
         kind="note" if parent.kind == "note" else "message",
     )
@@ -123,11 +170,15 @@ async def _post_reply(parent: KnownMessage, email: Received, lookup: Lookup, ent
 
 
 async def _post(email: Received, lookup: Lookup, entries: Entries, **where: Any) -> Any:
-    """Make the mail a timeline entry. Its author is a contact, never a user: a From address is no proof."""
-    parsed = email.parsed
+    """Make the mail a timeline entry. A From address is no proof: a user is its author only where that is verified."""
+    parsed, proof = email.parsed, email.authentication
+    sender = await _sender(email, lookup, where["company_id"])
     message = get_model("Message")(
         direction="Inbound",
-        author_contact_id=await _contact(email, lookup),
+        author_contact_id=sender.contact_id if sender else None,
+        author_id=sender.user_id if sender and proof.is_verified else None,
+        authenticity=proof.verdict.value,
+        authenticity_reason=proof.reason[:_REASON_CHARS],
         email_from=_shown(parsed.sender)[:512] if parsed.sender else "",
         email_to=[_shown(mailbox) for mailbox in parsed.to],
         email_cc=[_shown(mailbox) for mailbox in parsed.cc],
@@ -146,17 +197,17 @@ async def _post(email: Received, lookup: Lookup, entries: Entries, **where: Any)
     return message
 
 
-async def _contact(email: Received, lookup: Lookup) -> int | None:
+async def _sender(email: Received, lookup: Lookup, company_id: int | None) -> Sender | None:
     """Return the contact that the mail says it is from, created where nobody has the address."""
-    sender = email.parsed.sender
-    if sender is None:
+    author = email.parsed.sender
+    if author is None:
         return None
-    known = lookup.sender(email.sender)
+    known = lookup.sender(email.sender, company_id)
     if known is None:
-        name = (sender.name or sender.address)[:200]
+        name = (author.name or author.address)[:200]
         contact = await get_model("Contact").create(name=name, email=email.sender[:320])
         known = lookup.learn_sender(email.sender, contact.id)
-    return known.contact_id
+    return known
 
 
 def _shown(mailbox: Mailbox) -> str:

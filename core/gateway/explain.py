@@ -7,6 +7,7 @@ from hashlib import sha256
 from core.errors import UnknownName, UserError
 from core.gateway import spool
 from core.gateway.account import account_of
+from core.gateway.authenticity import authenticated
 from core.gateway.decide import decide
 from core.gateway.lookup import open_lookup
 from core.gateway.receive import process, read_in_time
@@ -19,10 +20,10 @@ async def explain(raw: bytes, source: str | None = None) -> Account:
     """Return what would become of a mail that came now; nothing is written."""
     mail = Spooled(id=0, source=source or source_of(raw), tries=0, raw=raw)
     lookup = await open_lookup()
-    (email,) = await read_in_time([mail], lookup)
+    (email,) = await authenticated(await read_in_time([mail], lookup), [mail])
     await lookup.prepare([email])
     verdict, trace = await decide(email, lookup)
-    return account_of(verdict, email, trace)
+    return account_of(verdict, email, trace, lookup)
 
 
 async def replay(spool_id: int) -> Account:

@@ -1,4 +1,4 @@
-"""What the rules may ask about: aliases, messages that a mail may answer, earlier copies, known senders.
+"""What the rules may ask about: aliases, messages that a mail may answer, earlier copies, senders, how often they write.
 
 Loaded by a few queries for a whole batch. It only reads; what the batch itself adds is told to it by `learn_*`.
 """
@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
+from core import clock
 from core.errors import UnknownName
+from core.gateway.spool import AGAIN
 from core.gateway.values import KnownMessage, Received, Route
 from core.mail.address import domain_of, normalised
 from core.mail.return_path import Origin, read_return_tag
@@ -19,24 +22,42 @@ from core.mail.unsubscribe import ALIAS, read_unsubscribe_tag
 from core.runtime import get_model, runtime, settings
 
 CATCH_ALL = "*"
+BY_HAND = ("load:", AGAIN)
+"""How the sources of mails begin that a person brought in."""
+_LATELY = timedelta(hours=2)
 _MOST_REFERENCES = 50
 _COLUMNS = ("id", "message_id", "tracking_identifier", "res_model", "res_id", "kind", "direction", "company_id")
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A row of the spool that was dealt with, and what it led to."""
+
+    spool_id: int
+    record: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sender:
-    """A contact that mail came from; `is_user` where somebody logs in as it."""
+    """A contact that mail came from; `user_id` is who logs in as it."""
 
     contact_id: int
-    active: bool
-    is_user: bool
+    active: bool = True
+    user_id: int | None = None
+    company_id: int | None = None
+
+    @property
+    def is_user(self) -> bool:
+        return self.user_id is not None
 
 
 class Lookup:
     """The database as one batch of mails needs to see it."""
 
-    def __init__(self, routes: Sequence[Route]):
+    def __init__(self, routes: Sequence[Route], mailboxes: Iterable[str] = ()):
         self.routes = tuple(routes)
+        self.mailboxes = frozenset(mailboxes)
+        """The addresses of the mailboxes that are fetched, which stand in Delivered-To whatever a mail is about."""
         values = settings()
         self.own_domain = domain_of(f"@{values.MAIL_DOMAIN}")
         self.catchall_alias = values.CATCHALL_ALIAS.lower()
@@ -47,8 +68,9 @@ class Lookup:
         self._by_id: dict[str, KnownMessage] = {}
         self._by_token: dict[str, KnownMessage] = {}
         self._by_row_id: dict[int, KnownMessage] = {}
-        self._copies: dict[str, int] = {}
-        self._senders: dict[str, Sender] = {}
+        self._copies: dict[str, Copy] = {}
+        self._senders: dict[str, list[Sender]] = defaultdict(list)
+        self._lately: dict[tuple[str, str], int] = defaultdict(int)
 
     @property
     def domains(self) -> frozenset[str]:
@@ -61,6 +83,7 @@ class Lookup:
         await self._load_messages(mails)
         await self._load_copies(mails)
         await self._load_senders({mail.sender for mail in mails} - {""})
+        await self._load_lately([mail for mail in mails if counts(mail)])
 
     def reply_tokens(self, email: Received) -> tuple[str, ...]:
         """Return the tokens of reply addresses among the recipients."""
@@ -95,18 +118,52 @@ class Lookup:
         """Return the first of these Message-IDs that is known."""
         return next((self._by_id[one] for one in message_ids if one in self._by_id), None)
 
-    def earlier_copy(self, email: Received) -> int | None:
-        """Return the spool id of another row with the same mail, dealt with already."""
+    def earlier_copy(self, email: Received) -> Copy | None:
+        """Return another row of the spool with the same mail, dealt with already."""
         copy = self._copies.get(email.fingerprint)
-        return None if copy == email.spool_id else copy
+        return None if copy is None or copy.spool_id == email.spool_id else copy
 
-    def sender(self, address: str) -> Sender | None:
-        """Return the contact with this normalised address."""
-        return self._senders.get(address)
+    def times_lately(self, email: Received) -> tuple[str, int]:
+        """Return by which of its doors the sender got through most often within an hour, and how often."""
+        by = [(door, self._lately[email.sender, door]) for door in self.doors(email)]
+        return max(by, key=lambda pair: pair[1], default=("", 0))
+
+    def doors(self, email: Received) -> tuple[str, ...]:
+        """Return the entrances without their tags; where there is none, the catch-all that the mail came by."""
+        plain = (f"{alias_of(one)[0]}@{domain_of(one)}" for one in self.entrances(email))
+        caught = (route.alias for one in email.recipients if (route := self.catch_all_of(one)))
+        return tuple(dict.fromkeys(plain)) or tuple(dict.fromkeys(caught))
+
+    def sender(self, address: str, company_id: int | None = None) -> Sender | None:
+        """Return the contact with this normalised address: an active one, a user's, the company's, the oldest first."""
+        found = self._senders.get(address, ())
+        return min(found, key=lambda one: (not one.active, not one.is_user, one.company_id != company_id), default=None)
 
     def route_of(self, address: str) -> Route | None:
-        """Return the route whose alias this address is; its tag after a `+` does not count."""
-        return self._by_alias.get((alias_of(address)[0], domain_of(address)))
+        """Return the route whose alias this address is, with the tag that the address has after a `+`."""
+        alias, tag = alias_of(address)
+        route = self._by_alias.get((alias, domain_of(address)))
+        return replace(route, tag=tag) if route is not None and tag else route
+
+    def entrances(self, email: Received) -> tuple[str, ...]:
+        """Return the addresses of ours that the mail came by, as they are written, the most telling first.
+
+        Of a mailbox that is fetched, and is an alias too, only where the mail was written to it, or names no other.
+        """
+        ours = [address for address in email.recipients if self.is_own(address)]
+        written = {normalised(mailbox.address) for mailbox in (*email.parsed.to, *email.parsed.cc)}
+        meant = [one for one in ours if normalised(one) in written or normalised(one) not in self.mailboxes]
+        return tuple(meant or ours)
+
+    def owns_domain_of(self, address: str) -> bool:
+        """Whether the address is at a domain of ours, be there such an address or not."""
+        return domain_of(address) in self.domains
+
+    def company_of(self, email: Received) -> int | None:
+        """Return the company that the domain it was written to belongs to: all routes there are that company's."""
+        domain = next((domain_of(one) for one in email.recipients if self.owns_domain_of(one)), None)
+        companies = {route.company_id for route in self.routes if route.domain == domain}
+        return companies.pop() if len(companies) == 1 else None
 
     def catch_all_of(self, address: str) -> Route | None:
         """Return the catch-all route of the address's domain; the system's own aliases have none."""
@@ -126,14 +183,17 @@ class Lookup:
         if message.message_id:
             self._by_id.setdefault(message.message_id, message)
 
-    def learn_copy(self, email: Received) -> None:
-        """Take note of a mail that this batch just dealt with."""
-        self._copies.setdefault(email.fingerprint, email.spool_id)
+    def learn_copy(self, email: Received, record: str | None = None) -> None:
+        """Take note of a mail that this batch just dealt with, and of what it led to."""
+        self._copies.setdefault(email.fingerprint, Copy(email.spool_id, record))
+        if record is not None and counts(email):
+            for door in self.doors(email)[:1]:
+                self._lately[email.sender, door] += 1
 
     def learn_sender(self, address: str, contact_id: int) -> Sender:
         """Take note of a contact that this batch just created."""
-        self._senders[address] = Sender(contact_id, active=True, is_user=False)
-        return self._senders[address]
+        self._senders[address].append(Sender(contact_id))
+        return self._senders[address][-1]
 
     async def follows(self, contact_id: int, model: str) -> bool:
         """Whether the contact follows any record of the model."""
@@ -164,27 +224,48 @@ class Lookup:
     async def _load_copies(self, mails: list[Received]) -> None:
         fingerprints = list({mail.fingerprint for mail in mails})
         rows = get_model("InboundEmail").filter(fingerprint__in=fingerprints)
-        self._copies |= dict(await rows.values_list("fingerprint", "id"))
+        for fingerprint, spool_id, model, record_id in await rows.values_list(
+            "fingerprint", "id", "res_model", "res_id"
+        ):
+            self._copies[fingerprint] = Copy(spool_id, f"{model}:{record_id}" if model else None)
+
+    async def _load_lately(self, mails: list[Received]) -> None:
+        """Count what led to something within an hour, by sender and address of ours."""
+        senders = sorted({mail.sender for mail in mails})
+        if not senders or not settings().LOOP_MAILS_PER_HOUR:
+            return
+        database = runtime().database
+        dialect = database.dialect
+        rows = await database.fetch(
+            f"""SELECT sender, recipient, COUNT(*) AS times FROM inbound_email
+                WHERE {dialect.among_texts("sender", dialect.param(1))} AND received_at > {dialect.now(-3600)}
+                  AND state = 'processed' AND recipient <> ''
+                GROUP BY sender, recipient""",
+            [dialect.texts(senders)],
+        )
+        for row in rows:
+            self._lately[row["sender"], row["recipient"]] += row["times"]
 
     async def _load_senders(self, addresses: set[str]) -> None:
-        """Load the oldest contact of each address, an active one first."""
+        """Load the contacts of each address, the oldest first."""
         if not addresses:
             return
         contact = get_model("Contact")
-        rows = await contact.filter(email__in=list(addresses)).values("id", "email", "active")
+        rows = await contact.filter(email__in=list(addresses)).values("id", "email", "active", "company_id")
         if missing := addresses - {row["email"] for row in rows}:
             rows += await _differently_written(missing)
         user = get_model("User").filter(active=True, contact_id__in=[row["id"] for row in rows])
-        users = set(await user.values_list("contact_id", flat=True))
-        for row in sorted(rows, key=lambda row: (not row["active"], row["id"])):
-            sender = Sender(row["id"], bool(row["active"]), row["id"] in users)
-            self._senders.setdefault(normalised(row["email"]), sender)
+        users = dict(await user.order_by("-id").values_list("contact_id", "id"))
+        for row in sorted(rows, key=lambda row: row["id"]):
+            sender = Sender(row["id"], bool(row["active"]), users.get(row["id"]), row["company_id"])
+            self._senders[normalised(row["email"])].append(sender)
 
 
 async def open_lookup() -> Lookup:
-    """Return a lookup that knows the routes, and nothing of any mail yet."""
+    """Return a lookup that knows the routes and mailboxes, and nothing of any mail yet."""
     own = domain_of(f"@{settings().MAIL_DOMAIN}")
     rows = await get_model("EmailRoute").filter(active=True).order_by("id")
+    logins = await get_model("IncomingMailServer").filter(active=True).values_list("username", flat=True)
     return Lookup(
         [
             Route(
@@ -198,8 +279,19 @@ async def open_lookup() -> Lookup:
                 company_id=row.company_id,
             )
             for row in rows
-        ]
+        ],
+        mailboxes=[normalised(str(login)) for login in logins],
     )
+
+
+def counts(email: Received) -> bool:
+    """Whether a mail counts for how often its sender writes: what came just now, and not by hand.
+
+    An old mail that is fetched for the first time goes round in no circle now.
+    """
+    written_at = email.parsed.date_at
+    is_old = written_at is not None and written_at < clock.now() - _LATELY
+    return bool(email.sender) and not is_old and not email.source.startswith(BY_HAND)
 
 
 def message_ids_of(email: Received) -> tuple[str, ...]:
@@ -244,5 +336,5 @@ async def _differently_written(addresses: set[str]) -> list[dict[str, Any]]:
     database = runtime().database
     places = ", ".join(database.dialect.param(at) for at in range(1, len(addresses) + 1))
     return await database.fetch(
-        f"SELECT id, email, active FROM contact WHERE lower(email) IN ({places})", sorted(addresses)
+        f"SELECT id, email, active, company_id FROM contact WHERE lower(email) IN ({places})", sorted(addresses)
     )

@@ -7,23 +7,28 @@ the batch is tried alone, so that one bad mail stops no other. What is in the sp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import structlog
 
+from core.errors import UserError
 from core.gateway import spool
 from core.gateway.apply import CarriedOut, RecordRefused, carry_out
+from core.gateway.authenticity import authenticated
 from core.gateway.decide import decide
 from core.gateway.entries import Entries
 from core.gateway.lookup import Lookup, message_ids_of, open_lookup
 from core.gateway.reading import Terms, read
 from core.gateway.spool import Spooled
-from core.gateway.values import Account, NewRecord, Outcome, Received, Report, Unmatched
+from core.gateway.values import Account, NewRecord, Outcome, Received, Report, TraceStep, Unmatched, Verdict
 from core.orm.transaction import transaction
 from core.runtime import settings
 
 log = structlog.get_logger(__name__)
+
+Choose = Callable[[Received, Lookup], Awaitable[tuple[Verdict, tuple[TraceStep, ...]]]]
+"""What decides about a mail: the rules, or a person."""
 
 
 async def process_pending(limit: int | None = None) -> Report:
@@ -64,37 +69,49 @@ async def _deal_with(token: str, mails: Sequence[Spooled]) -> list[Account]:
         return [await _give_up(token, mails[0], error)]
 
 
-async def _settle(token: str, mails: Sequence[Spooled], refusal: str | None = None) -> list[Account]:
+async def settle_as(token: str, mail: Spooled, choose: Choose) -> Account:
+    """Write what a person chose for a mail that is leased under the token; raises where that cannot be done."""
+    accounts = await _settle(token, [mail], choose=choose)
+    if not accounts:
+        raise UserError(f"Mail {mail.id} has just been dealt with by somebody else; look at it again.")
+    return accounts[0]
+
+
+async def _settle(
+    token: str, mails: Sequence[Spooled], refusal: str | None = None, choose: Choose = decide
+) -> list[Account]:
     """Read, decide and write for a whole batch, or raise with nothing done."""
     lookup = await open_lookup()
-    received = await read_in_time(mails, lookup)
+    received = await authenticated(await read_in_time(mails, lookup), mails)
     await lookup.prepare(received)
     entries = Entries(lookup)
     async with transaction():
         held = await spool.hold(token, [mail.id for mail in mails])
         ours = [email for email in received if email.spool_id in held]
-        carried_out = [await _settle_one(email, lookup, entries, refusal) for email in ours]
+        carried_out = [await _settle_one(email, lookup, entries, refusal, choose) for email in ours]
         await entries.write()
         accounts = [replace(one.finished(), error=refusal) for one in carried_out]
         await spool.finish(list(zip(ours, accounts, strict=True)))
     return accounts
 
 
-async def _settle_one(email: Received, lookup: Lookup, entries: Entries, refusal: str | None) -> CarriedOut:
+async def _settle_one(
+    email: Received, lookup: Lookup, entries: Entries, refusal: str | None, choose: Choose
+) -> CarriedOut:
     if entries.holds(message_ids_of(email)):
         await entries.write()
-    verdict, trace = await decide(email, lookup)
+    verdict, trace = await choose(email, lookup)
     if refusal and isinstance(verdict, NewRecord):
         verdict = Unmatched(refusal, Outcome.UNROUTED)
     carried_out = await carry_out(verdict, email, trace, lookup, entries)
     if carried_out.account.outcome is not Outcome.DUPLICATE:
-        lookup.learn_copy(email)
+        lookup.learn_copy(email, carried_out.account.record)
     return carried_out
 
 
 async def read_in_time(mails: Sequence[Spooled], lookup: Lookup) -> list[Received]:
     """Read mails in a thread, or raise TimeoutError after PARSE_SECONDS, leaving the thread to its bounded work."""
-    terms = Terms(lookup.domains, settings().MAX_ATTACHMENTS, settings().BASE_URL)
+    terms = Terms(lookup.domains, settings().MAX_ATTACHMENTS, settings().BASE_URL, lookup.mailboxes)
     budget_s = settings().PARSE_SECONDS
 
     def read_all() -> list[Received]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 from core.gateway.values import Account, Outcome, Received
@@ -21,13 +22,15 @@ BATCH_BYTES = 8 * 1024 * 1024
 _SOURCE_CHARS = 255
 _CRASHED = "Reading it ended the process each time; nothing of it was done."
 
+AGAIN = "replay:"
+"""How the source of a mail begins that a person had dealt with once more."""
 STATES = {
-    Outcome.UNMATCHED: "unmatched",
-    Outcome.UNROUTED: "unmatched",
     Outcome.QUARANTINED: "quarantined",
     Outcome.UNSUBSCRIBED: "processed",
 }
 """The spool state of the outcomes; of the others, those that led to an entry are `processed`, the rest `ignored`."""
+_SETTLED = "'unmatched', 'ignored', 'quarantined', 'discarded'"
+"""The states of mail that led to nothing, as SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Spooled:
     source: str
     tries: int
     raw: bytes = field(repr=False)
+    authentication: dict[str, Any] | None = None
+    """What was found about its sender, where it was judged before."""
 
 
 async def store(raw: bytes, source: str) -> int | None:
@@ -98,12 +103,17 @@ async def claim(after: int, ids: Sequence[int] | None = None) -> tuple[str, list
                          WHERE {dialect.among("id", dialect.param(2))} AND state = 'received'
                            AND (lease_until IS NULL OR lease_until < {dialect.now()})
                          {dialect.skip_locked})
-            RETURNING id, source, tries""",
+            RETURNING id, source, tries, authentication""",
         [token, dialect.ids(wanted)],
     )
     raw_rows = get_model("InboundRaw").filter(email_id__in=[row["id"] for row in claimed])
     raws = dict(await raw_rows.values_list("email_id", "content"))
-    mails = [Spooled(row["id"], row["source"], row["tries"], bytes(raws[row["id"]])) for row in claimed]
+    mails = [
+        Spooled(
+            row["id"], row["source"], row["tries"], bytes(raws[row["id"]]), json.loads(row["authentication"] or "null")
+        )
+        for row in claimed
+    ]
     return token, sorted(mails, key=lambda mail: mail.id)
 
 
@@ -164,28 +174,35 @@ async def finish(done: Sequence[tuple[Received, Account]]) -> None:
 
 _RESULT_COLUMNS = (
     *("state", "outcome", "trace", "error", "fingerprint", "message_id_header", "subject", "sender"),
-    *("res_model", "res_id", "message_id"),
+    *("res_model", "res_id", "message_id", "authentication", "recipient", "company_id", "original_id", "answer"),
 )
 
 
 def _result(received: Received, account: Account) -> list[object]:
     model, _, record_id = (account.record or "").partition(":")
     has_record = bool(record_id) and model != "Message"
+    is_again = received.source.startswith(AGAIN)
     parsed = received.parsed
     return [
         received.spool_id,
-        STATES.get(account.outcome, "processed" if account.message else "ignored"),
+        "unmatched" if account.waits else STATES.get(account.outcome, "processed" if account.message else "ignored"),
         account.outcome,
         json.dumps([{"rule": step.rule, "hit": step.hit, "reason": step.reason} for step in account.trace]),
         account.error or "",
         # A copy has the fingerprint of its original, which must be one row's alone.
-        None if account.outcome is Outcome.DUPLICATE else received.fingerprint,
+        None if is_again or account.outcome is Outcome.DUPLICATE else received.fingerprint,
         parsed.message_id or "",
         parsed.subject[:998],
         received.sender[:320],
         model if has_record else None,
         int(record_id) if has_record else None,
         account.message,
+        json.dumps(received.authentication.as_dict()),
+        account.door[:320],
+        account.company_id,
+        # What a person asked for once more says since its making of which row it is.
+        original_of(received.source) if is_again else account.original,
+        account.answer or "",
     ]
 
 
@@ -198,8 +215,58 @@ async def fail(mail: Spooled, token: str, error: str) -> bool:
     return last
 
 
+def source_again(spool_id: int) -> str:
+    """Return the delivery identity of a mail that is dealt with once more."""
+    return f"{AGAIN}{spool_id}:{uuid4().hex}"
+
+
+def original_of(source: str) -> int:
+    """Return the row that such a delivery identity is of."""
+    return int(source.split(":")[1])
+
+
 async def reopen(spool_id: int) -> bool:
     """Put a mail that led to nothing back to the start, with all its tries; whether it was one."""
-    settled = ("unmatched", "ignored", "quarantined")
-    rows = get_model("InboundEmail").filter(id=spool_id, state__in=settled)
-    return bool(await rows.update(state="received", tries=0, fingerprint=None, lease_token=None, lease_until=None))
+    return bool(await reopen_all([spool_id]))
+
+
+async def reopen_all(spool_ids: Sequence[int]) -> list[int]:
+    """Put those of the mails that led to nothing back to the start, with all their tries; return their ids."""
+    database = runtime().database
+    dialect = database.dialect
+    rows = await database.fetch(
+        f"""UPDATE inbound_email SET state = 'received', tries = 0, fingerprint = NULL, lease_token = NULL,
+                   lease_until = NULL
+            WHERE {dialect.among("id", dialect.param(1))} AND state IN ({_SETTLED})
+              AND (lease_until IS NULL OR lease_until < {dialect.now()})
+            RETURNING id""",
+        [dialect.ids(spool_ids)],
+    )
+    return sorted(row["id"] for row in rows)
+
+
+async def take(spool_id: int) -> tuple[str, Spooled] | None:
+    """Lease a mail that led to nothing, for a person who decides about it; None where it is not that, or is leased.
+
+    Its state stays as it is until `finish`, so that giving it up with `give_back` leaves all as it was.
+    """
+    database = runtime().database
+    dialect = database.dialect
+    token = uuid4().hex
+    rows = await database.fetch(
+        f"""UPDATE inbound_email
+            SET lease_token = {dialect.param(1)}, lease_until = {dialect.now(settings().LEASE_SECONDS)}
+            WHERE id = {dialect.param(2)} AND state IN ({_SETTLED})
+              AND (lease_until IS NULL OR lease_until < {dialect.now()})
+            RETURNING source, tries, authentication""",
+        [token, spool_id],
+    )
+    if not rows:
+        return None
+    judged = json.loads(rows[0]["authentication"] or "null")
+    return token, Spooled(spool_id, rows[0]["source"], rows[0]["tries"], await raw_of(spool_id), judged)
+
+
+async def give_back(token: str) -> None:
+    """Let go of a mail that `take` leased."""
+    await get_model("InboundEmail").filter(lease_token=token).update(lease_token=None, lease_until=None)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from core.mail.address import normalised
+from core.mail.authentication import NOT_ASKED, Authentication
 from core.mail.return_path import Origin
 from core.mail.values import Bounce, BouncedRecipient, IncomingEmail
 
@@ -42,6 +43,10 @@ class Received:
     html: str = ""
     files: tuple[KeptFile, ...] = ()
     bounce: Bounce | None = None
+    envelope: tuple[str, ...] = ()
+    """Further addresses that servers say they delivered it for (`core.mail.trace_headers`)."""
+    authentication: Authentication = NOT_ASKED
+    """Whether it is proven to be from its From address."""
     spool_id: int = 0
 
     @property
@@ -52,7 +57,7 @@ class Received:
     @property
     def recipients(self) -> tuple[str, ...]:
         """The addresses that this mail may have been delivered to, most telling first."""
-        return tuple(mailbox.address for mailbox in self.parsed.recipients)
+        return (*(mailbox.address for mailbox in self.parsed.recipients), *self.envelope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,8 @@ class Route:
     defaults: Mapping[str, Any]
     sender_policy: str
     company_id: int | None
+    tag: str = ""
+    """What the mail's address said after the `+`: `leads+fair@` has the tag `fair`. For addons; no rule minds it."""
 
     @property
     def alias(self) -> str:
@@ -75,7 +82,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownMessage:
-    """A Message that a mail may answer. `has_record` is false where its record is gone, or its model."""
+    """A Message that a mail may answer. `has_record` is false where its record is gone, or its model.
+
+    An `id` of 0 is no message, but a record that a person filed the mail to.
+    """
 
     id: int
     message_id: str | None
@@ -108,16 +118,19 @@ class Outcome(StrEnum):
     UNROUTED = "unrouted"
     """A route matched, and its record could not be created."""
     QUARANTINED = "quarantined"
+    DISCARDED = "discarded"
+    """A person set it aside."""
     FAILED = "failed"
     """This time; it will be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The mail is a copy of the spool row `of`, which was dealt with."""
+    """The mail is a copy of the spool row `of`, which was dealt with and led to `record`, if to any."""
 
     of: int
     reason: str
+    record: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,26 +165,29 @@ class Unsubscribed:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The mail answers `parent`, and belongs where that is."""
+    """The mail answers `parent`, and belongs where that is; it creates a record for each route in `also` beside."""
 
     parent: KnownMessage
     reason: str
+    also: tuple[Route, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """The mail creates one record for each of the routes, at least one."""
+    """The mail creates one record for each of the routes, at least one; `about` is a message that it refers to."""
 
     routes: tuple[Route, ...]
     reason: str
+    about: KnownMessage | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """The mail waits for a person."""
+    """The mail waits for a person. `refused` are addresses of ours that would not have it: its sender may be told."""
 
     reason: str
     outcome: Outcome = Outcome.UNMATCHED
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +221,9 @@ class Account:
     """What became of one mail, or would: the line that `inbound load` and `route explain` print.
 
     `record` is `Model:id`, in a dry run the model alone for one that would be created; `message` is the id of the
-    timeline entry. `automatic` says why the mail counts as automatic, or wants no automatic answer.
+    timeline entry. `automatic` says why the mail counts as automatic, or wants no automatic answer. `records` are all
+    that it became, where it became several. `fields` are those of the records that a dry run would create, by alias.
+    `answer` says which automatic answer it gets, or why it gets none.
     """
 
     source: str
@@ -217,6 +235,17 @@ class Account:
     bounces: tuple[BouncedRecipient, ...] = ()
     automatic: str | None = None
     error: str | None = None
+    records: tuple[str, ...] = ()
+    fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    answer: str | None = None
+    company_id: int | None = None
+    """Whose the mail is; None leaves it to the administrators."""
+    original: int | None = None
+    """The row of the spool that it is a copy of."""
+    waits: bool = False
+    """A person has to look at it."""
+    door: str = ""
+    """The address of ours that it came by, without its tag."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""

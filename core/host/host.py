@@ -18,6 +18,7 @@ from core.orm.database import Database
 from core.render.environment import Renderer
 from core.render.pdf import PdfLimits, PdfRenderer
 from core.runtime import Runtime, running
+from core.transport.names import DnsNames
 
 
 @asynccontextmanager
@@ -47,6 +48,7 @@ async def open_host(configuration: Configuration) -> AsyncIterator[Runtime]:
             renderer=_renderer(loaded),
             pdf=pdf,
             bell=bell,
+            names=None if settings.NAME_SERVER == "off" else DnsNames(settings.NAME_SERVER),
             addons=loaded.sources,
         )
         stack.enter_context(running(runtime))

@@ -87,7 +87,7 @@ def sign(content: bytes, keys: Sequence[SigningKey]) -> bytes:
     if b"from" not in fields:
         raise DkimError("A mail without From cannot be signed.")
     names, signed = _selection(fields)
-    body_hash = b64encode(sha256(_relaxed_body(body)).digest()).decode()
+    body_hash = b64encode(sha256(relaxed_body(body)).digest()).decode()
     sent_at = _seconds(fields)
     return b"".join([*(_signature(key, names, signed, body_hash, sent_at) for key in keys), content])
 
@@ -98,19 +98,21 @@ def sign(content: bytes, keys: Sequence[SigningKey]) -> bytes:
 def _fields(head: bytes) -> Mapping[bytes, list[bytes]]:
     """Return the header's relaxed values by name, each name's top to bottom."""
     fields: dict[bytes, list[bytes]] = defaultdict(list)
-    for line in _collapsed(head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")).split(b"\r\n"):
+    for line in collapsed(head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")).split(b"\r\n"):
         name, colon, value = line.partition(b":")
         if colon:
             fields[name.rstrip(b" ").lower()].append(value.strip(b" "))
     return fields
 
 
-def _relaxed_body(body: bytes) -> bytes:
-    body = _collapsed(body).replace(b" \r\n", b"\r\n").rstrip(b" \r\n")
+def relaxed_body(body: bytes) -> bytes:
+    """Return a body in its relaxed form (section 3.4.4)."""
+    body = collapsed(body).replace(b" \r\n", b"\r\n").rstrip(b" \r\n")
     return body + b"\r\n" if body else b""
 
 
-def _collapsed(data: bytes) -> bytes:
+def collapsed(data: bytes) -> bytes:
+    """Return the data with each run of blanks and tabs as one blank."""
     data = data.replace(b"\t", b" ")
     while b"  " in data:
         data = data.replace(b"  ", b" ")

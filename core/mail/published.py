@@ -28,7 +28,7 @@ def judge_key(name: str, texts: Sequence[str], wanted: str) -> Finding:
         return Finding(title, False, "Nothing is published.", publish)
     if len(texts) > 1:
         return Finding(title, False, f"{len(texts)} records are published, and which one counts is not said.", publish)
-    found, ours = _tags(texts[0]), _tags(wanted)
+    found, ours = tags_of(texts[0]), tags_of(wanted)
     if (fault := _fault(found, ours)) is not None:
         return Finding(title, False, fault, publish)
     if "y" in found.get("t", "").split(":"):
@@ -66,19 +66,19 @@ def judge_spf(domain: str, texts: Sequence[str], wanted: str) -> Finding:
 def judge_dmarc(domain: str, texts: Sequence[str], wanted: str) -> Finding:
     """Look at the DMARC policy that holds for a From domain."""
     title = f"DMARC {domain}"
-    policies = [text for text in texts if _tags(text).get("v") == "DMARC1"]
+    policies = [text for text in texts if tags_of(text).get("v") == "DMARC1"]
     if not policies:
         return Finding(
             title, False, "No policy is published.", f"Publish such a TXT record at _dmarc.{domain}: {wanted}"
         )
     if len(policies) > 1:
         return Finding(title, False, f"{len(policies)} policies are published: none counts.", "Keep one of them.")
-    if _tags(policies[0]).get("p", "").lower() not in ("none", "quarantine", "reject"):
+    if tags_of(policies[0]).get("p", "").lower() not in ("none", "quarantine", "reject"):
         return Finding(title, False, f"It has no policy: {policies[0]}", "Write p=none, p=quarantine or p=reject.")
     return Finding(title, True, policies[0])
 
 
-def _tags(text: str) -> dict[str, str]:
+def tags_of(text: str) -> dict[str, str]:
     """Read a tag list (RFC 6376 section 3.2); white space within values means nothing here."""
     pairs = (item.partition("=") for item in text.split(";"))
     return {name.strip(): "".join(value.split()) for name, equals, value in pairs if equals}

@@ -28,6 +28,7 @@ class InboundEmail(Record):
             "ignored": "Ignored",
             "unmatched": "Unmatched",
             "quarantined": "Quarantined",
+            "discarded": "Discarded",
         },
         default="received",
     )
@@ -42,14 +43,29 @@ class InboundEmail(Record):
     message_id_header = fields.CharField(max_length=998, default="")
     subject = fields.CharField(max_length=998, default="")
     sender = fields.CharField(max_length=320, default="")
+    authentication = fields.JSONField(null=True)
+    """Whether it is proven to be from its From address, and by what (`core.mail.authentication`)."""
     res_model = fields.CharField(max_length=100, null=True)
     res_id = fields.BigIntField(null=True)
     message = fields.ForeignKeyField("models.Message", null=True, related_name="inbound", on_delete=fields.SET_NULL)
+    recipient = fields.CharField(max_length=320, default="")
+    """The address of ours that it came by, without its tag; `*@domain` by a catch-all, empty by none."""
+    company = fields.ForeignKeyField("models.Company", null=True, related_name="inbound", on_delete=fields.SET_NULL)
+    """That of its record, or of the domain that it came to; without one it is the administrators' alone."""
+    original = fields.ForeignKeyField(
+        "models.InboundEmail", null=True, related_name="copies", on_delete=fields.SET_NULL
+    )
+    """The mail that this is a copy of, or that a person had dealt with once more."""
+    answer = fields.CharField(max_length=255, default="")
+    """Which automatic answer it got, or why none; empty where there was nothing to answer."""
+    settled_by = fields.ForeignKeyField("models.User", null=True, related_name="settled", on_delete=fields.SET_NULL)
+    """Who said what becomes of it, where no rule did."""
+    settled_at = fields.DatetimeField(null=True)
     lease_token = fields.CharField(max_length=32, null=True)
     lease_until = fields.DatetimeField(null=True)
 
     class Meta:
-        indexes = (("state", "id"),)
+        indexes = (("state", "id"), ("sender", "received_at"))
 
     @classmethod
     async def receive(cls, raw: bytes, source: str) -> Any:

@@ -121,6 +121,10 @@ class Message(Record):
     presentation = fields.JSONField(default=dict)
     """Branding and signature as they were when the message was queued, so that each try sends the same bytes."""
 
+    authenticity = fields.CharField(max_length=8, null=True)
+    """Of an inbound mail: whether it is proven to be from its From address (pass, fail, none, unknown)."""
+    authenticity_reason = fields.CharField(max_length=500, null=True)
+
     tracking_identifier = fields.CharField(max_length=64, null=True, db_index=True)
     """The token in the reply address; also what opens and clicks are counted by."""
     open_count = fields.IntField(default=0)

@@ -28,6 +28,11 @@ class DnsError(TransportError):
 
 
 def text_lookup(name_server: str | None = None, *, timeout_s: float = _TIMEOUT_S) -> TextLookup:
+    """Return what asks for texts; the parameters and faults are those of `open_resolver`."""
+    return partial(_texts, open_resolver(name_server, timeout_s=timeout_s))
+
+
+def open_resolver(name_server: str | None = None, *, timeout_s: float = _TIMEOUT_S) -> Resolver:
     """Return what asks the system's name servers, or only the one at an address such as `192.0.2.1` or `[::1]:5353`.
 
     Raises UserError for a `name_server` that is no address, and DnsError where the system names no server.
@@ -42,7 +47,7 @@ def text_lookup(name_server: str | None = None, *, timeout_s: float = _TIMEOUT_S
         address, resolver.port = _address(name_server)
         resolver.nameservers = [address]
     resolver.lifetime = timeout_s
-    return partial(_texts, resolver)
+    return resolver
 
 
 async def _texts(resolver: Resolver, name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A DNS server that knows a few TXT records, for tests."""
+"""A DNS server that knows a few records, for tests."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from typing import Self, cast
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 
 
 class NameServer:
     """Answers over UDP while it is open; `texts` may change meanwhile. A name it does not know does not exist.
 
+    `records` are others, by name and type, as a zone file writes them: `{("a.test", "MX"): ["10 b.test."]}`.
+
     A `silent` one answers nothing at all, and a `failing` one says SERVFAIL.
     """
 
     def __init__(
-        self, texts: Mapping[str, Sequence[str]] | None = None, *, silent: bool = False, failing: bool = False
+        self,
+        texts: Mapping[str, Sequence[str]] | None = None,
+        records: Mapping[tuple[str, str], Sequence[str]] | None = None,
+        *,
+        silent: bool = False,
+        failing: bool = False,
     ):
         self.texts = dict(texts or {})
+        self.records = dict(records or {})
         self.silent = silent
         self.failing = failing
         self.address = ""
@@ -41,13 +50,17 @@ class NameServer:
         asked = dns.message.from_wire(query)
         reply = dns.message.make_response(asked)
         name = asked.question[0].name
-        texts = self.texts.get(name.to_text(omit_final_dot=True))
+        plain, kind = name.to_text(omit_final_dot=True), dns.rdatatype.to_text(asked.question[0].rdtype)
+        found = self.records.get((plain, kind), ())
+        if kind == "TXT":
+            found = [_pieces(text) for text in self.texts.get(plain, ())]
+        is_known = plain in self.texts or any(plain == known for known, _ in self.records)
         if self.failing:
             reply.set_rcode(dns.rcode.SERVFAIL)
-        elif texts is None:
+        elif not is_known:
             reply.set_rcode(dns.rcode.NXDOMAIN)
-        elif texts:
-            reply.answer.append(dns.rrset.from_text(name, 60, "IN", "TXT", *map(_pieces, texts)))
+        elif found:
+            reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *found))
         return reply.to_wire()
 
 

@@ -1,0 +1,92 @@
+"""The DNS for judging mail (`core.mail.names`): bounded in time, remembered, and left alone for a while when away.
+
+Opened by its first question, since most hosts ask none.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from core.mail.names import NamesAway
+
+if TYPE_CHECKING:
+    from dns.asyncresolver import Resolver
+
+_ANSWER_S = 2.0
+_AWAY_S = 20.0
+_AWAY_AFTER = 4
+"""So many questions in a row without an answer, and nobody is asked for a while: mail does not wait for a DNS that is
+away. One alone says nothing: whoever sends mail chooses the names, and may choose slow ones."""
+_REMEMBERED = 10_000
+_SPECIAL = frozenset({"test", "localhost", "local", "invalid", "example", "internal", "onion", "lan"})
+"""Top labels that the public DNS has nothing under (RFC 6761 and its like)."""
+
+
+class DnsNames:
+    """Asks the system's name servers, or only the one at an address such as `192.0.2.1` or `[::1]:5353`."""
+
+    def __init__(self, name_server: str = "", *, answer_s: float = _ANSWER_S):
+        self._name_server = name_server
+        self._answer_s = answer_s
+        self._resolver: Resolver | None = None
+        self._unanswered = 0
+        self._away_until = float("-inf")
+
+    async def texts(self, name: str) -> tuple[str, ...]:
+        """Return the TXT records of a name; this and the others raise NamesAway where nobody says."""
+        found = await self._ask(name, "TXT")
+        return tuple(b"".join(record.strings).decode("utf-8", "replace") for record in found)
+
+    async def addresses(self, name: str, *, v6: bool) -> tuple[str, ...]:
+        """Return the AAAA records of a name, or its A records."""
+        return tuple(record.address for record in await self._ask(name, "AAAA" if v6 else "A"))
+
+    async def mail_hosts(self, name: str) -> tuple[str, ...]:
+        """Return the hosts of the MX records of a name, the preferred ones first."""
+        records = sorted(await self._ask(name, "MX"), key=lambda record: record.preference)
+        return tuple(str(record.exchange).rstrip(".") for record in records)
+
+    async def host_names(self, address: str) -> tuple[str, ...]:
+        """Return the names that an IP address says it has."""
+        from dns.reversename import from_address  # Only who judges mail needs it.
+
+        return tuple(str(record.target).rstrip(".") for record in await self._ask(str(from_address(address)), "PTR"))
+
+    async def _ask(self, name: str, kind: str) -> list[Any]:
+        if not self._name_server and name.rstrip(".").rpartition(".")[2].lower() in _SPECIAL:
+            return []
+        if monotonic() < self._away_until:
+            raise NamesAway("The DNS did not answer a moment ago, and is not asked again yet.")
+        # A sixth of a command's start; only who judges mail needs it.
+        from dns.exception import DNSException, Timeout
+        from dns.resolver import NXDOMAIN, NoAnswer, NoNameservers
+
+        try:
+            if self._resolver is None:
+                self._resolver = _open(self._name_server, self._answer_s)
+            found = list(await self._resolver.resolve(name, kind))
+        except (NXDOMAIN, NoAnswer):
+            found = []
+        except NoNameservers as error:
+            # This name's servers are at fault, not the DNS as a whole.
+            raise NamesAway(f"The DNS does not say what is at {name}: {error}") from error
+        except (Timeout, OSError) as error:
+            self._unanswered += 1
+            if self._unanswered >= _AWAY_AFTER:
+                self._away_until, self._unanswered = monotonic() + _AWAY_S, 0
+            raise NamesAway(f"The DNS does not answer: {error}") from error
+        except (DNSException, UnicodeError, ValueError) as error:
+            raise NamesAway(f"The DNS cannot be asked for {name[:80]}: {error}") from error
+        self._unanswered = 0
+        return found
+
+
+def _open(name_server: str, answer_s: float) -> Resolver:
+    from dns.resolver import LRUCache
+
+    from core.transport.dns import open_resolver
+
+    resolver = open_resolver(name_server or None, timeout_s=answer_s)
+    resolver.cache = LRUCache(_REMEMBERED)
+    return resolver
