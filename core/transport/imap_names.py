@@ -1,4 +1,4 @@
-"""How names, passwords and sets of UIDs are written in an IMAP command (RFC 3501 sections 4.3, 5.1.3 and 9).
+"""How names, passwords, days and sets of UIDs are written in IMAP, and read (RFC 3501 sections 4.3, 5.1.3 and 9).
 
 A text that could be read as the end of a command is refused here, and nowhere needs to be thought of again.
 """
@@ -6,13 +6,16 @@ A text that could be read as the end of a command is refused here, and nowhere n
 from __future__ import annotations
 
 import re
-from base64 import b64encode
-from collections.abc import Iterable
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
+from datetime import date
 
 from core.errors import ConfigError
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_PLAIN = re.compile(r"[^\x20-\x7e]+")
+_SHIFTED = re.compile(r"&([A-Za-z0-9+,]*)-")
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 def folder_argument(folder: str) -> str:
@@ -32,6 +35,25 @@ def _shifted(run: re.Match[str]) -> str:
     return f"&{b64encode(utf16, altchars=b'+,').decode('ascii').rstrip('=')}-"
 
 
+def from_modified_utf7(text: str) -> str:
+    """Decode a folder's name; what is no such encoding stays as it is."""
+    return _SHIFTED.sub(_unshifted, text)
+
+
+def _unshifted(run: re.Match[str]) -> str:
+    if not run[1]:
+        return "&"
+    try:
+        return b64decode(run[1] + "=" * (-len(run[1]) % 4), altchars=b"+,").decode("utf-16-be")
+    except ValueError:
+        return run[0]
+
+
+def day(on: date) -> str:
+    """Return a day as SEARCH takes it: `1-Feb-2026`, in no language but its own."""
+    return f"{on.day}-{_MONTHS[on.month - 1]}-{on.year}"
+
+
 def quoted(text: str) -> str:
     """Return a quoted string; raises ConfigError for what cannot be in one."""
     if CONTROL.search(text) or not text.isascii():
@@ -48,3 +70,10 @@ def uid_set(uids: Iterable[int]) -> str:
         else:
             ranges.append([uid, uid])
     return ",".join(f"{first}:{last}" if last > first else str(first) for first, last in ranges)
+
+
+def uids_of(ranges: str) -> Iterator[int]:
+    """Yield the UIDs of what `uid_set` wrote."""
+    for part in filter(None, ranges.split(",")):
+        first, _, last = part.partition(":")
+        yield from range(int(first), int(last or first) + 1)

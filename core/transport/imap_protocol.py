@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from aioimaplib import aioimaplib
 
+from core.transport.dial import is_loopback, words_of
 from core.transport.imap_account import ImapAccount, ImapError
 from core.transport.imap_reader import Response, ResponseError, ResponseReader
+from core.transport.sasl import challenge_words
 from core.transport.tls import client_context
 
 ALLOWANCE_BYTES = 16 * 1024 * 1024
@@ -65,7 +67,9 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         self._greeted = asyncio.Event()
         self._closed = asyncio.Event()
         self._expects_tls = expects_tls
-        self._sasl_reply = b"*"
+        self._sasl_replies: list[bytes] = []
+        self.challenge = b""
+        """What the server said in the middle of a login, decoded: its reason for a refusal, where it gives one."""
         self._idle_s = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -83,10 +87,14 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         except TimeoutError:
             raise self.fail(f"no answer within {seconds:g} s") from None
         except (OSError, ValueError, aioimaplib.AioImapException) as error:
-            raise self.fail(_reason(error)) from error
+            raise self.fail(f"the connection failed: {words_of(error)}") from error
         except asyncio.CancelledError:
             self.abort()
             raise
+
+    async def connect(self, sock: socket.socket, within_s: float) -> None:
+        """Take over a connected socket."""
+        await self.within("connect", within_s, self.loop.create_connection(lambda: self, sock=sock))
 
     async def run(
         self,
@@ -130,9 +138,12 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         if self.fault is not None:
             raise self.fault
         try:
-            context = client_context(account.verify, account.ca_file)
+            # In a thread, because reading the authorities takes tens of milliseconds.
+            context = await asyncio.to_thread(client_context, account.verify, account.ca_file)
         except OSError as error:
             raise self.fail(f"the CA file {account.ca_file} cannot be used: {error}") from error
+        if self.fault is not None:
+            raise self.fault
         self._expects_tls = False
         upgrade = self.loop.start_tls(self.transport, self, context, server_hostname=account.host)
         try:
@@ -148,10 +159,14 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         cipher = connection.cipher()
         return f"{connection.version()} {cipher[0] if cipher else ''}".strip()
 
-    async def authenticate_plain(self, sasl: str, at_once: bool, within_s: float) -> Answer:
-        """Log in by SASL PLAIN with the base64 text `sasl`; `at_once` where the server takes it in the command."""
-        self._sasl_reply = b"*" if at_once else sasl.encode("ascii")
-        arguments = ("PLAIN", sasl) if at_once else ("PLAIN",)
+    async def authenticate(self, method: str, sasl: str, dismissal: bytes, *, at_once: bool, within_s: float) -> Answer:
+        """Log in by a SASL method with its base64 text; `at_once` where the server takes it in the command.
+
+        `dismissal` answers a challenge, which from here on can only be a refusal in disguise, and brings the plain one.
+        """
+        self.challenge = b""
+        self._sasl_replies = [dismissal] if at_once else [sasl.encode("ascii"), dismissal]
+        arguments = (method, sasl) if at_once else (method,)
         return await self.run("login", "AUTHENTICATE", *arguments, within_s=within_s, secret=sasl)
 
     async def idle(self, wait_s: float, within_s: float) -> None:
@@ -164,7 +179,7 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         """Whether nobody on the way can read along: encrypted, or on this machine."""
         if self.transport.get_extra_info("ssl_object") is not None:
             return True
-        return ip_address(self.transport.get_extra_info("peername")[0].partition("%")[0]).is_loopback
+        return is_loopback(self.transport.get_extra_info("peername")[0])
 
     def fail(self, reason: str, server_text: bytes = b"") -> ImapError:
         """Close the connection for a reason, hand that to whoever waits, and return the first such error."""
@@ -199,7 +214,7 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed.set()
-        self.fail(_reason(exc) if exc else "the server closed the connection")
+        self.fail(f"the connection failed: {words_of(exc)}" if exc else "the server closed the connection")
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -220,7 +235,7 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         elif line.startswith(b"* "):
             self._handle_untagged(response)
         elif line.startswith(b"+"):
-            self._handle_continuation()
+            self._handle_continuation(line)
         elif tagged := _TAGGED.match(line):
             self._handle_tagged(tagged[1].decode("ascii"), line)
         elif line:
@@ -244,12 +259,12 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         for command in pending:
             command.append_to_resp(response)
 
-    def _handle_continuation(self) -> None:
+    def _handle_continuation(self, line: bytes) -> None:
         name = self.pending_sync_command.name if self.pending_sync_command is not None else ""
         if name == "AUTHENTICATE":
-            # A second challenge is a refusal in disguise; "*" turns it into a plain one (RFC 3501 section 6.2.2).
-            self.transport.write(self._sasl_reply + b"\r\n")
-            self._sasl_reply = b"*"
+            self.challenge = challenge_words(line[1:])
+            # "*" gives up (RFC 3501 section 6.2.2).
+            self.transport.write((self._sasl_replies.pop(0) if self._sasl_replies else b"*") + b"\r\n")
         elif name == "IDLE":
             self._idle_timer = self.loop.call_later(0 if self.news.is_set() else self._idle_s, self._end_idle)
 
@@ -272,11 +287,3 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         """Return the command that waits for its answer, if there is one."""
         commands = [self.pending_sync_command, *self.pending_async_commands.values()]
         return [command for command in commands if command is not None]
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"no TLS: {error.reason or error}"
-    return f"the connection failed: {getattr(error, 'strerror', None) or error}"

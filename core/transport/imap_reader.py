@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 
 Response = tuple[bytes, ...]
 """A line without its line end; where it announces a literal, that follows, and then the next line: odd in number."""
 
 RESPONSE_COST_BYTES = 256
 """What each response costs besides its bytes, as many tiny ones fill the memory too."""
+LONG_LITERAL_BYTES = 256 * 1024
+"""A literal beyond this is gathered apart from the lines."""
 _LITERAL_AHEAD = re.compile(rb"\{([0-9]{1,10})\+?\}$")
 # In these the rest is a text for a person, which may end in anything.
 _STATUS = re.compile(rb"\* (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
@@ -26,7 +29,8 @@ class ResponseError(ValueError):
 class ResponseReader:
     """Cuts a stream into responses, wherever the network cut it.
 
-    `allowance_bytes` is how much may still arrive; whoever asks the server for something sets it before.
+    `allowance_bytes` is how much may still arrive; whoever asks the server for something sets it before. A long literal
+    is in memory once, and not copied when it is whole.
     """
 
     def __init__(self, allowance_bytes: int):
@@ -34,6 +38,7 @@ class ResponseReader:
         self._buffer = bytearray()
         self._searched = 0
         self._literal_bytes: int | None = None
+        self._long_literal: BytesIO | None = None
         self._pieces: list[bytes] = []
 
     @property
@@ -43,10 +48,10 @@ class ResponseReader:
     def feed(self, data: bytes) -> Iterator[Response]:
         """Take what arrived and give the responses that are now complete; raises ResponseError beyond the allowance."""
         self._spend(len(data))
-        self._buffer += data
+        self._buffer += self._into_long_literal(data)
         at = 0
-        while (piece := self._next_piece(at)) is not None:
-            at += len(piece) if self._literal_bytes is not None else len(piece) + 2
+        while (found := self._next_piece(at)) is not None:
+            piece, at = found
             self._pieces.append(piece)
             self._literal_bytes = self._announced() if self._literal_bytes is None else None
             if self._literal_bytes is None and len(self._pieces) % 2:
@@ -56,20 +61,45 @@ class ResponseReader:
         del self._buffer[:at]
         self._searched = max(0, len(self._buffer) - 1)
 
-    def _next_piece(self, at: int) -> bytes | None:
+    def _into_long_literal(self, data: bytes) -> bytes:
+        """Add to a long literal what belongs to it, and return the rest."""
+        if self._long_literal is None or self._literal_bytes is None:
+            return data
+        missing = self._literal_bytes - self._long_literal.tell()
+        self._long_literal.write(memoryview(data)[:missing])
+        return data[missing:]
+
+    def _next_piece(self, at: int) -> tuple[bytes, int] | None:
+        """Return the next line or literal from `at` on and where what follows it begins, None if it is not whole."""
+        if self._long_literal is not None:
+            if self._long_literal.tell() != self._literal_bytes:
+                return None
+            piece, self._long_literal = self._long_literal.getvalue(), None
+            return piece, at
         if self._literal_bytes is not None:
-            end = at + self._literal_bytes
+            end = after = at + self._literal_bytes
             if end > len(self._buffer):
+                self._begin_long_literal(at)
                 return None
         else:
             end = self._buffer.find(b"\r\n", max(at, self._searched))
+            after = end + 2
             if end < 0:
                 return None
         with memoryview(self._buffer) as view:
-            return bytes(view[at:end])
+            return bytes(view[at:end]), after
+
+    def _begin_long_literal(self, at: int) -> None:
+        if self._literal_bytes is not None and self._literal_bytes > LONG_LITERAL_BYTES:
+            self._long_literal = BytesIO()
+            with memoryview(self._buffer) as view:
+                self._long_literal.write(view[at:])
+            del self._buffer[at:]
 
     def _announced(self) -> int | None:
-        if not self._pieces[0].startswith(b"* ") or _STATUS.match(self._pieces[0]):
+        if not self._pieces[-1].endswith(b"}") or not self._pieces[0].startswith(b"* "):
+            return None
+        if _STATUS.match(self._pieces[0]):
             return None
         ahead = _LITERAL_AHEAD.search(self._pieces[-1])
         if ahead is None:

@@ -8,7 +8,6 @@ import logging
 import secrets
 import tracemalloc
 from base64 import b64encode
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -55,9 +54,6 @@ async def test_fetching_leaves_mails_unseen_until_they_are_marked(
         assert [item.uid for item in mails] == [first, third]
         assert mails[0].raw.endswith(mail(0))
         assert mails[0].size_bytes == len(mails[0].raw)
-        assert "\\Seen" not in mails[0].flags
-        assert mails[0].internal_date_at is not None
-        assert abs(mails[0].internal_date_at - datetime.now(UTC)) < timedelta(minutes=1)
     async with open_mailbox(account) as mailbox:
         assert await mailbox.unseen_uids() == (first, second, third)
         await mailbox.mark_seen([first, third, 4_000_000])
@@ -70,7 +66,6 @@ async def test_fetching_leaves_mails_unseen_until_they_are_marked(
         assert mailbox.uid_next == third + 1
         seen = [item async for item in mailbox.fetch([first, 77])]
         assert isinstance(seen[0], FetchedMail)
-        assert "\\Seen" in seen[0].flags
         assert len(seen) == 1
 
 
@@ -182,7 +177,7 @@ async def test_tls_is_verified(dovecot: Dovecot, user: str, tls: Tls, port: str,
         assert all(step.ok for step in steps), steps
         assert any("TLSv1.3" in step.detail for step in steps)
     for untrusted in (account(None), account(make_certificate(tmp_path).certificate_file)):
-        with pytest.raises(ImapError, match="certificate is not trusted: ") as caught:
+        with pytest.raises(ImapError, match="certificate was not accepted: ") as caught:
             async with open_mailbox(untrusted):
                 pass
         assert caught.value.step == "tls"
@@ -190,18 +185,20 @@ async def test_tls_is_verified(dovecot: Dovecot, user: str, tls: Tls, port: str,
 
 async def test_a_connection_test_reports_each_step_up_to_the_failure(account: ImapAccount, dovecot: Dovecot) -> None:
     steps = await imap.test_connection(account)
-    assert [step.name for step in steps] == ["connect", "greeting", "login", "select", "search", "logout"]
+    assert [step.name for step in steps] == ["DNS", "TCP", "greeting", "login", "select", "search", "logout"]
     assert all(step.ok and step.duration_ms >= 0 for step in steps)
     *_, last = await imap.test_connection(account, "Nowhere")
     assert (last.name, last.ok) == ("select", False)
     assert "Nowhere" in last.detail
+    assert "inbound folders" in last.hint
 
 
 async def test_a_kick_in_mid_session_is_an_error_at_once(dovecot: Dovecot, user: str, account: ImapAccount) -> None:
     async def look() -> None:
-        async with open_mailbox(account) as mailbox:
+        async with open_mailbox(account) as mailbox, asyncio.timeout(5):
             dovecot.kick(user)
-            await mailbox.uids()
+            while True:
+                await mailbox.uids()
 
     with pytest.raises(ImapError):
         await look()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import date
 from itertools import pairwise
 
 import pytest
@@ -11,8 +11,18 @@ from hypothesis import strategies as st
 from imap_tools.imap_utf7 import utf7_decode
 
 from core.errors import ConfigError
-from core.transport.imap_fetch import batches, fetch_items, mail_of
-from core.transport.imap_names import folder_argument, modified_utf7, quoted, uid_set
+from core.transport import imap_reader
+from core.transport.imap_fetch import batches, content_of, fetch_items
+from core.transport.imap_list import Folder, folder_of
+from core.transport.imap_names import (
+    day,
+    folder_argument,
+    from_modified_utf7,
+    modified_utf7,
+    quoted,
+    uid_set,
+    uids_of,
+)
 from core.transport.imap_reader import Response, ResponseError, ResponseReader
 
 PLENTY = 1_000_000
@@ -30,8 +40,10 @@ def wire(response: Response) -> bytes:
     return b"".join(b"%b\r\n%b" % pair for pair in zip(lines, contents, strict=False)) + lines[-1] + b"\r\n"
 
 
-@given(st.lists(literals, max_size=5), st.lists(st.integers(0, 3000)))
-def test_responses_are_the_same_wherever_the_network_cuts(mails: list[list[bytes]], cuts: list[int]) -> None:
+@given(st.lists(literals, max_size=5), st.lists(st.integers(0, 3000)), st.integers(0, 300))
+def test_responses_are_the_same_wherever_the_network_cuts(
+    mails: list[list[bytes]], cuts: list[int], long_bytes: int
+) -> None:
     responses: list[Response] = []
     for contents in mails:
         pieces = [b"* 1 FETCH (A"]
@@ -42,7 +54,9 @@ def test_responses_are_the_same_wherever_the_network_cuts(mails: list[list[bytes
         responses.append(tuple(pieces))
     stream = b"".join(map(wire, responses))
     edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
-    assert read([stream[start:end] for start, end in pairwise(edges)]) == responses
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imap_reader, "LONG_LITERAL_BYTES", long_bytes)
+        assert read([stream[start:end] for start, end in pairwise(edges)]) == responses
 
 
 @pytest.mark.parametrize("line", [b"* OK hello {5}", b"* BYE {99999}", b"A1 OK {3}", b"+ {3}", b"* 1 FETCH {a}"])
@@ -63,7 +77,8 @@ def test_no_more_is_read_than_allowed() -> None:
 def test_bytes_of_any_kind_are_read_or_refused(chunks: list[bytes]) -> None:
     try:
         for response in read(chunks):
-            fetch_items(response)
+            content_of(response)
+            folder_of(response)
     except ResponseError:
         pass
 
@@ -73,33 +88,50 @@ def test_items_of_any_kind_are_read_or_refused(text: str) -> None:
     try:
         items = fetch_items((b"* 1 FETCH (" + text.encode(),))
         assert items is not None
-        mail_of(items, 0)
+        content_of((b"* 1 FETCH (" + text.encode(),))
+        folder_of((b"* LIST (" + text.encode(),))
     except ResponseError:
         pass
 
 
 def test_items_come_in_any_order_and_form() -> None:
-    items = fetch_items(
-        (
-            rb'* 7 fetch (x-gm (1 (NIL) "a\"\\b") FLAGS (\Seen $Label[1) BODY[HEADER.FIELDS (DATE)] {2}',
-            b"ab",
-            b' uid 9 BODY[] "short" INTERNALDATE " 1-Feb-2026 03:04:05 -0500")',
-        )
+    response = (
+        rb'* 7 fetch (x-gm (1 (NIL) "a\"\\b") FLAGS (\Seen $Label[1) BODY[HEADER.FIELDS (DATE)] {2}',
+        b"ab",
+        b' uid 9 BODY[] "short" INTERNALDATE " 1-Feb-2026 03:04:05 -0500")',
     )
+    items = fetch_items(response)
     assert items is not None
     assert items[b"X-GM"] == [b"1", [None], b'a"\\b']
-    mail = mail_of(items, 5)
-    assert mail is not None
-    assert (mail.uid, set(mail.flags), mail.raw) == (9, {"\\Seen", "$Label[1"}, b"short")
-    assert mail.internal_date_at == datetime(2026, 2, 1, 8, 4, 5, tzinfo=UTC)
+    assert content_of(response) == (9, b"short")
+    assert content_of((b"* 7 FETCH (UID 9 BODY[] {5}", b"short", b")")) == (9, b"short")
+    assert content_of((b"* 7 FETCH (BODY[] {5}", b"short", b" UID 9)")) == (9, b"short")
+    assert content_of((b"* 7 FETCH (UID 9 BODY[] NIL)",)) is None
+    assert content_of((b"* 7 EXPUNGE",)) is None
 
 
-@pytest.mark.parametrize("date", ["", "gibberish", "99-Foo-2026 00:00:00 +0000", "31-Dec-9999 23:59:59 -2359"])
-def test_a_date_that_cannot_be_read_is_none(date: str) -> None:
-    items = fetch_items((b'* 1 FETCH (UID 1 BODY[] "" INTERNALDATE "%b")' % date.encode(),))
-    mail = mail_of(items or {}, 0)
-    assert mail is not None
-    assert mail.internal_date_at is None
+@pytest.mark.parametrize(
+    ("response", "folder"),
+    [
+        ((rb'* LIST (\HasNoChildren \Sent) "/" "Sent Items"',), Folder("Sent Items", "sent")),
+        ((rb"* list (\Noselect) NIL INBOX",), Folder("INBOX", "", can_be_opened=False)),
+        ((rb'* LIST () "." {11}', b"&U,BTFw- R&-D"[:11], b""), Folder("\u53f0\u5317 R&-"[:4] + "&", "")),
+        ((rb'* LIST () "/" "a \"b\""',), Folder('a "b"')),
+        ((b"* SEARCH 1 2",), None),
+    ],
+)
+def test_folders_are_read_with_their_use(response: Response, folder: Folder | None) -> None:
+    assert folder_of(response) == folder
+
+
+@pytest.mark.parametrize("line", [b"* LIST (", b"* LIST ()", rb'* LIST (\Sent) "/" NIL', b'* LIST () "/" "x'])
+def test_a_folder_that_cannot_be_read_is_refused(line: bytes) -> None:
+    with pytest.raises(ResponseError):
+        folder_of((line,))
+
+
+def test_a_day_is_written_in_english() -> None:
+    assert day(date(2026, 2, 1)) == "1-Feb-2026"
 
 
 @given(uids, st.integers(1, 10), st.integers(1, 500), st.data())
@@ -118,6 +150,11 @@ def test_a_uid_set_names_each_uid_once(wanted: list[int]) -> None:
     assert all(any(pair[0] <= uid <= pair[-1] for pair in ends) for uid in wanted)
 
 
+@given(st.lists(st.integers(1, 5000)))
+def test_a_uid_set_is_read_back(wanted: list[int]) -> None:
+    assert list(uids_of(uid_set(wanted))) == sorted(set(wanted))
+
+
 def test_neighbours_are_joined() -> None:
     assert uid_set([9, 3, 1, 2, 7, 3]) == "1:3,7,9"
 
@@ -132,6 +169,7 @@ def test_another_client_reads_our_folder_names(folder: str) -> None:
     encoded = modified_utf7(folder)
     assert encoded.isascii()
     assert utf7_decode(encoded.encode("ascii")) == folder
+    assert from_modified_utf7(encoded) == folder
 
 
 @given(st.text())
