@@ -7,10 +7,10 @@ async with open_session(account) as session:
 """
 
 from core.transport.imap_account import ImapAccount, ImapAuthenticationError, ImapError
-from core.transport.imap_fetch import FetchedMail, TooLarge, Unfetchable
 from core.transport.imap_list import Folder
 from core.transport.imap_mailbox import ImapSession, Mailbox
 from core.transport.imap_open import open_mailbox, open_session, test_connection
+from core.transport.mailbox_items import FetchedMail, TooLarge, Unfetchable
 
 __all__ = [
     "FetchedMail",

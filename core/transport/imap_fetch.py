@@ -1,4 +1,4 @@
-"""What a FETCH brings: its values, how many to ask for at once, and the reading of its answer (RFC 3501 section 7.4.2).
+"""Reading what a FETCH brings (RFC 3501 section 7.4.2).
 
 Pure: no socket. Reads any order of items and items nobody asked for; never guesses at a malformed one.
 """
@@ -6,8 +6,7 @@ Pure: no socket. Reads any order of items and items nobody asked for; never gues
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from core.transport.imap_reader import Response, ResponseError
@@ -24,48 +23,6 @@ _TOKEN = re.compile(
     # A section may hold spaces and parentheses: BODY[HEADER.FIELDS (DATE)]<0>
     rb'|(?P<atom>(?i:BODY|BINARY)[^ \[]{0,9}\[[^\]]{0,999}\][<0-9>]*|[^ ()"{]+))'
 )
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedMail:
-    """A mail as it lies in the mailbox; `size_bytes` is what the server said before, `raw` is what came."""
-
-    uid: int
-    size_bytes: int
-    raw: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class TooLarge:
-    """A mail over the limit; it was not fetched and stays on the server."""
-
-    uid: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unfetchable:
-    """A mail that the server lists but does not hand out; `server_text` is its reason."""
-
-    uid: int
-    size_bytes: int
-    server_text: str
-
-
-def batches(sizes_bytes: Mapping[int, int], max_bytes: int, max_count: int) -> Iterator[dict[int, int]]:
-    """Cut mails (size by UID), in the order given, into parts of at most that many mails and bytes; a larger one goes
-    alone.
-    """
-    batch: dict[int, int] = {}
-    batch_bytes = 0
-    for uid, size in sizes_bytes.items():
-        if batch and (len(batch) == max_count or batch_bytes + size > max_bytes):
-            yield batch
-            batch, batch_bytes = {}, 0
-        batch[uid] = size
-        batch_bytes += size
-    if batch:
-        yield batch
 
 
 def content_of(response: Response) -> tuple[int, bytes] | None:

@@ -12,18 +12,17 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from itertools import zip_longest
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from core.transport.imap_account import ImapAccount, ImapError
-from core.transport.imap_fetch import FetchedMail, TooLarge, Unfetchable, batches, content_of, fetch_items, number
+from core.transport.imap_fetch import content_of, fetch_items, number
 from core.transport.imap_list import Folder, folder_of
 from core.transport.imap_names import day, folder_argument, uid_set
 from core.transport.imap_reader import ResponseError
+from core.transport.mailbox_items import FetchedMail, Item, TooLarge, Unfetchable, batches
 
 if TYPE_CHECKING:
     from core.transport.imap_protocol import Answer, ImapProtocol
-
-Item: TypeAlias = FetchedMail | TooLarge | Unfetchable
 
 MEGABYTE = 1024 * 1024
 UIDS_PER_COMMAND = 500

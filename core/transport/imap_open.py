@@ -17,7 +17,7 @@ from core.transport.imap_mailbox import ImapSession, Mailbox
 from core.transport.imap_names import quoted
 from core.transport.mailbox_account import without_secrets
 from core.transport.mailbox_hints import tell
-from core.transport.mailbox_open import METHODS, bear_token, connect
+from core.transport.mailbox_open import METHODS, bear_token, connect, is_private
 from core.transport.step import Step, StepLog
 from core.transport.tls import Tls
 
@@ -104,7 +104,7 @@ async def _log_in(protocol: ImapProtocol, account: ImapAccount) -> str:
     """Log in and say how."""
     if protocol.is_logged_in:
         return "logged in already"
-    if not protocol.may_take_secrets:
+    if not is_private(protocol.transport):
         raise ImapError("login", str(account), "the connection is not encrypted, so no password is sent over it")
     capabilities = await _capabilities(protocol, account)
     if account.token is None:

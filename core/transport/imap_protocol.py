@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from aioimaplib import aioimaplib
 
-from core.transport.dial import is_loopback, words_of
+from core.transport.dial import words_of
 from core.transport.imap_account import ImapAccount, ImapError
 from core.transport.imap_reader import Response, ResponseError, ResponseReader
 from core.transport.sasl import challenge_words
@@ -173,13 +173,6 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         """Return when there are news, or after `wait_s`, and the server has taken leave of IDLE (RFC 2177)."""
         self._idle_s = wait_s
         await self.run("idle", "IDLE", within_s=wait_s + within_s)
-
-    @property
-    def may_take_secrets(self) -> bool:
-        """Whether nobody on the way can read along: encrypted, or on this machine."""
-        if self.transport.get_extra_info("ssl_object") is not None:
-            return True
-        return is_loopback(self.transport.get_extra_info("peername")[0])
 
     def fail(self, reason: str, server_text: bytes = b"") -> ImapError:
         """Close the connection for a reason, hand that to whoever waits, and return the first such error."""

@@ -24,6 +24,7 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     ("tls", "", "TLS implicit belongs to ports 993 and 995, STARTTLS to 143 and 110; the server may be too old for "
      "TLS 1.2."),
     ("starttls", "", "Use port 993 or 995 with TLS implicit. Without TLS no password is sent."),
+    ("login", "in-use|lock", "Another program has the mailbox open: POP3 allows one at a time. It is tried again."),
     ("login", "not encrypted", "Set TLS to automatic: a password in the clear is everybody's."),
     ("login", "sign in|signed in|sign-in of", "Sign in at the provider again: the button is on the page Servers."),
     ("login", "asked for a token|answered", "Look at the sign-in's client id, secret and scopes."),
@@ -37,7 +38,6 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     ("move", "", "Make that folder in the mailbox, or name one that `postroom inbound folders` shows."),
     ("delete", "", "This login may not delete there; choose to mark mail as seen instead."),
     ("store", "", "This login may not mark mail there; choose to keep it as it is."),
-    ("uidl", "", "Another program may have the mailbox open: POP3 allows one at a time. It is tried again."),
     ("fetch", "broke the protocol|more than it was asked", "The server sent nonsense. It is tried again; where one "
      "mail does that each time, it is left there and told of."),
     ("", "no answer within|closed the connection|connection failed|ended the session", "The server or the network was "

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from core.transport import sasl
-from core.transport.dial import dial, look_up, shown_addresses, words_of
+from core.transport.dial import dial, is_loopback, look_up, shown_addresses, words_of
 from core.transport.mailbox_account import LoginRefused, MailboxAccount, MailboxError
 from core.transport.oauth import ClientRefused, OAuthError, SignInNeeded, TokenSource
 from core.transport.step import StepLog
@@ -28,6 +28,13 @@ async def connect(account: MailboxAccount, error: type[MailboxError], log: StepL
         detail.append(str(sock.getpeername()[0]))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return sock
+
+
+def is_private(transport: asyncio.BaseTransport) -> bool:
+    """Tell whether nobody on the way can read along: encrypted, or on this machine."""
+    if transport.get_extra_info("ssl_object") is not None:
+        return True
+    return is_loopback(transport.get_extra_info("peername")[0])
 
 
 async def bear_token(

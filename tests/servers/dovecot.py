@@ -1,4 +1,4 @@
-"""A private Dovecot 2.3: IMAP, IMAPS and LMTP on loopback, Maildir, users added while it runs.
+"""A private Dovecot 2.3: IMAP, POP3, both over TLS, and LMTP on loopback, Maildir, users added while it runs.
 
 Runs without root rights, as one unprivileged account, so it behaves the same for everybody.
 """
@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import getpass
 import grp
+import json
 import os
 import pwd
 import shutil
 import smtplib
 import socket
 import subprocess
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from textwrap import dedent
+from threading import Thread
+from urllib.parse import parse_qs
 
 from tests.servers.certificate import make_certificate
 from tests.servers.daemon import Daemon, ServerFailedError, program
 from tests.servers.free_port import free_port
 
-PACKAGES = "dovecot-imapd dovecot-lmtpd"
+PACKAGES = "dovecot-imapd dovecot-pop3d dovecot-lmtpd"
 PASSWORD = "open sesame"
 
 
 class Dovecot(Daemon):
-    """An IMAP server; `port` takes plain and STARTTLS, `tls_port` implicit TLS, `lmtp_port` mail."""
+    """A mail server; `port` takes plain and STARTTLS, `tls_port` implicit TLS, both for IMAP and (`pop3_`) POP3;
+    `lmtp_port` mail. `tokens` are the access tokens (OAuth 2) that log in, each with its user.
+    """
 
     name = "dovecot"
     run_as = "nobody"
@@ -34,6 +40,9 @@ class Dovecot(Daemon):
         super().__init__()
         self.program = program("dovecot", PACKAGES)
         self.port, self.tls_port, self.lmtp_port = free_port(), free_port(), free_port()
+        self.pop3_port, self.pop3_tls_port = free_port(), free_port()
+        self.tokens: dict[str, str] = {}
+        self.introspection = _Introspection(self.tokens)
         self.certificate = make_certificate(self.folder)
         self.config = self.folder / "dovecot.conf"
         self.users = self.folder / "users"
@@ -56,9 +65,18 @@ class Dovecot(Daemon):
         if not version.startswith("2.3."):
             raise ServerFailedError(f"The configuration here is in the syntax of Dovecot 2.3; found {version.strip()}")
         self.config.write_text(self._config())
+        (self.folder / "oauth2.conf").write_text(
+            f"introspection_mode = post\nintrospection_url = {self.introspection.url}\n"
+            "username_attribute = username\nactive_attribute = active\nactive_value = true\n"
+        )
         if os.geteuid() == 0:
             for path in (self.folder, *self.folder.iterdir()):
                 shutil.chown(path, self.run_as)
+
+    def close(self) -> None:
+        self.introspection.shutdown()
+        self.introspection.server_close()
+        super().close()
 
     def is_ready(self) -> bool:
         try:
@@ -106,19 +124,25 @@ class Dovecot(Daemon):
             default_login_user = {account}
             mail_location = maildir:{self.folder}/mail/%u
             mail_fsync = never
-            protocols = imap lmtp
+            protocols = imap pop3 lmtp
             listen = 127.0.0.1
             ssl = yes
             ssl_cert = <{self.certificate.certificate_file}
             ssl_key = <{self.certificate.key_file}
             disable_plaintext_auth = no
-            auth_mechanisms = plain login
+            auth_mechanisms = plain login xoauth2 oauthbearer
             auth_failure_delay = 0
             mail_max_userip_connections = 0
             postmaster_address = postmaster@example.test
             passdb {{
               driver = passwd-file
+              mechanisms = plain login
               args = username_format=%u {self.users}/%u
+            }}
+            passdb {{
+              driver = oauth2
+              mechanisms = xoauth2 oauthbearer
+              args = {self.folder}/oauth2.conf
             }}
             userdb {{
               driver = passwd-file
@@ -149,6 +173,16 @@ class Dovecot(Daemon):
             service imap {{
               process_min_avail = 1
             }}
+            service pop3-login {{
+              chroot =
+              service_count = 0
+              inet_listener pop3 {{
+                port = {self.pop3_port}
+              }}
+              inet_listener pop3s {{
+                port = {self.pop3_tls_port}
+              }}
+            }}
             service lmtp {{
               user = {account}
               inet_listener lmtp {{
@@ -159,6 +193,35 @@ class Dovecot(Daemon):
               chroot =
             }}
         """)
+
+
+class _Introspection(ThreadingHTTPServer):
+    """Tells Dovecot whose access token is good (RFC 7662)."""
+
+    daemon_threads = True
+
+    def __init__(self, tokens: dict[str, str]):
+        super().__init__(("127.0.0.1", 0), _IntrospectionHandler)
+        self.tokens = tokens
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/introspect"
+        Thread(target=self.serve_forever, daemon=True).start()
+
+
+class _IntrospectionHandler(BaseHTTPRequestHandler):
+    server: _Introspection
+
+    def do_POST(self) -> None:
+        asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        user = self.server.tokens.get(asked["token"][0])
+        body = json.dumps({"active": True, "username": user} if user else {"active": False}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def _group(account: str) -> str:

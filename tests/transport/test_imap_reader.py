@@ -12,7 +12,7 @@ from imap_tools.imap_utf7 import utf7_decode
 
 from core.errors import ConfigError
 from core.transport import imap_reader
-from core.transport.imap_fetch import batches, content_of, fetch_items
+from core.transport.imap_fetch import content_of, fetch_items
 from core.transport.imap_list import Folder, folder_of
 from core.transport.imap_names import (
     day,
@@ -24,6 +24,7 @@ from core.transport.imap_names import (
     uids_of,
 )
 from core.transport.imap_reader import Response, ResponseError, ResponseReader
+from core.transport.mailbox_items import batches
 
 PLENTY = 1_000_000
 literals = st.lists(st.binary(max_size=200), max_size=4)
