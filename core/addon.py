@@ -12,6 +12,7 @@ from core.models.activity import Activity
 from core.models.addon import Addon
 from core.models.attachment import Attachment
 from core.models.attempt import Attempt
+from core.models.automatic_answer import AutomaticAnswer
 from core.models.caught_email import CaughtEmail
 from core.models.company import Company
 from core.models.contact import Contact
@@ -42,6 +43,7 @@ from core.models.pace_use import PaceUse
 from core.models.queue_suspension import QueueSuspension
 from core.models.receipt import Receipt
 from core.models.report_action import ReportAction
+from core.models.route_case import RouteCase
 from core.models.schema_migration import SchemaMigration
 from core.models.seed_record import SeedRecord
 from core.models.server_pause import ServerPause
@@ -61,6 +63,7 @@ def register_models() -> list[type]:
         Addon,
         Attachment,
         Attempt,
+        AutomaticAnswer,
         CaughtEmail,
         Company,
         Contact,
@@ -87,6 +90,7 @@ def register_models() -> list[type]:
         OutgoingMailServer,
         Receipt,
         ReportAction,
+        RouteCase,
         SchemaMigration,
         SeedRecord,
         ServerPause,

@@ -10,10 +10,10 @@ import typer
 
 from core.cli.command import EXIT_FAILED, EXIT_TEMPORARY, command, host
 from core.cli.output import Json, print_json, print_json_line, print_rows, shown
-from core.gateway.explain import replay as replay_mail
 from core.gateway.fetch import fetch_all
 from core.gateway.load import load as load_mails
 from core.gateway.receive import process_pending
+from core.gateway.replay import replay as replay_mail
 from core.gateway.values import Account
 from core.runtime import get_model
 

@@ -152,6 +152,12 @@ class Settings(BaseModel):
         description="The DNS that inbound mail is judged by, such as `192.0.2.1` or `[::1]:5353`; empty is the "
         "system's, `off` asks none, so that only TRUSTED_AUTHSERV_ID tells who a mail is from.",
     )
+    LMTP_LISTEN: str = Field(
+        "",
+        pattern=r"^$|^/|^\[?[^/\s]+\]?:\d+$",
+        description="Where workers take mail from a mail server on this machine by LMTP: `127.0.0.1:2424`, or the path "
+        "of a Unix socket. It asks for no login, so let nobody else reach it; empty is nowhere.",
+    )
     WEBHOOK_SECRET: SecretStr = Field(
         SecretStr(""), description="Shared secret of inbound webhooks; empty refuses all."
     )

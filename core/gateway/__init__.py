@@ -3,6 +3,9 @@
 fetch    fetch_server(server_id) -> Fetched         fetch_all() -> Report
 spool    store(raw, source) -> id | None            store_many(mails) -> ids by source
 receive  process_pending(limit) -> Report           process(ids) -> accounts
-explain  explain(raw) -> Account                    replay(spool_id) -> Account
+explain  explain(raw) -> Account                    where a mail would go, nothing written
+replay   replay(spool_id) -> Account                replay_all(states) -> accounts, one by one
+by_hand  assign, create, discard                    what a person says of a mail that led to nothing
+cases    check_cases() -> results                   saved mails, asked about again
 load     load(paths) -> accounts, one by one
 """

@@ -11,10 +11,11 @@ from typing import Any
 from core.errors import PostroomError, TemporaryFailure
 from core.events import tell
 from core.gateway.account import account_of
+from core.gateway.answer import answer_to, send_answer
 from core.gateway.entries import Entries
 from core.gateway.lookup import Lookup, Sender
 from core.gateway.report import note_bounce
-from core.gateway.target import create_record, header_form
+from core.gateway.target import create_record, header_form, refusal_of
 from core.gateway.values import (
     Account,
     Bounced,
@@ -66,13 +67,15 @@ async def carry_out(
             entry = await _post_reply(parent, email, lookup, entries)
             return CarriedOut((await _create(also, parent, account, email, lookup, entries))[0], entry)
         case NewRecord(routes, _, about):
-            return CarriedOut(*await _create(routes, about, account, email, lookup, entries))
+            account, entry = await _create(routes, about, account, email, lookup, entries)
+            return CarriedOut(await _answered(account, verdict, email, lookup, entries, entry), entry)
         case Bounced():
             return CarriedOut(account, await note_bounce(verdict, email, entries))
         case Unsubscribed(message_id, delivery_id):
             await _unsubscribe(message_id, delivery_id)
         case Unmatched():
             await tell("email_unmatched", email=email)
+            account = await _answered(account, verdict, email, lookup, entries)
     return CarriedOut(account)
 
 
@@ -98,6 +101,18 @@ async def _create(
     company_id = made[0][1].company_id if made and not kept else account.company_id
     several = records if len(records) > 1 else ()
     return replace(account, record=records[0], records=several, company_id=company_id), made[0][1] if made else None
+
+
+async def _answered(
+    account: Account, verdict: Verdict, email: Received, lookup: Lookup, entries: Entries, entry: Any = None
+) -> Account:
+    """Answer the mail, where somebody wants that of a program, and say so in the account."""
+    answer = await answer_to(verdict, email, lookup)
+    if answer is None:
+        return account
+    if entry is not None and not answer.silence:
+        await entries.write()  # On the timeline the mail stands before its answer.
+    return replace(account, answer=await send_answer(answer, email, entry))
 
 
 def _link(about: KnownMessage, name: str, entry: Any, entries: Entries) -> None:
@@ -143,7 +158,7 @@ async def create_with_entry(route: Route, email: Received, lookup: Lookup, entri
     except Exception as error:
         if isinstance(error, TemporaryFailure) or is_outage(error):
             raise  # The database or the network, not the record: the same mail may do better later.
-        raise RecordRefused(f"{route.alias}: no {route.target_model} was created: {error}") from error
+        raise RecordRefused(refusal_of(route, error)) from error
     company_id = getattr(record, "company_id", None) or route.company_id
     where = {"res_model": route.target_model, "res_id": record.id, "company_id": company_id}
     message = await _post(email, lookup, entries, **where)

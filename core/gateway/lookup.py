@@ -1,4 +1,4 @@
-"""What the rules may ask about: aliases, messages that a mail may answer, earlier copies, senders, how often they write.
+"""What the rules may ask about: aliases, messages that a mail may answer, copies, senders and how often they write.
 
 Loaded by a few queries for a whole batch. It only reads; what the batch itself adds is told to it by `learn_*`.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from core import clock
 from core.errors import UnknownName
-from core.gateway.spool import AGAIN
+from core.gateway.spool import AGAIN, OPEN
 from core.gateway.values import KnownMessage, Received, Route
 from core.mail.address import domain_of, normalised
 from core.mail.return_path import Origin, read_return_tag
@@ -240,6 +240,7 @@ class Lookup:
             f"""SELECT sender, recipient, COUNT(*) AS times FROM inbound_email
                 WHERE {dialect.among_texts("sender", dialect.param(1))} AND received_at > {dialect.now(-3600)}
                   AND state = 'processed' AND recipient <> ''
+                  AND source NOT LIKE '{BY_HAND[0]}%' AND source NOT LIKE '%{BY_HAND[1]}%'
                 GROUP BY sender, recipient""",
             [dialect.texts(senders)],
         )
@@ -277,6 +278,7 @@ async def open_lookup() -> Lookup:
                 defaults=row.defaults or {},
                 sender_policy=row.sender_policy,
                 company_id=row.company_id,
+                acknowledgement_id=row.acknowledgement_id,
             )
             for row in rows
         ],
@@ -287,11 +289,16 @@ async def open_lookup() -> Lookup:
 def counts(email: Received) -> bool:
     """Whether a mail counts for how often its sender writes: what came just now, and not by hand.
 
-    An old mail that is fetched for the first time goes round in no circle now.
+    An old mail that is fetched for the first time goes round in no circle now. In a dry run it is as if it came.
     """
     written_at = email.parsed.date_at
     is_old = written_at is not None and written_at < clock.now() - _LATELY
-    return bool(email.sender) and not is_old and not email.source.startswith(BY_HAND)
+    return bool(email.sender) and not is_old and not is_by_hand(email)
+
+
+def is_by_hand(email: Received) -> bool:
+    """Whether a person brought the mail in, rather than the network."""
+    return email.spool_id > 0 and email.source.removeprefix(OPEN).startswith(BY_HAND)
 
 
 def message_ids_of(email: Received) -> tuple[str, ...]:

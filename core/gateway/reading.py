@@ -15,6 +15,7 @@ from core.mail.address import domain_of, normalised
 from core.mail.body import html_to_text, text_to_html
 from core.mail.bounce import read_bounce
 from core.mail.parse import DEFAULT_LIMITS, ORIGINAL, Limits, parse
+from core.mail.trace_headers import envelope_of
 from core.mail.tracking import untracked
 from core.mail.values import File, IncomingEmail
 from core.mail.words import decode_base64
@@ -45,6 +46,8 @@ class Terms:
     max_files: int
     base_url: str = ""
     """Where our tracked links lead, which a quotation of a mail of ours still holds."""
+    mailboxes: frozenset[str] = frozenset()
+    """The addresses of the mailboxes that are fetched: not what a mail is about."""
 
 
 def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
@@ -56,11 +59,12 @@ def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
     return Received(
         parsed=parsed,
         source=source,
-        fingerprint=_fingerprint(parsed, raw, terms.domains),
+        fingerprint=_fingerprint(parsed, raw, terms),
         text=html_to_text((html or "")[:_TEXT_FROM_HTML_CHARS]) if text is None else text,
         html=text_to_html(text or "") if html is None else html,
         files=tuple(_kept(file, html or "") for file in _few(parsed.files, raw, terms.max_files)),
         bounce=read_bounce(parsed),
+        envelope=envelope_of(parsed),
         spool_id=spool_id,
     )
 
@@ -119,21 +123,23 @@ def _kept(file: File, html: str) -> KeptFile:
     )
 
 
-def _fingerprint(parsed: IncomingEmail, raw: bytes, domains: frozenset[str]) -> str:
+def _fingerprint(parsed: IncomingEmail, raw: bytes, terms: Terms) -> str:
     """Hash what does not change on the way: all but the header lines that servers add.
 
     The Message-ID alone would not do: anybody can send a mail with another's (SECURITY I4). Our own recipients count,
-    as a blind copy to a second alias is a second delivery.
+    as a blind copy to a second alias is a second delivery; the mailbox that one of several ways went through does not.
     """
     digest = sha256()
-    for piece in _lasting(parsed, domains) if parsed.message_id else (raw,):
+    for piece in _lasting(parsed, terms) if parsed.message_id else (raw,):
         digest.update(len(piece).to_bytes(8, "big"))
         digest.update(piece)
     return digest.hexdigest()
 
 
-def _lasting(parsed: IncomingEmail, domains: frozenset[str]) -> Iterator[bytes]:
-    ours = {normalised(mailbox.address) for mailbox in parsed.recipients if domain_of(mailbox.address) in domains}
+def _lasting(parsed: IncomingEmail, terms: Terms) -> Iterator[bytes]:
+    written = {normalised(mailbox.address) for mailbox in (*parsed.to, *parsed.cc)}
+    hinted = {normalised(mailbox.address) for mailbox in parsed.recipients} - terms.mailboxes
+    ours = {address for address in written | hinted if domain_of(address) in terms.domains}
     sender = parsed.sender.address if parsed.sender else ""
     texts = (parsed.message_id, sender, parsed.header("Date"), parsed.subject, parsed.text, parsed.html, *sorted(ours))
     yield from ((text or "").encode() for text in texts)

@@ -19,6 +19,8 @@ from core.runtime import get_model, runtime, settings
 
 BATCH_COUNT = 50
 BATCH_BYTES = 8 * 1024 * 1024
+OPEN = "open:"
+"""How the sources of mails begin that anybody may bring: what they say of themselves is believed in nothing."""
 _SOURCE_CHARS = 255
 _CRASHED = "Reading it ended the process each time; nothing of it was done."
 
@@ -181,7 +183,7 @@ _RESULT_COLUMNS = (
 def _result(received: Received, account: Account) -> list[object]:
     model, _, record_id = (account.record or "").partition(":")
     has_record = bool(record_id) and model != "Message"
-    is_again = received.source.startswith(AGAIN)
+    is_again = original_of(received.source) is not None
     parsed = received.parsed
     return [
         received.spool_id,
@@ -200,8 +202,7 @@ def _result(received: Received, account: Account) -> list[object]:
         json.dumps(received.authentication.as_dict()),
         account.door[:320],
         account.company_id,
-        # What a person asked for once more says since its making of which row it is.
-        original_of(received.source) if is_again else account.original,
+        account.original,
         account.answer or "",
     ]
 
@@ -215,14 +216,16 @@ async def fail(mail: Spooled, token: str, error: str) -> bool:
     return last
 
 
-def source_again(spool_id: int) -> str:
-    """Return the delivery identity of a mail that is dealt with once more."""
-    return f"{AGAIN}{spool_id}:{uuid4().hex}"
+def source_again(spool_id: int, source: str) -> str:
+    """Return the delivery identity of a mail that is dealt with once more; what anybody may bring stays marked so."""
+    mark = OPEN if source.startswith(OPEN) else ""
+    return f"{mark}{AGAIN}{spool_id}:{uuid4().hex}"
 
 
-def original_of(source: str) -> int:
-    """Return the row that such a delivery identity is of."""
-    return int(source.split(":")[1])
+def original_of(source: str) -> int | None:
+    """Return the row that such a delivery identity is of; None for any other."""
+    own = source.removeprefix(OPEN)
+    return int(own.split(":")[1]) if own.startswith(AGAIN) else None
 
 
 async def reopen(spool_id: int) -> bool:

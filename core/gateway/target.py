@@ -47,12 +47,22 @@ def check_route(target_model: str, target_name_field: str, defaults: Mapping[str
 
 async def create_record(route: Route, email: Received, contact_id: int | None) -> Any:
     """Create the route's record of a mail, through its model, and return it; whatever that raises goes on."""
-    model = check_route(route.target_model, route.target_name_field, route.defaults)
-    values = {**route.defaults, **_values_of(model, route, email, contact_id)}
-    values = await runtime().hooks.filter("filter_route_values", values, route=route, email=email)
-    record = model(**values)
+    record = get_model(route.target_model)(**await values_of(route, email, contact_id))
     await record.save()
     return record
+
+
+async def values_of(route: Route, email: Received, contact_id: int | None) -> dict[str, Any]:
+    """Return the fields of the record that the route makes of a mail, as the addons left them."""
+    model = check_route(route.target_model, route.target_name_field, route.defaults)
+    values = {**route.defaults, **_values_of(model, route, email, contact_id)}
+    changed: dict[str, Any] = await runtime().hooks.filter("filter_route_values", values, route=route, email=email)
+    return changed
+
+
+def refusal_of(route: Route, error: Exception) -> str:
+    """Say that the route's record could not be created, and why."""
+    return f"{route.alias}: no {route.target_model} was created: {error}"
 
 
 def _values_of(model: type[Any], route: Route, email: Received, contact_id: int | None) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class Route:
     defaults: Mapping[str, Any]
     sender_policy: str
     company_id: int | None
+    acknowledgement_id: int | None = None
+    """The EmailTemplate that answers a mail which became a record by it; None for no answer."""
     tag: str = ""
     """What the mail's address said after the `+`: `leads+fair@` has the tag `fair`. For addons; no rule minds it."""
 

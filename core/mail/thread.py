@@ -17,6 +17,8 @@ _ID = re.compile(r"<[!-;=?-~]{1,900}>")
 """Longer than any seen, and still one line; RFC 5322 asks for an @, some senders leave it out."""
 _BARE_ID = re.compile(r"[!-;=?-~]{1,450}@[!-;=?-~]{1,450}")
 _TOKEN = re.compile(r"[0-9a-f]{32}|[a-z2-7]{26}")
+_SEPARATORS = ("+", "-", "=", "_", "%2b")
+_SEPARATOR = re.compile(r"[+=_-]|%2b")
 
 
 def message_id(unique: str, domain: str) -> str:
@@ -60,7 +62,18 @@ def reply_address(token: str, alias: str, domain: str) -> str:
 def tokens_in(addresses: Iterable[str], alias: str, domain: str) -> tuple[str, ...]:
     """Return the tokens of the addresses that are `alias+token@domain`, in lower case, in order, each once.
 
-    It says nothing about whether a token was ever given out.
+    Also as servers on the way write such an address: in quotes, the `+` as `-`, `=`, `_` or `%2B`, a tag of their own
+    behind the token. It says nothing about whether a token was ever given out.
     """
-    ours = [alias_of(address) for address in addresses if domain_of(address) == domain_of(f"@{domain}")]
-    return tuple(dict.fromkeys(tag for local, tag in ours if local == alias.lower() and _TOKEN.fullmatch(tag)))
+    own = domain_of(f"@{domain}")
+    ours = (normalised(address).rpartition("@")[0] for address in addresses if domain_of(address) == own)
+    tags = (_tag_behind(alias.lower(), local.strip('"')) for local in ours)
+    return tuple(dict.fromkeys(tag for tag in tags if _TOKEN.fullmatch(tag)))
+
+
+def _tag_behind(alias: str, local: str) -> str:
+    rest = local.removeprefix(alias)
+    if rest == local:
+        return ""
+    separator = next((one for one in _SEPARATORS if rest.startswith(one)), None)
+    return _SEPARATOR.split(rest.removeprefix(separator), maxsplit=1)[0] if separator else ""

@@ -34,6 +34,10 @@ class EmailRoute(Record):
         {"everyone": "Everyone", "known": "Known contacts", "followers": "Followers", "staff": "Users"},
         default="everyone",
     )
+    acknowledgement = fields.ForeignKeyField(
+        "models.EmailTemplate", null=True, related_name="acknowledges", on_delete=fields.SET_NULL
+    )
+    """Answers, once, who wrote here: a template for EmailRoute. None, as by default, answers nobody."""
     company = fields.ForeignKeyField("models.Company", null=True, related_name="routes", on_delete=fields.SET_NULL)
     active = fields.BooleanField(default=True)
 

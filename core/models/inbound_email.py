@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.errors import UserError
-from core.gateway import explain, receive, spool
+from core.gateway import by_hand, receive, replay, spool
 from core.orm import fields
 from core.orm.record import Record
 from core.runtime import get_model
@@ -83,7 +83,29 @@ class InboundEmail(Record):
         """Return the mail's bytes as they came."""
         return await spool.raw_of(self.pk)
 
-    async def replay(self) -> None:
-        """Try a mail again that led to nothing; UserError for one that became something already."""
-        await explain.replay(self.pk)
+    async def replay(self, *, again: bool = False) -> Any:
+        """Put the mail through the rules again, and return its row.
+
+        One that became something already is only repeated with `again`, else UserError: then a new row, linked by
+        `original`, tells what became of it this time.
+        """
+        account = await replay.replay(self.pk, again=again)
+        await self.refresh_from_db()
+        if account.original != self.pk:
+            return self
+        return await get_model("InboundEmail").filter(original_id=self.pk).order_by("-id").first()
+
+    async def assign(self, model: str, record_id: int) -> None:
+        """Put a mail that led to nothing on a record's timeline; UserError for one that became something already."""
+        await by_hand.assign(self.pk, model, record_id)
+        await self.refresh_from_db()
+
+    async def create_by(self, route_id: int) -> None:
+        """Let a route make a record of a mail that led to nothing, whatever the route says of its sender."""
+        await by_hand.create(self.pk, route_id)
+        await self.refresh_from_db()
+
+    async def discard(self, reason: str = "") -> None:
+        """Say that nobody need look at the mail any more. It stays, whole, with who said so and why."""
+        await by_hand.discard(self.pk, reason)
         await self.refresh_from_db()

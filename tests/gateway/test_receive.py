@@ -382,7 +382,7 @@ async def test_sender_policies_refuse_with_a_reason(routes: dict[str, Any]) -> N
     assert await outcome("staff-only", "grace@our.test") == Outcome.UNMATCHED
     assert await outcome("staff-only", known.email) == Outcome.UNMATCHED
     (forged,) = await receive(sample("forged_from"))
-    assert forged.trace[-1].reason == "staff-only@our.test does not take mail whose sender is not verified"
+    assert forged.trace[-1].reason.startswith("staff-only@our.test does not take mail whose sender is not verified")
 
 
 async def test_the_author_is_a_contact_and_never_a_user(routes: dict[str, Any]) -> None:

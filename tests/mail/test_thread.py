@@ -75,7 +75,9 @@ def test_a_reply_address_gives_back_its_token(token: str) -> None:
         f"catchall+{TOKEN}0@ours.test",
         f"catchall+{TOKEN}@evil.test",
         f"other+{TOKEN}@ours.test",
-        f"catchall-{TOKEN}@ours.test",
+        f"catchall{TOKEN}@ours.test",
+        f"catchall.{TOKEN}@ours.test",
+        f"xcatchall+{TOKEN}@ours.test",
         f"catchall+x+{TOKEN}@ours.test",
         "catchall@ours.test",
         "",
@@ -83,6 +85,14 @@ def test_a_reply_address_gives_back_its_token(token: str) -> None:
 )
 def test_i1_what_is_not_exactly_a_reply_address_has_no_token(address: str) -> None:
     assert tokens_in([address], "catchall", "ours.test") == ()
+
+
+@pytest.mark.parametrize("token", [TOKEN, BASE32])
+@pytest.mark.parametrize(
+    "written", ["catchall-{}", "catchall={}", "catchall_{}", "CATCHALL%2B{}", '"catchall+{}"', "catchall+{}+x=y"]
+)
+def test_a_reply_address_is_known_as_servers_write_it(token: str, written: str) -> None:
+    assert tokens_in([written.format(token) + "@ours.test"], "catchall", "ours.test") == (token,)
 
 
 @pytest.mark.parametrize("token", ["", "abc", TOKEN.upper(), TOKEN + "\n", "1" * 26])

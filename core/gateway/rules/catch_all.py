@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.contributions import GatewayRule
 from core.gateway.lookup import Lookup
-from core.gateway.rules.policy import routed
+from core.gateway.rules.alias import admitted
 from core.gateway.values import NewRecord, Pass, Received, Unmatched
 
 
@@ -12,7 +12,7 @@ async def decide(email: Received, lookup: Lookup) -> NewRecord | Unmatched | Pas
     first = next((route for address in email.recipients if (route := lookup.catch_all_of(address))), None)
     if first is None:
         return Pass("no catch-all at the recipients' domains")
-    return await routed(email, (first,), lookup)
+    return await admitted(email, (first,), lookup)
 
 
 RULE = GatewayRule("catch_all", 800, decide)

@@ -9,11 +9,13 @@ from core.gateway.rules import (
     bounce,
     catch_all,
     duplicate,
+    fallback,
     loop,
     reply_reference,
     reply_token,
     unmatched,
     unsubscribe,
+    volume,
 )
 
 CORE_RULES: tuple[GatewayRule, ...] = (
@@ -22,9 +24,11 @@ CORE_RULES: tuple[GatewayRule, ...] = (
     unsubscribe.RULE,
     automatic.RULE,
     bounce.RULE,
+    volume.RULE,
     reply_token.RULE,
     reply_reference.RULE,
     alias.RULE,
     catch_all.RULE,
+    fallback.RULE,
     unmatched.RULE,
 )
