@@ -1,128 +1,168 @@
-"""Delivery status notifications (RFC 3464, in the multipart/report of RFC 6522) into what they say.
+"""Delivery reports, standard (RFC 3464 in the multipart/report of RFC 6522) or written for people, into what they say.
 
-Beside the standard form it reads those of qmail (QSBMF) and of Exim, which are written down; a mail that merely looks
-like a refusal gives nothing. It does not judge whether the report is genuine: who acts on it matches it to a delivery
-of ours first.
+A report without the standard form is believed to be one only where a mail system wrote it and it speaks of failure: a
+person's words about a bounce, or a bounce passed on, give nothing. It does not judge whether a report is genuine: who
+acts on it matches it to a delivery of ours first.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from dataclasses import replace
 
-from core.mail.address import tolerant_addresses
+from core.mail.address import normalised, tolerant_addresses
+from core.mail.body import html_to_text
+from core.mail.bounce_cause import Cause, cause_of, is_hard, status_in
+from core.mail.bounce_report import DIAGNOSTIC_CHARS, Fields, has_fields, read_fields, recipients_of
+from core.mail.bounce_signs import ANSWERED, DELAYED, NAMES, NOT_DELIVERED, SENDERS
+from core.mail.bounce_text import TEXT_CHARS, Known, Told, all_words, told_in
+from core.mail.original import STATUS_TYPES, Original, before_original, original_in
 from core.mail.parse import parse
-from core.mail.values import Bounce, BouncedRecipient, File, IncomingEmail
+from core.mail.thread import alias_of
+from core.mail.values import Bounce, BouncedRecipient, IncomingEmail
 
-_STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
-_ORIGINAL_TYPES = frozenset({"message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"})
-_ACTIONS = frozenset({"failed", "delayed", "delivered", "relayed", "expanded"})
-_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
-_STATUS_IN_TEXT = re.compile(r"(?<![\d.])[45]\.\d{1,3}\.\d{1,3}(?![\d.])")
-_QMAIL = "Hi. This is the "
-_QMAIL_RECIPIENT = re.compile(r"^<([^<>\s]{3,320})>:\n(.+)", re.DOTALL)
-_COPIED_ID = re.compile(r"^message-id:[ \t]*(<[^<>\s]{1,900}>)", re.IGNORECASE | re.MULTILINE)
-_BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+")
-_HEAD_BYTES = 64 * 1024
-_DIAGNOSTIC_CHARS = 1000
-
-# RFC 3463: no such mailbox, domain or host. A full mailbox, a policy or a content filter says nothing of the address.
-_HARD = re.compile(r"5\.(?:0\.0|1\.[12346]|1\.10|2\.1|4\.[14]|4\.310)")
+_HTML_CHARS = 100_000
+_CERTAIN = 3
+"""Signs of a mail system, added up, that need no second look."""
+_VERP = re.compile(r"([^\s+=@]{1,64})=((?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24})@", re.IGNORECASE)
+"""`list-bounces+ada=customer.example@...`: the recipient as mailing lists write it into their return path."""
 
 
 def read_bounce(email: IncomingEmail) -> Bounce | None:
     """Return what a delivery report says of its recipients, or None where the mail is no such report."""
-    report = next((file for file in email.files if file.content_type in _STATUS_TYPES), None)
-    if report is None:
-        return _in_free_form(email)
-    about, *others = _blocks(report.content) or [IncomingEmail()]
-    found = [recipient for block in (about, *others) if (recipient := _recipient(block)) is not None]
-    if not found:
+    signs = system_signs(email)
+    if not signs and not _is_titled(email):
         return None
+    text = _text(email)
+    fields = _fields(email, signs, text)
+    original = original_in(email, text)
+    told = recipients_of(fields, original.recipients)
+    if not told:
+        if fields.groups or not _speaks_of_failure(email, signs, text):
+            return None
+        told = _told_to_people(email, text, original)
+        if not told and ((inner := _wrapped(email)) or signs < _CERTAIN):
+            return inner
     return Bounce(
-        recipients=tuple(found),
-        original_message_id=next((id_ for file in email.files if (id_ := _original_id(file))), None),
-        envelope_id=_text(about, "Original-Envelope-Id") or None,
-        reporting_mta=_typed(about, "Reporting-MTA") or None,
+        recipients=tuple(told),
+        original_message_id=original.message_id or fields.about.get("x-original-message-id"),
+        envelope_id=fields.about.get("original-envelope-id") or None,
+        reporting_mta=fields.about.get("reporting-mta", "").rpartition(";")[2].strip() or None,
+        original_return_path=original.return_path,
+        original_subject=original.subject,
     )
 
 
-def _blocks(content: bytes) -> list[IncomingEmail]:
-    normal = content.replace(b"\r\n", b"\n").strip(b"\n")
-    return [parse(block + b"\n\n") for block in _BLANK_LINES.split(normal) if block.strip()]
+def _fields(email: IncomingEmail, signs: int, text: str) -> Fields:
+    """Return the report in the standard form, from the part that is one or, of a mail system's mail, from its text."""
+    report = next((file.content for file in email.files if file.content_type in STATUS_TYPES), None)
+    if signs and report is not None:
+        return read_fields(report)
+    return read_fields(text) if signs and has_fields(text) else Fields({}, ())
 
 
-def _recipient(block: IncomingEmail) -> BouncedRecipient | None:
-    final, original = _address(block, "Final-Recipient"), _address(block, "Original-Recipient")
-    action = _text(block, "Action").lower()
-    if action not in _ACTIONS or not (final or original):
-        return None
-    code = _STATUS.search(_text(block, "Status"))
-    status = code[0] if code else None
+def _wrapped(email: IncomingEmail) -> Bounce | None:
+    """Return what the standard report says that a gateway attached to a report of its own."""
+    for file in email.files:
+        if file.content_type == "message/rfc822" and _is_report(inner := parse(file.content)):
+            return read_bounce(inner)
+    return None
+
+
+def system_signs(email: IncomingEmail) -> int:
+    """Return how much speaks for a mail system as the writer, from its header alone; 0 where nothing does."""
+    sender = email.sender
+    local = alias_of(sender.address)[0] if sender else ""
+    written = (email.header("From") or "").lower()
+    path = alias_of(email.return_path)[0] if email.return_path else email.return_path
+    signs = 4 if email.header("X-Failed-Recipients") else 0
+    signs += 3 if path == "" or (path and SENDERS.fullmatch(path) is not None and "daemon" in path) else 0
+    signs += 3 if _is_report(email) else 0
+    signs += 3 if local and SENDERS.fullmatch(local) else 0
+    signs += 2 if NAMES.search(written) or not local else 0
+    return signs
+
+
+def _is_report(email: IncomingEmail) -> bool:
+    kind = (email.header("Content-Type") or "").lower()
+    return "multipart/report" in kind and "disposition-notification" not in kind and "feedback-report" not in kind
+
+
+def _is_titled(email: IncomingEmail) -> bool:
+    """Tell whether the subject is a report's, and no answer to one: gateways sign with whatever address they have."""
+    subject = email.subject.lower()[:1000]
+    return NOT_DELIVERED.search(subject) is not None and ANSWERED.match(subject.strip()) is None
+
+
+def _speaks_of_failure(email: IncomingEmail, signs: int, text: str) -> bool:
+    """Tell whether subject or text say so: both, where a person may have written them, or a program that is away."""
+    if email.header("X-Failed-Recipients"):
+        return True
+    by_words = NOT_DELIVERED.search(text[:TEXT_CHARS].lower()) is not None
+    is_system = signs > _CERTAIN or (signs == _CERTAIN and email.return_path != "")
+    return (_is_titled(email) or by_words) if is_system else (_is_titled(email) and by_words)
+
+
+def _text(email: IncomingEmail) -> str:
+    if email.text and email.text.strip():
+        return email.text[: 4 * TEXT_CHARS]
+    return html_to_text((email.html or "")[:_HTML_CHARS])
+
+
+def _told_to_people(email: IncomingEmail, text: str, original: Original) -> list[BouncedRecipient]:
+    said = before_original(text)
+    known = _known(email, original)
+    named = [mailbox.address for mailbox in tolerant_addresses(email.header("X-Failed-Recipients") or "")]
+    if named:
+        names = frozenset(map(normalised, named))
+        by_name = {normalised(one.address): one for one in told_in(said, Known(hints=names))}
+        told = [by_name.get(normalised(name)) or Told(name, "") for name in named]
+    else:
+        words = f"{email.subject}\n\n{said}"
+        more = f"{email.subject}\n\n{before_original(text, marks=False)}"
+        told = (
+            told_in(words, known)
+            or told_in(more, known)
+            or _only_one(original, known)
+            or told_in(more, replace(known, others=frozenset()))
+        )
+    action = "delayed" if _is_delay(email, said) else "failed"
+    return [_failed(one, action, said) for one in told]
+
+
+def _known(email: IncomingEmail, original: Original) -> Known:
+    """Return who may have failed, and who did not: whoever reports, and whoever wrote the mail that came back."""
+    to = {normalised(mailbox.address) for mailbox in email.recipients}
+    reporter = {normalised(email.sender.address)} if email.sender else set()
+    senders = {normalised(one) for one in (original.sender, original.return_path) if one}
+    failed = frozenset(original.recipients) - to
+    hints = {f"{name}@{domain}".lower() for one in to for name, domain in _VERP.findall(one)}
+    return Known(failed, frozenset((to | senders | reporter) - failed), frozenset(hints))
+
+
+def _only_one(original: Original, known: Known) -> list[Told]:
+    """Return the one that the mail went to, where it went to one alone."""
+    if original.last_recipient and original.last_recipient not in known.others:
+        return [Told(original.last_recipient, "")]
+    return [Told(one, "") for one in known.recipients] if len(known.recipients) == 1 else []
+
+
+def _is_delay(email: IncomingEmail, said: str) -> bool:
+    return DELAYED.search(f"{email.subject}\n{said[:TEXT_CHARS]}".lower()) is not None
+
+
+def _failed(one: Told, action: str, said: str) -> BouncedRecipient:
+    status, words = status_in(one.words), one.words
+    cause = cause_of(status, words)
+    if cause is Cause.UNKNOWN:
+        words = all_words(said)
+        status = status or status_in(words)
+        cause = cause_of(status, words)
     return BouncedRecipient(
-        address=final or original or "",
+        address=one.address,
         action=action,
         status=status,
-        diagnostic=_typed(block, "Diagnostic-Code")[:_DIAGNOSTIC_CHARS],
-        hard=action == "failed" and status is not None and _HARD.fullmatch(status) is not None,
-        original_address=original,
-    )
-
-
-def _address(block: IncomingEmail, name: str) -> str | None:
-    return next((mailbox.address for mailbox in tolerant_addresses(_typed(block, name))), None)
-
-
-def _typed(block: IncomingEmail, name: str) -> str:
-    """Return what stands after the type of `type; value`."""
-    kind, semicolon, value = _text(block, name).partition(";")
-    return (value if semicolon else kind).strip()
-
-
-def _text(block: IncomingEmail, name: str) -> str:
-    return (block.header(name) or "").strip()
-
-
-def _original_id(file: File) -> str | None:
-    return parse(file.content[:_HEAD_BYTES]).message_id if file.content_type in _ORIGINAL_TYPES else None
-
-
-def _in_free_form(email: IncomingEmail) -> Bounce | None:
-    text = (email.text or "")[:_HEAD_BYTES]
-    told = list(_told_by_qmail(text) if text.startswith(_QMAIL) else _told_by_exim(email, text))
-    if not told:
-        return None
-    copied = _COPIED_ID.search(text)
-    attached = next((id_ for file in email.files if (id_ := _original_id(file))), None)
-    return Bounce(
-        recipients=tuple(_refused(address, words) for address, words in told),
-        original_message_id=copied[1] if copied else attached,
-        envelope_id=None,
-        reporting_mta=None,
-    )
-
-
-def _told_by_qmail(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each recipient with what is said of it: paragraphs of `<address>:` and words, up to the copy."""
-    for paragraph in text.split("\n\n"):
-        if paragraph.startswith("--"):
-            return
-        if told := _QMAIL_RECIPIENT.match(paragraph):
-            yield told[1], told[2]
-
-
-def _told_by_exim(email: IncomingEmail, text: str) -> Iterator[tuple[str, str]]:
-    for mailbox in tolerant_addresses(email.header("X-Failed-Recipients") or ""):
-        yield mailbox.address, text.partition(f"{mailbox.address}\n")[2].partition("\n\n")[0]
-
-
-def _refused(address: str, words: str) -> BouncedRecipient:
-    code = _STATUS_IN_TEXT.search(words)
-    status = code[0] if code else None
-    return BouncedRecipient(
-        address=address,
-        action="failed",
-        status=status,
-        diagnostic=" ".join(words.split())[:_DIAGNOSTIC_CHARS],
-        hard=status is not None and _HARD.fullmatch(status) is not None,
+        diagnostic=(one.words or words)[:DIAGNOSTIC_CHARS],
+        hard=is_hard(action, status, cause, words),
+        cause=cause.value,
     )

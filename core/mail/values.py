@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,29 @@ class OutgoingEmail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What an invitation that came in says: it starts at a moment, or on a day that it takes whole, or nobody knows.
+
+    `method` is that of iTIP (RFC 5546), such as REQUEST, CANCEL or REPLY, or empty. `starts_at` is UTC.
+    """
+
+    method: str
+    uid: str
+    summary: str
+    location: str
+    starts_at: datetime | None
+    starts_on: date | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IncomingEmail:
     """A mail as read: every text decoded and free of NUL and surrogates, where a header came twice the first one.
 
     `headers` holds all of them in order, names as written. `recipients` are the addresses this mail may have been
-    delivered to, most telling first: Delivered-To, X-Original-To, To, Cc, Resent-To, Resent-Cc. `date_at` is UTC; a
-    date without a zone is UTC. Identifiers keep their angle brackets. `defects` say in words what was wrong or cut.
+    delivered to, most telling first: Delivered-To, X-Original-To, Envelope-To, To, Cc, Resent-To, Resent-Cc. `date_at`
+    is UTC, a date without a zone too; where Date cannot be true, it is when the last server received the mail.
+    Identifiers keep their angle brackets. `event` is what the first calendar part says. `defects` say in words what
+    was wrong, guessed or cut.
     """
 
     headers: tuple[tuple[str, str], ...] = ()
@@ -103,6 +120,7 @@ class IncomingEmail:
     text: str | None = None
     html: str | None = None
     files: tuple[File, ...] = ()
+    event: Event | None = None
     defects: tuple[str, ...] = ()
 
     def header(self, name: str) -> str | None:
@@ -132,7 +150,7 @@ class BouncedRecipient:
 
     `address` is the final recipient, `original_address` the one that was sent to where the report names it. `action`
     is failed, delayed, delivered, relayed or expanded; `status` an enhanced code such as `5.1.1`, or None; `hard` is
-    true where the report says that the address itself will never take mail.
+    true where the report says that the address itself will never take mail; `cause` a word of `bounce_cause.Cause`.
     """
 
     address: str
@@ -141,13 +159,20 @@ class BouncedRecipient:
     diagnostic: str
     hard: bool
     original_address: str | None = None
+    cause: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounce:
-    """A delivery report: what became of each recipient, and of which of our mails it speaks."""
+    """A delivery report: what became of each recipient, and of which of our mails it speaks.
+
+    It names no recipient where it does not say who it was; `original_return_path` and `original_subject` are empty
+    where it does not give them back.
+    """
 
     recipients: tuple[BouncedRecipient, ...]
     original_message_id: str | None
     envelope_id: str | None
     reporting_mta: str | None
+    original_return_path: str = ""
+    original_subject: str = ""

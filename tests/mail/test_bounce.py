@@ -1,13 +1,20 @@
-"""Delivery reports in the standard form."""
+"""Delivery reports: the standard form, what becomes of it on the way, and what people are meant to read."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from time import process_time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.mail.bounce import read_bounce
+from core.mail.bounce_cause import Cause, cause_of, is_hard
 from core.mail.parse import parse
 from core.mail.values import Bounce, BouncedRecipient
 
+SAMPLES = Path(__file__).parent.parent / "samples" / "bounces"
 REPORT = b"""\
 Return-Path: <>
 From: MAILER-DAEMON@mx.test
@@ -43,6 +50,7 @@ Status: 4.4.1
 --b
 Content-Type: %s
 
+Return-Path: <bounce+tag@ours.test>
 From: us@ours.test
 Message-ID: <17.abc@ours.test>
 Subject: Invoice
@@ -51,7 +59,33 @@ Subject: Invoice
 """
 
 
-@pytest.mark.parametrize("kind", [b"message/rfc822", b"text/rfc822-headers"])
+def one(raw: bytes) -> BouncedRecipient:
+    """Return the only recipient that a report names."""
+    bounce = read_bounce(parse(raw))
+    assert bounce is not None
+    (recipient,) = bounce.recipients
+    return recipient
+
+
+def dsn(fields: str, kind: str = "message/delivery-status", text: str = "Sorry.") -> bytes:
+    return f"""\
+From: MAILER-DAEMON@mx.test
+Subject: Undelivered Mail Returned to Sender
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+{text}
+--b
+Content-Type: {kind}
+
+{fields}
+--b--
+""".encode()
+
+
+@pytest.mark.parametrize("kind", [b"message/rfc822", b"text/rfc822-headers", b"message/global-headers"])
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 def test_a_report_is_read(kind: bytes, line_end: bytes) -> None:
     assert read_bounce(parse((REPORT % kind).replace(b"\n", line_end))) == Bounce(
@@ -60,16 +94,23 @@ def test_a_report_is_read(kind: bytes, line_end: bytes) -> None:
                 address="inner@y.test",
                 action="failed",
                 status="5.1.1",
-                diagnostic="550 5.1.1 <inner@y.test>: no such    user",
+                diagnostic="550 5.1.1 <inner@y.test>: no such user",
                 hard=True,
                 original_address="bob@x.test",
+                cause="no_address",
             ),
-            BouncedRecipient(address="full@x.test", action="failed", status="5.2.2", diagnostic="", hard=False),
-            BouncedRecipient(address="slow@x.test", action="delayed", status="4.4.1", diagnostic="", hard=False),
+            BouncedRecipient(
+                address="full@x.test", action="failed", status="5.2.2", diagnostic="", hard=False, cause="full"
+            ),
+            BouncedRecipient(
+                address="slow@x.test", action="delayed", status="4.4.1", diagnostic="", hard=False, cause="no_address"
+            ),
         ),
         original_message_id="<17.abc@ours.test>",
         envelope_id="env17",
         reporting_mta="mx.test",
+        original_return_path="bounce+tag@ours.test",
+        original_subject="Invoice",
     )
 
 
@@ -87,15 +128,41 @@ def test_a_report_is_read(kind: bytes, line_end: bytes) -> None:
     ],
 )
 def test_i9_only_what_speaks_of_the_address_is_hard(status: str, hard: bool) -> None:
-    bounce = read_bounce(parse((REPORT % b"message/rfc822").replace(b"5.1.1\nDiag", status.encode() + b"\nDiag")))
+    assert one(dsn(f"Final-Recipient: rfc822; a@x.test\nAction: failed\nStatus: {status}")).hard is hard
+
+
+@pytest.mark.parametrize(
+    ("fields", "address", "action"),
+    [
+        ("Final-Recipient: a@x.test\nAction: failed", "a@x.test", "failed"),
+        ("Final-Recipient: RFC822; <a@x.test>\nAction: error\nStatus: 5.0.0", "a@x.test", "failed"),
+        ("Final-Recipient: rfc822;\n\ta@x.test\nAction: Failed (given up)", "a@x.test", "failed"),
+        ("Original-Recipient: rfc822;a+2Btag@x.test\nAction: failed", "a+tag@x.test", "failed"),
+        ("Final-Recipient: utf-8; \\x{FC}ber@x.test\nAction: failed", "über@x.test", "failed"),
+        ("Final-Recipient: rfc822; a@x.test\nStatus: 2.1.5", "a@x.test", "delivered"),
+        ("Final-Recipient: rfc822; a@x.test\nAction: relayed", "a@x.test", "relayed"),
+        ("Final-Recipient: rfc822; a@x.test\n\nAction: failed\nStatus: 5.1.1", "a@x.test", "failed"),
+        ("Action: delayed\nReporting-MTA: dns; mx.test\n\nFinal-Recipient: rfc822; a@x.test", "a@x.test", "delayed"),
+        ("Diagnostic-Code: smtp; 550 no\nStatus: 5.1.1\nFinal-Recipient: rfc822; a@x.test", "a@x.test", "failed"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["message/delivery-status", "message/global-delivery-status", "text/plain"])
+def test_a_broken_report_is_read_all_the_same(fields: str, address: str, action: str, kind: str) -> None:
+    found = one(dsn(fields, kind))
+    assert (found.address, found.action) == (address, action)
+
+
+def test_recipients_without_a_blank_line_between_are_two() -> None:
+    fields = "\n".join(f"Final-Recipient: rfc822; {name}@x.test\nAction: failed\nStatus: 5.1.1" for name in "ab")
+    bounce = read_bounce(parse(dsn(fields)))
     assert bounce is not None
-    assert bounce.recipients[0].hard is hard
+    assert [told.address for told in bounce.recipients] == ["a@x.test", "b@x.test"]
 
 
 @pytest.mark.parametrize(
     "raw",
     [
-        b"Subject: Undelivered Mail\n\nbob@x.test: no such user",
+        b"Subject: Undelivered Mail\n\nSome words about <bob@x.test>",
         REPORT.replace(b"Action: failed", b"Action: dropped").replace(b"FAILED", b"x").replace(b"delayed", b"x")
         % b"a/b",
         b"Content-Type: message/delivery-status\n\n",
@@ -105,6 +172,43 @@ def test_i9_only_what_speaks_of_the_address_is_hard(status: str, hard: bool) -> 
 )
 def test_what_is_no_report_gives_nothing(raw: bytes) -> None:
     assert read_bounce(parse(raw)) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "cause"),
+    [
+        (None, "550 5.1.1 <a@x.test>: Recipient address rejected: User unknown in local recipient table", "no_address"),
+        ("5.7.1", "550 5.7.1 Unable to relay for a@x.test", "policy"),
+        ("5.4.1", "550 5.4.1 Recipient address rejected: Access denied. AS(1)", "no_address"),
+        ("4.2.2", "452 4.2.2 The email account that you tried to reach is over quota", "full"),
+        ("5.2.1", "550 5.2.1 The email account that you tried to reach is disabled", "disabled"),
+        (None, "Sorry, I couldn't find any host named x.test. (#5.1.2)", "no_domain"),
+        ("5.7.1", "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using a block list", "blocked"),
+        ("5.7.1", "550 5.7.1 Message content rejected as spam", "spam"),
+        ("5.1.8", "553 5.1.8 <us@ours.test>... Domain of sender address us@ours.test does not exist", "policy"),
+        ("5.3.4", "552 5.3.4 Message size exceeds fixed limit", "too_large"),
+        ("4.4.7", "delivery time expired", "expired"),
+        ("5.4.6", "554 5.4.6 Too many hops", "loop"),
+        (None, "connect to mx.x.test[192.0.2.1]:25: Connection timed out", "unreachable"),
+        (None, "Der Empfänger ist unbekannt", "no_address"),
+        (None, "Cette adresse n'existe pas", "no_address"),
+        (None, "El buzón del destinatario está lleno", "full"),
+        (None, "La casella del destinatario è piena", "full"),
+        (None, "Почтовый ящик не существует", "no_address"),
+        (None, "メールアドレスが見つかりませんでした", "no_address"),
+        (None, "收件人邮箱空间不足", "full"),
+        (None, "nobody says why", "unknown"),
+    ],
+)
+def test_the_cause_is_told_by_code_and_words(status: str | None, words: str, cause: str) -> None:
+    assert cause_of(status, words) == cause
+    assert Cause(cause).words
+
+
+def test_i9_a_code_that_may_pass_is_never_hard() -> None:
+    assert not is_hard("failed", "4.1.1", Cause.NO_ADDRESS, "450 4.1.1 user unknown")
+    assert not is_hard("failed", None, Cause.NO_ADDRESS, "450 user unknown, try again")
+    assert not is_hard("delayed", "5.1.1", Cause.NO_ADDRESS, "550 user unknown")
 
 
 QMAIL = b"""\
@@ -120,11 +224,13 @@ I'm afraid I wasn't able to deliver your message to the following addresses.
 Remote host said: 550 5.1.1 no such user
 
 <eve@x.test>:
-I couldn't find any host by that name.
+Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)
 
 --- Below this line is a copy of the message.
 
 Message-ID: <17.abc@ours.test>
+From: us@ours.test
+To: all@ours.test
 
 <not@a.recipient>:
 of the copy
@@ -144,6 +250,8 @@ A message that you sent could not be delivered:
 ------ This is a copy of the message, including all the headers. ------
 
 Message-ID: <17.abc@ours.test>
+From: us@ours.test
+To: bob@x.test
 """
 
 
@@ -151,16 +259,85 @@ Message-ID: <17.abc@ours.test>
 def test_the_reports_of_qmail_and_exim_are_read(line_end: bytes) -> None:
     qmail = read_bounce(parse(QMAIL.replace(b"\n", line_end)))
     assert qmail is not None
-    assert [(one.address, one.status, one.hard) for one in qmail.recipients] == [
+    assert [(told.address, told.status, told.hard) for told in qmail.recipients] == [
         ("bob@x.test", "5.1.1", True),
-        ("eve@x.test", None, False),
+        ("eve@x.test", "4.4.1", False),
     ]
     exim = read_bounce(parse(EXIM.replace(b"\n", line_end)))
     assert exim is not None
-    assert [(one.address, one.status, one.hard) for one in exim.recipients] == [("bob@x.test", "5.7.1", False)]
-    assert exim.recipients[0].diagnostic.startswith("SMTP error from remote mail server: 550-5.7.1")
+    assert [(told.address, told.status, told.hard) for told in exim.recipients] == [("bob@x.test", "5.7.1", False)]
+    assert "SMTP error from remote mail server: 550-5.7.1" in exim.recipients[0].diagnostic
     assert qmail.original_message_id == exim.original_message_id == "<17.abc@ours.test>"
 
 
 def test_a_person_may_say_hi() -> None:
     assert read_bounce(parse(b"Subject: Hi\n\nHi. This is the offer:\n\n<https://x.test/>\n\nBob\n")) is None
+
+
+_EXPECTED = "X-Expected:"
+
+
+@pytest.mark.parametrize("file", sorted(SAMPLES.glob("*.eml")), ids=lambda file: file.stem)
+def test_a_report_written_for_people_names_who_failed(file: Path) -> None:
+    """Each sample says in its first line what is expected: `address action hard|soft cause`, or none."""
+    first, _, raw = file.read_bytes().partition(b"\n")
+    expected = [piece.split() for piece in first.decode().removeprefix(_EXPECTED).split(",")]
+    bounce = read_bounce(parse(raw))
+    if expected == [["none"]]:
+        assert bounce is None
+        return
+    assert bounce is not None
+    assert [
+        [told.address, told.action, "hard" if told.hard else "soft", told.cause] for told in bounce.recipients
+    ] == expected
+
+
+@pytest.mark.parametrize(
+    "subject", ["Re: Undelivered Mail Returned to Sender", "Fwd: Mail delivery failed", "Your order"]
+)
+def test_no_ordinary_mail_is_taken_for_a_bounce(subject: str) -> None:
+    raw = f"""\
+Return-Path: <ada@x.test>
+From: Ada <ada@x.test>
+Subject: {subject}
+
+My mail to bob@x.test could not be delivered:
+
+<bob@x.test>: host mx.x.test said: 550 5.1.1 User unknown
+
+What shall I do?
+"""
+    assert read_bounce(parse(raw.encode())) is None
+
+
+HOSTILE = [
+    b"<a@x.test>:\n" * 80_000,
+    b"a@" * 500_000,
+    b"a" * 1_000_000,
+    b"@" * 1_000_000,
+    b" " * 1_000_000,
+    b"recipient " * 100_000,
+    b"550 5.1.1 unknown " * 50_000,
+    b"Final-Recipient: rfc822; a@x.test\nAction: failed\n" * 20_000,
+    b"Received: x\n" * 80_000,
+    b"----- copy of the " * 50_000,
+    b"your message " * 70_000,
+    ("не достав" * 60_000).encode(),
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("kind", [b"text/plain", b"text/html", b"message/delivery-status"])
+def test_i13_a_megabyte_of_anything_is_read_in_half_a_second(body: bytes, kind: bytes) -> None:
+    email = parse(
+        b"Return-Path: <>\nFrom: MAILER-DAEMON@x.test\nSubject: Undelivered\nContent-Type: " + kind + b"\n\n" + body
+    )
+    started = process_time()
+    read_bounce(email)
+    assert process_time() - started < 0.5
+
+
+@given(st.binary(max_size=600))
+def test_no_bytes_make_it_raise(body: bytes) -> None:
+    read_bounce(parse(b"From: MAILER-DAEMON@x.test\nSubject: Undelivered\n\n" + body))
+    read_bounce(parse(dsn("Final-Recipient: rfc822; ").replace(b"Sorry.", body)))

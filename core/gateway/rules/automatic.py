@@ -8,7 +8,7 @@ from __future__ import annotations
 from core.contributions import GatewayRule
 from core.gateway.lookup import Lookup
 from core.gateway.values import Ignore, Outcome, Pass, Received
-from core.mail.guard import no_answer_reason, program_reason
+from core.mail.automatic import no_answer_reason, program_reason
 
 
 async def decide(email: Received, lookup: Lookup) -> Ignore | Pass:
