@@ -7,7 +7,9 @@ program, a list or a report (RFC 3834, section 2), once in AUTO_ANSWER_HOURS, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -25,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 REFUSAL = "refusal"
 ACKNOWLEDGEMENT = "acknowledgement"
+_WORDS: Mapping[str, str] = MappingProxyType({REFUSAL: "a refusal", ACKNOWLEDGEMENT: "an acknowledgement"})
 REFUSAL_TEMPLATE = "inbound_refusal"
 _LIST_HEADERS = ("List-Id", "List-Post", "List-Unsubscribe", "List-Help", "Mailing-List", "X-Mailing-List", "X-Loop")
 _LOCALE_CHARS = 16
@@ -42,7 +45,7 @@ class Answer:
     @property
     def words(self) -> str:
         """Say it in a sentence, for the log."""
-        return f"no {self.purpose}: {self.silence}" if self.silence else f"a {self.purpose} to its sender"
+        return f"no {self.purpose}: {self.silence}" if self.silence else f"{_WORDS[self.purpose]} to its sender"
 
 
 async def answer_to(verdict: Verdict, email: Received, lookup: Lookup) -> Answer | None:

@@ -27,7 +27,12 @@ def envelope_of(email: IncomingEmail) -> tuple[str, ...]:
     for name, value in email.headers:
         lowered = name.lower()
         if lowered in _NAMES:
-            texts = [mailbox.address for mailbox in tolerant_addresses(value.removeprefix("rfc822;"))]
+            texts = [
+                mailbox.address
+                for mailbox in tolerant_addresses(
+                    value.rpartition(";")[2] if lowered == "x-original-recipient" else value
+                )
+            ]
         elif lowered == "received":
             texts = [
                 mailbox.address for one in _FOR.findall(value[:_RECEIVED_CHARS]) for mailbox in tolerant_addresses(one)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from core.errors import UnknownName, UserError
 from core.gateway import spool
 from core.gateway.explain import explain
-from core.gateway.replay import replay
 from core.gateway.load import load
 from core.gateway.receive import process
+from core.gateway.replay import replay
 from core.gateway.values import Account, Outcome
 from core.runtime import Runtime, get_model, runtime
 from tests.gateway.conftest import ORIGINAL, SAMPLES, TOKEN, change_settings, mail, sample
