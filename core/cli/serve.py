@@ -22,6 +22,8 @@ from core.cron.runner import run_due
 from core.cron.scheduler import scheduler
 from core.delivery.engine import Engine
 from core.errors import PostroomError
+from core.gateway.intake import deal_with_what_comes
+from core.gateway.lmtp import listen
 from core.gateway.receive import process_pending
 from core.host.install import installed, update
 from core.runtime import Runtime, get_model, this_worker
@@ -107,9 +109,10 @@ async def _once(as_json: bool) -> None:
 
 
 async def _work(stop: asyncio.Event) -> None:
-    """Scheduler and queue, side by side; mail that a crash left in the spool first."""
-    await process_pending()
+    """Scheduler, queue and what brings mail in, side by side; mail that a crash left in the spool first."""
     async with Engine() as engine, asyncio.TaskGroup() as group:
+        group.create_task(deal_with_what_comes(stop))
+        group.create_task(listen(stop))
         group.create_task(engine.run(stop))
         group.create_task(scheduler(this_worker(), stop))
 

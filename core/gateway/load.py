@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from core.errors import UserError
 from core.gateway import spool
@@ -15,22 +16,49 @@ from core.gateway.values import Account, Outcome
 from core.runtime import get_model, settings
 
 _FROM_LINE = b"From "
-_SEPARATOR = re.compile(rb"\AFrom [^\n]*\n|(?:(?<=\n\n)|(?<=\r\n\r\n))From [^\n]*\d\d:\d\d[^\n]*\n")
-_QUOTED_FROM = re.compile(rb"(?m)^>(>*From )")
+_SEPARATOR = re.compile(rb"From .*\d\d:\d\d")
+"""The line between two mails tells a time, by which it is known from a sentence that starts with the word."""
+_QUOTED_FROM = re.compile(rb">+From ")
+_LINE_BYTES = 1_000_000
+_TO_READ = (".eml", ".mbox")
+
+
+class _NoMore:
+    """After the last mail of a file."""
+
+
+_NO_MORE = _NoMore()
 
 
 async def load(paths: Sequence[Path]) -> AsyncIterator[Account]:
     """Bring in every mail of files and folders, in order, and yield what became of each.
 
     A mail that was brought in before gives `duplicate` with what it led to then. Raises UserError for a path that
-    cannot be read or a mail over MAX_MAIL_BYTES, before anything of that file is stored.
+    cannot be read, and, after all others were brought in, for mails over MAX_MAIL_BYTES.
     """
-    for file in [file for path in paths for file in _files(path)]:
-        for raw in await asyncio.to_thread(_mails, file):
-            yield await _bring_in(raw)
+    too_large: list[str] = []
+    for path in (file for one in paths for file in _files(one)):
+        try:
+            with path.open("rb") as file:
+                mails = mails_in(file, settings().MAX_MAIL_BYTES)
+                number = 0
+                while not isinstance(raw := await asyncio.to_thread(next, mails, _NO_MORE), _NoMore):
+                    number += 1
+                    if raw is None:
+                        too_large.append(f"{path} ({number}.)")
+                    else:
+                        yield await bring_in(raw)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    if too_large:
+        largest = settings().MAX_MAIL_BYTES
+        raise UserError(
+            f"Of more than {largest} bytes, and not brought in: {', '.join(too_large)}. Raise MAX_MAIL_BYTES for them."
+        )
 
 
-async def _bring_in(raw: bytes) -> Account:
+async def bring_in(raw: bytes) -> Account:
+    """Bring one mail in, and return what became of it, or what did when it was brought in before."""
     source = source_of(raw)
     spool_id = await spool.store(raw, source)
     accounts = await process([spool_id]) if spool_id is not None else []
@@ -51,26 +79,39 @@ async def _before(source: str) -> Account:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file() and file.suffix in (".eml", ".mbox"))
+        return sorted(file for file in path.rglob("*") if file.is_file() and file.suffix in _TO_READ)
     return [path]
 
 
-def _mails(file: Path) -> list[bytes]:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
-    mails = list(_mbox(content)) if content.startswith(_FROM_LINE) else [content]
-    largest = settings().MAX_MAIL_BYTES
-    if any(len(raw) > largest for raw in mails):
-        raise UserError(f"{file} holds a mail of more than {largest} bytes; raise MAX_MAIL_BYTES to bring it in.")
-    return mails
+def mails_in(file: BinaryIO, largest_bytes: int) -> Iterator[bytes | None]:
+    """Yield the mails of an open `.eml` or mbox file one by one, as they stand there; None for one that is too large.
 
-
-def _mbox(content: bytes) -> Iterator[bytes]:
-    """Cut an mbox at its `From ` lines, and take the `>` before quoted ones away.
-
-    They follow an empty line and tell a time, by which they are known from a sentence that starts with the word.
+    The `>` before quoted `From ` lines of an mbox is taken away.
     """
-    for mail in _SEPARATOR.split(content)[1:]:
-        yield _QUOTED_FROM.sub(rb"\1", mail.removesuffix(b"\n"))
+    first = file.readline(_LINE_BYTES)
+    if not first.startswith(_FROM_LINE):
+        rest = file.read(largest_bytes + 1)
+        yield None if len(first) + len(rest) > largest_bytes else first + rest
+        return
+    lines: list[bytes] = []
+    size, is_after_empty, is_line_start = 0, False, True
+    while line := file.readline(_LINE_BYTES):
+        if is_after_empty and _SEPARATOR.match(line):
+            yield _mail_of(lines, size, largest_bytes)
+            lines, size, is_after_empty = [], 0, False
+            continue
+        size += len(line)
+        if size <= largest_bytes:
+            lines.append(line[1:] if is_line_start and _QUOTED_FROM.match(line) else line)
+        is_after_empty = is_line_start and not line.strip(b"\r\n")
+        is_line_start = line.endswith(b"\n")
+    yield _mail_of(lines, size, largest_bytes)
+
+
+def _mail_of(lines: list[bytes], size: int, largest_bytes: int) -> bytes | None:
+    """Return a mail of an mbox, without the empty line that stands after each."""
+    if size > largest_bytes:
+        return None
+    if lines and lines[-1] in (b"\n", b"\r\n"):
+        lines = lines[:-1]
+    return b"".join(lines)

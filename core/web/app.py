@@ -5,6 +5,8 @@ Made inside an open host, whose parts its requests find by context. It starts no
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -15,6 +17,7 @@ from core.mail.tracking import tracker
 from core.runtime import runtime, settings
 from core.web import (
     api_dev_mail,
+    api_inbound,
     api_queue,
     api_records,
     api_servers,
@@ -33,6 +36,7 @@ from core.web.pages import (
     dev_mail,
     home,
     inbound,
+    inbound_load,
     login,
     mail_body,
     messages,
@@ -61,6 +65,7 @@ _PAGES = (
     messages,
     mail_body,
     attachments,
+    inbound_load,  # Before the page of one mail, whose path would take its own.
     inbound,
     cron,
     servers,
@@ -69,7 +74,7 @@ _PAGES = (
     unsubscribe,
     docs,
 )
-_APIS = (api_queue, api_records, api_servers, api_suppression, api_templates, api_webhook, api_dev_mail)
+_APIS = (api_queue, api_records, api_servers, api_suppression, api_templates, api_webhook, api_inbound, api_dev_mail)
 
 
 def create_app() -> FastAPI:
@@ -88,6 +93,7 @@ def create_app() -> FastAPI:
     # Addresses are cheap, and behind a careless proxy they are whatever the client says.
     app.state.tries_anywhere = Tries(limit=30)
     app.state.refusals = Refusals()
+    app.state.receiving = asyncio.Semaphore(api_inbound.AT_ONCE)
     app.state.open_paths = frozenset(route.path for _, route in runtime().contributions.routes if route.public)
     app.add_middleware(Edge)
     values = settings()

@@ -39,6 +39,8 @@ _HEADERS: Mapping[str, str] = MappingProxyType({
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 })  # fmt: skip
+_TAKING_MAIL = frozenset({"/api/email/webhook/receive", "/webhooks/email_receive"})
+"""Here whole mails come, also as base64."""
 _ANONYMOUS_BODY_BYTES = 64 * 1024
 _EVENTS_BODY_BYTES = 2_000_000
 """What mail providers send at once, before they have shown who they are."""
@@ -83,6 +85,8 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
     is_known = session is not None and session.user_id is not None
     is_webhook = scope["path"].startswith("/api/") and "/webhook/" in scope["path"]
     limit = _EVENTS_BODY_BYTES if is_webhook else settings().MAX_MAIL_BYTES if is_known else _ANONYMOUS_BODY_BYTES
+    if scope["path"] in _TAKING_MAIL:
+        limit = settings().MAX_MAIL_BYTES + settings().MAX_MAIL_BYTES // 2
     got = 0
 
     async def counted() -> Message:

@@ -1,7 +1,7 @@
 """Who may write to an alias. A From address is no proof: what rests on it is refused where it could be forged at gain.
 
-Whether a sender is verified is found before (`core.gateway.authenticity`). Much honest mail cannot be verified: contacts
-from elsewhere are then taken at their word, users are not. Where TRUSTED_AUTHSERV_ID is set, nobody is.
+Whether a sender is verified is found before (`core.gateway.authenticity`). Much honest mail cannot be verified: then
+contacts from elsewhere are taken at their word, users are not. Where TRUSTED_AUTHSERV_ID is set, nobody is.
 """
 
 from __future__ import annotations
