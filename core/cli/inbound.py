@@ -10,18 +10,26 @@ import typer
 
 from core.cli.command import EXIT_FAILED, EXIT_TEMPORARY, command, host
 from core.cli.output import Json, print_json, print_json_line, print_rows, shown
+from core.errors import UserError
+from core.gateway.by_hand import assign as assign_mail
+from core.gateway.by_hand import create as create_record
+from core.gateway.by_hand import discard as discard_mail
 from core.gateway.fetch import fetch_all
 from core.gateway.load import load as load_mails
+from core.gateway.lookup import open_lookup
 from core.gateway.receive import process_pending
 from core.gateway.replay import replay as replay_mail
+from core.gateway.replay import replay_all
 from core.gateway.values import Account
-from core.runtime import get_model
+from core.runtime import get_model, settings
+
+_SHOWN_CHARS = 100
 
 
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Fetch, load and look into inbound mail.", no_args_is_help=True)
     app.add_typer(group, name="inbound")
-    for function in (ls, fetch, load, replay, quarantine):
+    for function in (ls, fetch, load, replay, assign, create, discard, quarantine):
         command(group, function.__name__)(function)
 
 
@@ -83,14 +91,78 @@ async def load(
 
 
 async def replay(
-    spool_id: Annotated[int, typer.Argument(help="The id that `inbound ls` shows.")], as_json: Json = False
-) -> None:
-    """Put a mail that matched nothing, was ignored or set aside through the rules again.
+    spool_id: Annotated[int | None, typer.Argument(help="The id that `inbound ls` shows.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All that are in quarantine.")] = False,
+    unmatched: Annotated[bool, typer.Option("--unmatched", help="All that wait for a person.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also one that became something: as a new mail, linked to the old one.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Put mails that matched nothing, were ignored or set aside through the rules again; one line a mail.
 
-    Example: postroom inbound replay 7
+    Example: postroom inbound replay --unmatched
+    """
+    states = [*(["quarantined"] if failed else []), *(["unmatched"] if unmatched else [])]
+    if (spool_id is None) == (not states):
+        raise UserError("Give the id of a mail, or --failed, --unmatched, or both of them.")
+    if again and spool_id is None:
+        raise UserError("--again is for one mail alone; what it became before stays.")
+    worse = 0
+    async with host():
+        if spool_id is not None:
+            account = await replay_mail(spool_id, again=again)
+            print_account(account, as_json=as_json)
+            return EXIT_FAILED if account.error else 0
+        async for _, account in replay_all(states):
+            print_account(account, as_json=as_json)
+            worse += bool(account.error)
+    return EXIT_FAILED if worse else 0
+
+
+async def assign(
+    spool_id: Annotated[int, typer.Argument(help="The id that `inbound ls` shows.")],
+    record: Annotated[str, typer.Argument(help="Where it belongs: a model and an id, such as CrmLead:7.")],
+    as_json: Json = False,
+) -> None:
+    """Put a mail that the rules led nowhere on a record's timeline.
+
+    Example: postroom inbound assign 7 CrmLead:12
+    """
+    model, _, record_id = record.partition(":")
+    if not record_id.isdecimal():
+        raise UserError(f'"{record}" names no record; write a model and an id, such as CrmLead:7.')
+    async with host():
+        print_account(await assign_mail(spool_id, model, int(record_id)), as_json=as_json)
+
+
+async def create(
+    spool_id: Annotated[int, typer.Argument(help="The id that `inbound ls` shows.")],
+    alias: Annotated[str, typer.Argument(help="The alias of a route, such as leads or leads@example.com.")],
+    as_json: Json = False,
+) -> None:
+    """Let a route make a record of a mail that the rules led nowhere, whoever sent it.
+
+    Example: postroom inbound create 7 leads
     """
     async with host():
-        print_account(await replay_mail(spool_id), as_json=as_json)
+        route = (await open_lookup()).route_of(alias if "@" in alias else f"{alias}@{settings().MAIL_DOMAIN}")
+        if route is None:
+            raise UserError(f"No active route has the alias {alias}; see `postroom route ls`.")
+        print_account(await create_record(spool_id, route.id), as_json=as_json)
+
+
+async def discard(
+    spool_id: Annotated[int, typer.Argument(help="The id that `inbound ls` shows.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the mail.")] = "",
+) -> None:
+    """Say that nobody need look at a mail any more; it stays, whole, and `inbound replay` brings it back.
+
+    Example: postroom inbound discard 7 --reason advertisement
+    """
+    async with host():
+        await discard_mail(spool_id, reason)
+    typer.echo(f"Mail {spool_id} is discarded, and kept.")
 
 
 async def quarantine(as_json: Json = False) -> None:
@@ -107,9 +179,15 @@ def print_account(account: Account, *, as_json: bool) -> None:
     if as_json:
         print_json_line(line)
         return
-    where = f" {line['record']}" if line["record"] else ""
+    where = f" {' '.join(line['records'] or [line['record']])}" if line["record"] else ""
     typer.echo(f"{shown(line['source'])}: {line['outcome']}{where}")
     for number, step in enumerate(line["trace"], 1):
         typer.echo(f"  {number:2}. {'yes' if step['hit'] else 'no ':3} {step['rule']}: {shown(step['reason'])}")
+    for alias, fields in line["fields"].items():
+        typer.echo(f"  {shown(alias)} would make:")
+        for name, value in fields.items():
+            typer.echo(f"    {name}: {shown(value)[:_SHOWN_CHARS].splitlines()[0] if value else ''}")
+    if line["answer"]:
+        typer.echo(f"  answer: {shown(line['answer'])}")
     if line["error"]:
         typer.echo(f"  error: {shown(line['error'])}")

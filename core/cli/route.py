@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from core.cli.command import command, host
+from core.cli.command import EXIT_FAILED, command, host
 from core.cli.inbound import print_account
-from core.cli.output import Json, print_rows
+from core.cli.output import Json, print_json, print_rows
 from core.errors import UserError
+from core.gateway.cases import check_cases, way_of
 from core.gateway.explain import explain as explain_mail
+from core.gateway.sketch import Sketch
 from core.runtime import get_model, settings
 
 
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="See and explain the routes of inbound mail.", no_args_is_help=True)
     app.add_typer(group, name="route")
-    command(group, "ls")(ls)
-    command(group, "explain")(explain)
+    for function in (ls, explain, check):
+        command(group, function.__name__)(function)
 
 
 async def ls(as_json: Json = False) -> None:
@@ -42,14 +45,80 @@ async def ls(as_json: Json = False) -> None:
         print_rows(rows, columns, as_json=as_json, empty="No routes; addons bring them, or make an EmailRoute.")
 
 
-async def explain(file: Annotated[Path, typer.Argument(help="A raw mail.")], as_json: Json = False) -> None:
-    """Say where a mail would go and which rule decides it; nothing is written.
+async def explain(
+    file: Annotated[Path | None, typer.Argument(help="A raw mail, - for standard input; or tell of one:")] = None,
+    sender: Annotated[str, typer.Option("--from", help="Who writes it.")] = "",
+    to: Annotated[str, typer.Option("--to", help="To whom; an alias without @ is one of MAIL_DOMAIN.")] = "",
+    cc: Annotated[str, typer.Option("--cc", help="With copies to whom.")] = "",
+    subject: Annotated[str, typer.Option(help="About what.")] = "",
+    header: Annotated[list[str] | None, typer.Option(help='A further header, "In-Reply-To: <id@host>".')] = None,
+    verified: Annotated[bool, typer.Option("--verified", help="As if the sender were proven.")] = False,
+    save: Annotated[str, typer.Option(help="Keep it as a case of this name, to be checked from now on.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say where a mail would go and which rule decides it; nothing is written, but with --save the case.
 
-    Example: postroom route explain mail.eml
+    Example: postroom route explain --from ada@customer.example --to leads
     """
+    if (file is None) == (not to.strip()):
+        raise UserError("Give a file with a raw mail, or tell of one by --from, --to and --subject.")
+    async with host():
+        sketch = Sketch(sender=sender, to=to, cc=cc, subject=subject, headers=_headers(header or []))
+        raw = _read(file) if file is not None else sketch.raw(settings().MAIL_DOMAIN)
+        account = await explain_mail(raw, verified=verified or None)
+        if save.strip():
+            way = way_of(account)
+            told = {"content": raw} if file is not None else _words(sketch)
+            await get_model("RouteCase").create(
+                name=save.strip(),
+                verified=verified,
+                expected_outcome=way.outcome,
+                expected_record=way.record,
+                expected_rule=way.rule,
+                **told,
+            )
+        print_account(account, as_json=as_json)
+
+
+async def check(as_json: Json = False) -> int:
+    """Ask about every saved case; exit with 1 where a mail goes elsewhere than it should.
+
+    Example: postroom route check
+    """
+    async with host():
+        results = [result async for result in check_cases()]
+    rows = [
+        {
+            "id": one.id,
+            "name": one.name,
+            "passed": one.passed,
+            "expected": one.expected.words,
+            "found": one.error or one.found.words,
+        }
+        for one in results
+    ]
+    if as_json:
+        print_json([result.as_dict() for result in results])
+    else:
+        columns = ("passed", "name", "expected", "found")
+        print_rows(rows, columns, as_json=False, empty="No cases; save one by `postroom route explain --save NAME`.")
+    return 0 if all(result.passed for result in results) else EXIT_FAILED
+
+
+def _read(file: Path) -> bytes:
+    if str(file) == "-":
+        return sys.stdin.buffer.read(settings().MAX_MAIL_BYTES)
     try:
-        raw = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from error
-    async with host():
-        print_account(await explain_mail(raw), as_json=as_json)
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    named = [line.partition(":") for line in lines]
+    return {name.strip(): value.strip() for name, _, value in named}
+
+
+def _words(sketch: Sketch) -> dict[str, object]:
+    texts = {name: getattr(sketch, name) for name in ("sender", "to", "cc", "subject")}
+    return {**texts, "headers": dict(sketch.headers)}
