@@ -177,9 +177,9 @@ def test_i10_no_input_makes_the_inbound_reader_raise_or_find_what_is_quoted(text
     "piece", ["(", ")", '"', "<", ">", "\\", '"\\', ":", "a@b,", "a ", "a", "=?", "=?a?q?", "=?a?q?b?= "]
 )
 def test_i14_the_inbound_reader_is_linear(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     tolerant_addresses(piece * 64_000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

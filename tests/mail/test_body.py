@@ -130,10 +130,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_i8_no_html_takes_long_or_grows(name: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     result = cleaned(BOMBS[name])
     text = html_to_text(BOMBS[name])
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert len(result) < 10_000_000
     assert len(text) < 10_000_000
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -99,12 +99,12 @@ def test_deep_nesting_does_not_end_the_process(name: str) -> None:
     ids=range(9),
 )
 def test_hostile_css_takes_no_time_and_no_space(html: str) -> None:
-    started = perf_counter()
+    started = process_time()
     try:
         result = inlined(html)
     except UserError:
         result = ""
-    assert perf_counter() - started < 2
+    assert process_time() - started < 2
     assert len(result) < 70_000_000
 
 
