@@ -7,7 +7,7 @@ last; nothing touches its result. Nothing here opens a connection or a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from html import escape, unescape
 
@@ -100,6 +100,31 @@ def safe_html(html: str, resolve_cid: Callable[[str], str | None], *, remote_ima
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
     ))  # fmt: skip
+
+
+def joined_html(pieces: Iterable[str]) -> str:
+    """Return pieces of a stranger's HTML one after the other, each made whole alone: none swallows the next (EFAIL).
+
+    The result is not yet harmless: it keeps the classes and names by which a reply is told from what it quotes. Beyond
+    `HTML_MAX_CHARS` in all, pieces come as their text.
+    """
+    left = HTML_MAX_CHARS
+    whole: list[str] = []
+    for piece in pieces:
+        whole.append(_bounded(piece, _closed) if len(piece) <= left else _as_text(piece))
+        left = max(0, left - len(piece))
+    return "\n".join(f"<div>{piece}</div>" for piece in whole)
+
+
+def _closed(html: str) -> str:
+    return nh3.clean(
+        html,
+        tags=_TAGS,
+        clean_content_tags=_DROPPED_WITH_CONTENT,
+        attributes=_ATTRIBUTES | {"*": _ATTRIBUTES["*"] | {"class", "id", "name", "type", "cite"}},
+        url_schemes={"http", "https", "mailto", "tel", "cid", "data"},
+        link_rel=None,
+    )
 
 
 def html_to_text(html: str) -> str:

@@ -2,26 +2,35 @@
 
 Written by hand on bytes: the standard library's readers raise on hostile mail, are quadratic in several headers, and
 take an address out of the wrong place. Limits hold before anything is taken apart, every step is linear, and nothing
-is lost: what is beyond a limit becomes the file `original.eml`. RFC 5322, RFC 2045 to 2047, RFC 2231. Archives are
-never unpacked.
+is lost: what is beyond a limit becomes the file `original.eml`. Headers, charsets, parameters and the rest have files
+of their own; this one walks the parts. RFC 5322, RFC 2045 to 2047, RFC 2387. Archives are never unpacked.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from binascii import a2b_qp
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
-from email.utils import parsedate_tz
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from core.mail.address import tolerant_addresses
+from core.mail.body import html_to_text, joined_html, text_to_html
+from core.mail.charset import codec_of
+from core.mail.date import read_date
+from core.mail.event import read_event
+from core.mail.file_name import numbered, safe_file_name
+from core.mail.flowed import enriched_to_text, unflowed
+from core.mail.header_fields import BREAKS, SINGLE, Fields, HeaderLimits, read_head, start_of_mail
+from core.mail.parameters import value_and_parameters
+from core.mail.rtf import read_rtf
 from core.mail.thread import ids_in
-from core.mail.values import File, IncomingEmail, Mailbox
-from core.mail.words import decode_base64, decode_text, decoded_words
+from core.mail.tnef import read_tnef
+from core.mail.uuencoded import taken_out
+from core.mail.values import Event, File, IncomingEmail, Mailbox
+from core.mail.words import clean_decoded, clean_text, decode_base64, decode_text, decoded_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,33 +49,25 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 ORIGINAL = "original.eml"
 
-_HEAD_END = re.compile(rb"\n\r?\n")
-_FIELD = re.compile(rb"(?m)^([!-9;-~]{1,200})[ \t]*:((?:.*)(?:\n[ \t].*)*)")
-_BREAKS = re.compile("[\0-\x08\x0a-\x1f\x7f\x85\u2028\u2029]+")
-_SINGLE = frozenset({
-    *("from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references"),
-    "content-type",
-})  # fmt: skip
-
-
-class _Fields(NamedTuple):
-    """A header: every field in order, as text not yet decoded, and the first value of each name."""
-
-    all: list[tuple[str, str]]
-    first: dict[str, str]
-
 
 def parse(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> IncomingEmail:
     """Read a whole mail; never raises, whatever the bytes.
 
-    Of a header that may come once, the first counts. Text and HTML bodies have `\\n` line ends and none at the end.
-    A forwarded mail (`message/rfc822`) is a file with its exact bytes.
+    Of a header that may come once, the first counts. Text and HTML bodies have `\\n` line ends and none at the end;
+    several parts that are shown one after the other are one body, in order. A forwarded mail (`message/rfc822`) is a
+    file with its exact bytes, and so is every signature.
     """
-    reader = _Reader(raw, limits)
-    fields, body = _head(raw, 0, len(raw), limits, reader.defects)
-    reader.defects += (f"The header {name} comes more than once; the first one counts." for name in _doubled(fields))
-    reader.read(fields, body, len(raw), depth=0)
-    people = _People(fields, limits, reader.defects)
+    defects: list[str] = []
+    if b"\n" not in raw and b"\r" in raw:
+        raw = raw.replace(b"\r", b"\n")
+        defects.append("The lines of the mail end in CR alone.")
+    reader = _Reader(limits, HeaderLimits(limits.header_bytes, limits.header_lines), defects)
+    fields, start = read_head(raw, start_of_mail(raw), len(raw), reader.header_limits, defects)
+    body = _shown(reader.read(raw, fields, start, len(raw), depth=0))
+    if reader.overrun:
+        reader.files = [File(ORIGINAL, "message/rfc822", raw)]
+    people = _People(fields, limits, defects)
+    defects += (f"The header {name} comes more than once; the first one counts." for name in _doubled(fields))
     return IncomingEmail(
         headers=tuple((name, _words(value)) for name, value in fields.all),
         subject=_words(fields.first.get("subject", "")),
@@ -76,64 +77,31 @@ def parse(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> IncomingEmail:
         cc=people.of("cc"),
         recipients=people.recipients(),
         return_path=_return_path(fields.first.get("return-path")),
-        date_at=_date(fields.first.get("date"), reader.defects),
+        date_at=_date(fields, defects),
         message_id=next(iter(ids_in(fields.first.get("message-id", ""))), None),
         in_reply_to=ids_in(fields.first.get("in-reply-to", "")),
         references=ids_in(fields.first.get("references", "")),
-        text=reader.text,
-        html=reader.html,
-        files=reader.kept_files(),
-        defects=tuple(dict.fromkeys(reader.defects)),
+        text=body.text,
+        html=body.html,
+        files=_named_apart(reader.files),
+        event=reader.event,
+        defects=tuple(dict.fromkeys(defects)),
     )
 
 
 # Headers.
 
 
-def _head(raw: bytes, start: int, end: int, limits: Limits, defects: list[str]) -> tuple[_Fields, int]:
-    """Return the fields of the entity in `raw[start:end]` and where its body starts; without fields all is body."""
-    if raw.startswith((b"\n", b"\r\n"), start):
-        return _Fields([], {}), min(raw.index(b"\n", start) + 1, end)
-    found = _HEAD_END.search(raw, start, end)
-    head, body = (raw[start : found.start() + 1], found.end()) if found else (raw[start:end], end)
-    if len(head) > limits.header_bytes or head.count(b"\n") > limits.header_lines:
-        head = b"\n".join(head[: limits.header_bytes].split(b"\n")[: limits.header_lines])
-        defects.append("The header is longer than allowed; its rest is not read.")
-    fields = _fields(head, defects)
-    return fields, body if fields.all else start
-
-
-def _doubled(fields: _Fields) -> list[str]:
+def _doubled(fields: Fields) -> list[str]:
     if len(fields.all) == len(fields.first):
         return []
     names = Counter(name.lower() for name, _ in fields.all)
-    return sorted(name for name in _SINGLE if names[name] > 1)
-
-
-def _fields(head: bytes, defects: list[str]) -> _Fields:
-    lines = head.replace(b"\r\n", b"\n").replace(b"\r", b" ")
-    every: list[tuple[str, str]] = []
-    first: dict[str, str] = {}
-    read = 0
-    for match in _FIELD.finditer(lines):
-        name = match[1].decode("ascii")
-        value = _unfolded(match[2])
-        every.append((name, value))
-        first.setdefault(name.lower(), value)
-        read += len(match[0]) + 1
-    # An mbox separator is no defect; it is dropped all the same.
-    if read < len(lines.rstrip()) and not lines.startswith(b"From "):
-        defects.append("Lines of the header are no header fields; they are passed over.")
-    return _Fields(every, first)
-
-
-def _unfolded(value: bytes) -> str:
-    text = decode_text(value)
-    return _BREAKS.sub("", text.replace("\n\t", "\n ")).strip()
+    return sorted(name for name in SINGLE if names[name] > 1)
 
 
 def _words(value: str) -> str:
-    return _BREAKS.sub(" ", decoded_words(value)).strip()
+    text = decoded_words(value) if "=?" in value else value
+    return text if text.isprintable() else BREAKS.sub(" ", text).strip()
 
 
 def _return_path(value: str | None) -> str | None:
@@ -144,41 +112,56 @@ def _return_path(value: str | None) -> str | None:
     )
 
 
-def _date(value: str | None, defects: list[str]) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        parsed = parsedate_tz(value[:100])
-        if parsed is None:
-            raise ValueError("no date")
-        zone = timezone(timedelta(seconds=parsed[9] or 0))
-        return datetime(*parsed[:6], tzinfo=zone).astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
+_CLOCKS_DIFFER = timedelta(days=1)
+
+
+def _date(fields: Fields, defects: list[str]) -> datetime | None:
+    """Return when the mail was written, or where that cannot be true, when the last server received it."""
+    received = fields.first.get("received")
+    received_at = None if received is None else read_date(received.rpartition(";")[2].strip())
+    written = fields.first.get("date")
+    if written is None:
+        return received_at
+    written_at = read_date(written)
+    if written_at is None:
         defects.append("The date cannot be read.")
-        return None
+        return received_at
+    if received_at is not None and written_at - received_at > _CLOCKS_DIFFER:
+        defects.append("The date is later than the day on which the mail was received.")
+        return received_at
+    return written_at
 
 
 class _People:
     """The address headers of one mail, all of them together within the limit."""
 
-    def __init__(self, fields: _Fields, limits: Limits, defects: list[str]):
+    def __init__(self, fields: Fields, limits: Limits, defects: list[str]):
         self._fields = fields
         self._limit = limits.addresses
         self._defects = defects
+        self._read: dict[str, tuple[Mailbox, ...]] = {}
 
     def of(self, name: str) -> tuple[Mailbox, ...]:
-        return self._within(tolerant_addresses(self._fields.first.get(name, "")))
+        value = self._fields.first.get(name)
+        return () if value is None else self._within(self._mailboxes(value))
 
     def recipients(self) -> tuple[Mailbox, ...]:
         wanted = ("delivered-to", "x-original-to", "envelope-to", "to", "cc", "resent-to", "resent-cc")
+        present = {name for name in wanted if name in self._fields.first}
         found = {
             mailbox.address.lower(): mailbox
             for wish in wanted
+            if wish in present
             for name, value in self._fields.all
             if name.lower() == wish
-            for mailbox in tolerant_addresses(value)
+            for mailbox in self._mailboxes(value)
         }
         return self._within(tuple(found.values()))
+
+    def _mailboxes(self, value: str) -> tuple[Mailbox, ...]:
+        if value not in self._read:
+            self._read[value] = tolerant_addresses(value)
+        return self._read[value]
 
     def _within(self, found: tuple[Mailbox, ...]) -> tuple[Mailbox, ...]:
         if len(found) > self._limit:
@@ -189,6 +172,33 @@ class _People:
 # Bodies.
 
 
+class _Body(NamedTuple):
+    """What is shown of a part, in the forms in which it came; `is_plain` where the text is text/plain itself."""
+
+    text: str | None = None
+    html: str | None = None
+    is_plain: bool = True
+
+
+_TEXT_OF_HTML_CHARS = 100_000
+
+
+def _shown(bodies: list[_Body]) -> _Body:
+    """Join the parts of a body that are shown one after the other, each form made whole from the other one."""
+    bodies = [body for body in bodies if body.text or body.html] or bodies[:1]
+    if len(bodies) < 2:
+        return bodies[0] if bodies else _Body()
+    html = text = None
+    if any(body.html for body in bodies):
+        html = joined_html([text_to_html(body.text or "") if body.html is None else body.html for body in bodies])
+    if any(body.text for body in bodies):
+        texts = (
+            html_to_text((body.html or "")[:_TEXT_OF_HTML_CHARS]) if body.text is None else body.text for body in bodies
+        )
+        text = "\n\n".join(filter(None, texts))
+    return _Body(text, html)
+
+
 @dataclass(slots=True)
 class _Kind:
     """What the header of a part says about its content."""
@@ -197,6 +207,8 @@ class _Kind:
     parameters: dict[str, str]
     disposition: str
     name: str
+    is_named_file: bool
+    """Named in its disposition, not only in its type."""
     content_id: str | None
 
 
@@ -204,191 +216,324 @@ class _Kind:
 class _Reader:
     """Walks the parts of one mail and gathers what it finds."""
 
-    raw: bytes
     limits: Limits
-    defects: list[str] = field(default_factory=list)
-    text: str | None = None
-    html: str | None = None
+    header_limits: HeaderLimits
+    defects: list[str]
     files: list[File] = field(default_factory=list)
+    event: Event | None = None
     parts: int = 0
     overrun: bool = False
+    has_body: bool = False
+    decoded_once: bool = False
 
-    def kept_files(self) -> tuple[File, ...]:
-        """Return the files, or, of a mail that went beyond a limit, the whole mail as its only one."""
-        return (File(ORIGINAL, "message/rfc822", self.raw),) if self.overrun else tuple(self.files)
-
-    def read(self, fields: _Fields, start: int, end: int, depth: int, default: str = "text/plain") -> None:
-        """Read the part whose header is `fields` and whose body is `raw[start:end]`."""
+    def read(
+        self, data: bytes, fields: Fields, start: int, end: int, depth: int, default: str = "text/plain"
+    ) -> list[_Body]:
+        """Read the part whose header is `fields` and whose body is `data[start:end]`; return what of it is shown."""
         self.parts += 1
         if self.overrun or self.parts > self.limits.parts or depth > self.limits.depth:
             self._stop()
-            return
+            return []
         kind = _kind(fields, default)
-        if kind.type.startswith("multipart/") and self._read_multipart(kind, start, end, depth):
-            return
-        content = _decoded(self.raw[start:end], fields.first.get("content-transfer-encoding", ""))
+        encoding = fields.first.get("content-transfer-encoding", "")
         if kind.type.startswith("multipart/"):
-            self.defects.append("A multipart has no usable boundary; it is read as text.")
+            bodies = self._read_multipart(data, kind, encoding, start, end, depth)
+            if bodies is not None:
+                return bodies
             kind.type = "text/plain"
-        self._keep(kind, content)
+        content = self._decoded(data[start:end], encoding, kind)
+        return self._read_leaf(kind, content, fields)
 
     def _stop(self) -> None:
         if not self.overrun:
             self.overrun = True
             self.defects.append(f"The mail has too many or too deeply nested parts; it is kept whole as {ORIGINAL}.")
 
-    def _read_multipart(self, kind: _Kind, start: int, end: int, depth: int) -> bool:
-        boundary = kind.parameters.get("boundary", "").rstrip()
-        if not boundary:
-            return False
-        spans = _spans(self.raw, boundary.encode("utf-8", "replace"), start, end)
+    def _read_multipart(
+        self, data: bytes, kind: _Kind, encoding: str, start: int, end: int, depth: int
+    ) -> list[_Body] | None:
+        spans = self._spans(data, kind, start, end)
+        if not spans and not self.decoded_once and _encoding_named(encoding) in ("base64", "quotedprintable"):
+            # No standard allows it, some programs do it. Once is enough: what nests would take memory each time.
+            self.decoded_once = True
+            data = self._decoded(data[start:end], encoding, kind)
+            start, end = 0, len(data)
+            spans = self._spans(data, kind, start, end)
+        if not spans:
+            if data[start:end].strip():
+                self.defects.append("A multipart has no usable boundary; it is read as text.")
+                return None
+            return []
         default = "message/rfc822" if kind.type == "multipart/digest" else "text/plain"
-        found = False
+        found: list[list[_Body]] = []
         for part_start, part_end in spans:
-            found = True
-            fields, body = _head(self.raw, part_start, part_end, self.limits, self.defects)
-            self.read(fields, body, part_end, depth + 1, default)
+            fields, body = read_head(data, part_start, part_end, self.header_limits, self.defects)
+            found.append(self.read(data, fields, body, part_end, depth + 1, default))
             if self.overrun:
                 break
-        return found
+        if kind.type == "multipart/alternative":
+            return self._chosen(found)
+        return [body for bodies in found for body in bodies]
 
-    def _keep(self, kind: _Kind, content: bytes) -> None:
-        readable = kind.type in ("text/plain", "text/html") and kind.disposition != "attachment" and not kind.name
-        if readable and len(content) > self.limits.html_bytes:
+    def _spans(self, data: bytes, kind: _Kind, start: int, end: int) -> list[tuple[int, int]]:
+        boundary = kind.parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
+        most = self.limits.parts + 1
+        spans = _spans(data, boundary, start, end, most) if boundary else []
+        if not spans and (guessed := _FIRST_DELIMITER.search(data, start, min(end, start + _GUESSED_WITHIN))):
+            self.defects.append("The boundary of a multipart is missing or wrong; it is guessed.")
+            spans = _spans(data, guessed[1].rstrip(), start, end, most)
+        return spans
+
+    def _chosen(self, alternatives: list[list[_Body]]) -> list[_Body]:
+        """Return the one body that alternatives are: the plain text, and the last HTML, which is the richest."""
+        bodies = [_shown(bodies) for bodies in alternatives if bodies]
+        plain = [body.text for body in bodies if body.text is not None and body.is_plain]
+        every_html = [body.html for body in bodies if body.html is not None]
+        html = [one for one in every_html if one.strip()] or every_html[:1]
+        for other in html[:-1]:
+            self._add_file(File("", "text/html", other.encode()))
+        if not plain and not html:
+            return bodies[:1]
+        text = "\n\n".join(dict.fromkeys(filter(None, plain))) if plain else None
+        return [_Body(text, html[-1] if html else None)]
+
+    def _decoded(self, content: bytes, encoding: str, kind: _Kind) -> bytes:
+        named = _encoding_named(encoding)
+        if named == "base64":
+            if kind.type.startswith(("text/", "multipart/")) and _PROSE.match(content):
+                self.defects.append("A text is said to be base64 and is not.")
+                return content
+            return decode_base64(content)
+        if named == "quotedprintable":
+            return a2b_qp(_SOFT_BREAK.sub(b"=\n", content) if b"= " in content or b"=\t" in content else content)
+        if named in _UUENCODED:
+            _, files = taken_out(content)
+            return files[0].content if files else content
+        if named not in _AS_IT_IS:
+            self.defects.append(f'The encoding "{encoding[:40]}" of a part is unknown; the part is read as it is.')
+        return content
+
+    # A part without parts.
+
+    def _read_leaf(self, kind: _Kind, content: bytes, fields: Fields) -> list[_Body]:
+        if self._is_readable(kind):
+            if len(content) <= self.limits.html_bytes:
+                return self._read_text(kind, content)
             self.defects.append("A body is longer than allowed; it is kept as a file.")
-        elif readable and self._take_body(kind, content):
-            return
-        if kind.type == _SAME_AGAIN:
-            return
-        name = kind.name or f"part-{len(self.files) + 1}{_extension(kind.type)}"
-        self.files.append(File(name, kind.type, content, kind.content_id))
+        elif kind.type in _TNEF_TYPES or kind.name.lower() == "winmail.dat":
+            return self._read_tnef(kind, content)
+        elif kind.type in _SHOWN_AS_TEXT:
+            return self._read_remainder(kind, content)
+        elif kind.type in _CALENDAR_TYPES:
+            self._read_calendar(kind, content)
+        elif kind.type == _SAME_AGAIN:
+            return []
+        name = kind.name
+        if not name and kind.type in _MAIL_TYPES:
+            name = self._name_of_mail(content)
+        self._add_file(File(name, kind.type, content, kind.content_id))
+        if kind.type in _RTF_TYPES and not kind.name:
+            return [_Body(said.text, said.html, is_plain=False)] if (said := read_rtf(content)) != (None, None) else []
+        return []
 
-    def _take_body(self, kind: _Kind, content: bytes) -> bool:
-        """Take a text part as body, unless it is a second HTML: joined, one could swallow the other (SECURITY H6)."""
-        text = decode_text(content, kind.parameters.get("charset")).replace("\r\n", "\n").replace("\r", "\n")
-        text = text.rstrip("\n")
-        if kind.type == "text/plain":
-            self.text = text if self.text is None else f"{self.text}\n\n{text}"
-            return True
-        if self.html is None:
-            self.html = text
-            return True
-        return not text.strip()
+    def _is_readable(self, kind: _Kind) -> bool:
+        if not kind.type.startswith("text/") or kind.disposition == "attachment" or kind.type in _TEXTS_THAT_ARE_FILES:
+            return False
+        # A name in the type alone is what some programs give to a body.
+        return not kind.name or (not kind.is_named_file and not self.has_body)
+
+    def _read_text(self, kind: _Kind, content: bytes) -> list[_Body]:
+        if kind.type != "text/html":
+            content, written = taken_out(content)
+            for file in written:
+                self._add_file(File(safe_file_name(decode_text(file.name)), "application/octet-stream", file.content))
+        charset = kind.parameters.get("charset", "")
+        if kind.type == "text/html" and codec_of(charset) is None and (meta := _META_CHARSET.search(content[:4096])):
+            charset = meta[1].decode("ascii")
+        text, doubt = clean_decoded(content, charset)
+        if doubt:
+            self.defects.append(doubt)
+        text = _with_line_feeds(text)
+        self.has_body = self.has_body or bool(text)
+        if kind.type == "text/html":
+            return [_Body(html=text)]
+        if kind.type in _ENRICHED_TYPES:
+            return [_Body(enriched_to_text(text), is_plain=False)]
+        if kind.parameters.get("format", "").lower() == "flowed":
+            text = unflowed(text, delete_space=kind.parameters.get("delsp", "").lower() == "yes")
+        return [_Body(text)]
+
+    def _read_tnef(self, kind: _Kind, content: bytes) -> list[_Body]:
+        """Take out what a winmail.dat holds, beside itself; its body counts where the mail has no other."""
+        self._add_file(File(kind.name or "winmail.dat", kind.type, content, kind.content_id))
+        found = read_tnef(content)
+        if found is None:
+            return []
+        for file in found.files:
+            type_ = file.content_type if _TYPE.fullmatch(file.content_type) else "application/octet-stream"
+            self._add_file(File(safe_file_name(file.name), type_, file.content, file.content_id or None))
+        if self.has_body:
+            return []
+        body = _Body(_with_line_feeds(found.text or "") or None, _with_line_feeds(found.html or "") or None)
+        return [body] if body.text or body.html else []
+
+    def _read_remainder(self, kind: _Kind, content: bytes) -> list[_Body]:
+        """Show what stands for something that is not in this mail: where it lies, or which piece of it this is."""
+        told = ", ".join(f"{name}: {value}" for name, value in kind.parameters.items() if name != "boundary")
+        text = clean_decoded(content).text.replace("\r\n", "\n").strip("\n")
+        self.defects.append(f"A part is {kind.type}: {told[:500]}.")
+        return [_Body(clean_text(f"[{kind.type}: {told}]\n\n{text}"))]
+
+    def _read_calendar(self, kind: _Kind, content: bytes) -> None:
+        if self.event is None:
+            text = clean_decoded(content, kind.parameters.get("charset", "utf-8")).text
+            self.event = read_event(text, kind.parameters.get("method", ""))
+
+    def _name_of_mail(self, content: bytes) -> str:
+        fields, _ = read_head(content, 0, len(content), self.header_limits, [])
+        subject = safe_file_name(_words(fields.first.get("subject", "")))
+        return f"{subject}.eml" if subject else ""
+
+    def _add_file(self, file: File) -> None:
+        name = file.name or f"part-{len(self.files) + 1}{_extension(file.content_type)}"
+        self.files.append(replace(file, name=name))
 
 
 _SAME_AGAIN = "text/x-amp-html"
 """One more alternative of the same HTML."""
+_TNEF_TYPES = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
+_CALENDAR_TYPES = frozenset({"text/calendar", "application/ics", "text/x-vcalendar"})
+_SHOWN_AS_TEXT = frozenset({"message/partial", "message/external-body"})
+_ENRICHED_TYPES = frozenset({"text/enriched", "text/richtext"})
+_RTF_TYPES = frozenset({"text/rtf", "application/rtf"})
+_MAIL_TYPES = frozenset({"message/rfc822", "message/global"})
+_TEXTS_THAT_ARE_FILES = frozenset({
+    *("text/calendar", "text/x-vcalendar", "text/vcard", "text/x-vcard", "text/directory", "text/rtf", "text/css"),
+    *("text/csv", "text/xml", "text/rfc822-headers", "text/x-amp-html", "text/x-watch-html", "text/javascript"),
+    *("text/x-patch", "text/x-diff", "text/tab-separated-values", "text/x-python", "text/x-log", "text/sgml"),
+})  # fmt: skip
+_UUENCODED = frozenset({"uuencode", "xuuencode", "xuue", "uue", "xuu", "yenc", "xyenc"})
+_AS_IT_IS = frozenset({"", "7bit", "8bit", "binary", "7bits", "8bits", "7", "8", "none", "plain", "identity", "bit"})
+_NOT_A_LETTER = re.compile("[^a-z0-9]+")
+_PROSE = re.compile(
+    rb"\s*[A-Za-z]{1,20}[,:.!]? [A-Za-z]{1,20}[,:.!]? [A-Za-z]{1,20}[\s,:.!?]|\s*<(?:!doctype|html)\b", re.IGNORECASE
+)
+_SOFT_BREAK = re.compile(rb"=[ \t]+\r?\n")
+_META_CHARSET = re.compile(rb"<meta\b[^<>]{0,300}?\bcharset\s{0,3}=\s{0,3}[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_FIRST_DELIMITER = re.compile(rb"(?mi)^--([^\s-][^\r\n]{0,199}|-[^\r\n]{1,200})\r?\n(?=content-[a-z-]{1,30}[ \t]*:)")
+_GUESSED_WITHIN = 64 * 1024
+_MOST_FALSE_DELIMITERS = 10_000
 
 
-def _spans(raw: bytes, boundary: bytes, start: int, end: int) -> list[tuple[int, int]]:
+def _encoding_named(encoding: str) -> str:
+    """Return the letters and digits of an encoding's name, without comments and what else some programs add."""
+    if encoding in ("", "7bit", "8bit", "base64"):
+        return encoding
+    return _NOT_A_LETTER.sub("", encoding.lower().partition(";")[0].partition("(")[0])
+
+
+def _spans(data: bytes, boundary: bytes, start: int, end: int, most: int) -> list[tuple[int, int]]:
     """Return where each part of a multipart starts and ends, without the line end that belongs to the delimiter."""
     delimiter = b"--" + boundary
     spans: list[tuple[int, int]] = []
     part_start: int | None = None
     at = start
-    while (at := raw.find(delimiter, at, end)) >= 0:
-        line_end = raw.find(b"\n", at, end)
+    others = 0
+    while (at := data.find(delimiter, at, end)) >= 0 and len(spans) <= most and others < _MOST_FALSE_DELIMITERS:
+        line_end = data.find(b"\n", at, end)
         line_end = end if line_end < 0 else line_end
-        after = raw[at + len(delimiter) : min(line_end, at + len(delimiter) + 200)].strip()
-        if (at == start or raw[at - 1] == 10) and after in (b"", b"--"):
+        after = data[at + len(delimiter) : min(line_end, at + len(delimiter) + 200)].strip()
+        if (at == start or data[at - 1] == 10) and after in (b"", b"--"):
             if part_start is not None:
-                spans.append((part_start, max(part_start, _before_line_end(raw, at))))
+                spans.append((part_start, max(part_start, _before_line_end(data, at))))
             part_start = min(line_end + 1, end)
             if after:
                 return spans
+        else:
+            others += 1
         at = line_end
     if part_start is not None and part_start < end:
         spans.append((part_start, end))
     return spans
 
 
-def _before_line_end(raw: bytes, at: int) -> int:
-    return at - 2 if raw[at - 2 : at] == b"\r\n" else at - 1
+def _with_line_feeds(text: str) -> str:
+    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).rstrip("\n")
 
 
-def _decoded(content: bytes, encoding: str) -> bytes:
-    encoding = encoding.strip().lower()
-    if encoding == "base64":
-        return decode_base64(content)
-    if encoding == "quoted-printable":
-        return a2b_qp(content)
-    return content
+def _before_line_end(data: bytes, at: int) -> int:
+    return at - 2 if data[at - 2 : at] == b"\r\n" else at - 1
 
 
-# Parameters and file names.
+# What the header of a part says.
 
-_PARAMETER = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.?[^"\\]*+)*)"?|([^;"]*+))', re.DOTALL)
-_CONTINUED = re.compile(r"([^*]++)(?:\*(\d{1,4}))?(\*?)")
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,100}")
-_BACKSLASH = re.compile(r"\\(.)", re.DOTALL)
-
-
-def _kind(fields: _Fields, default: str) -> _Kind:
-    declared, parameters = _value_and_parameters(fields.first.get("content-type", ""))
-    disposition, more = _value_and_parameters(fields.first.get("content-disposition", ""))
-    kind = declared if _TYPE.fullmatch(declared) else default if not declared else "application/octet-stream"
-    content_id = _BREAKS.sub("", fields.first.get("content-id", "")).strip("<> ") or None
-    name = safe_file_name(decoded_words(more.get("filename") or parameters.get("name") or ""))
-    return _Kind(kind, parameters, disposition, name, content_id)
-
-
-def _value_and_parameters(value: str) -> tuple[str, dict[str, str]]:
-    """Read `value; name="text"; name*0*=utf-8''...` (RFC 2231) into its lower-case value and decoded parameters."""
-    main = value.partition(";")[0].strip().lower()
-    plain: dict[str, str] = {}
-    extended: dict[str, dict[int, tuple[bool, str]]] = {}
-    for match in _PARAMETER.finditer(value):
-        named = _CONTINUED.fullmatch(match[1])
-        if named is None:
-            continue
-        text = match[3].strip() if match[2] is None else _BACKSLASH.sub(r"\1", match[2])
-        if named[2] or named[3]:
-            extended.setdefault(named[1].lower(), {}).setdefault(int(named[2] or 0), (bool(named[3]), text))
-        else:
-            plain.setdefault(named[1].lower(), text)
-    return main, plain | {name: _joined(pieces) for name, pieces in extended.items()}
-
-
-def _joined(pieces: dict[int, tuple[bool, str]]) -> str:
-    coded, first = pieces[min(pieces)]
-    charset = first.split("'", 2)[0] if coded and first.count("'") >= 2 else None
-    data = bytearray()
-    for number in sorted(pieces):
-        coded, text = pieces[number]
-        if charset is not None and number == min(pieces):
-            text = text.split("'", 2)[2]
-        data += unquote_to_bytes(text) if coded else text.encode("utf-8")
-    return decode_text(bytes(data), charset)
-
-
+_ALSO_CALLED = {"text": "text/plain", "plain": "text/plain", "html": "text/html", "text/htm": "text/html"}
 _EXTENSIONS = {
     "text/plain": ".txt",
     "text/calendar": ".ics",
+    "text/x-vcard": ".vcf",
+    "text/vcard": ".vcf",
+    "text/rfc822-headers": ".txt",
     "image/jpeg": ".jpg",
+    "image/svg+xml": ".svg",
     "message/rfc822": ".eml",
     "message/global": ".eml",
+    "message/delivery-status": ".txt",
+    "application/pgp-signature": ".asc",
+    "application/pkcs7-signature": ".p7s",
+    "application/pkcs7-mime": ".p7m",
+    "application/x-pkcs7-mime": ".p7m",
+    "application/msword": ".doc",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
 }
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
-_NAME_CHARS = 150
 
 
-def safe_file_name(name: str) -> str:
-    """Return the last part of the name without controls, direction overrides or characters no file system takes.
+def _kind(fields: Fields, default: str) -> _Kind:
+    first = fields.first
+    declared, parameters = value_and_parameters(first["content-type"]) if "content-type" in first else ("", {})
+    disposition, more = (
+        value_and_parameters(first["content-disposition"]) if "content-disposition" in first else ("", {})
+    )
+    named = _name(more, "filename") or _name(more, "name")
+    name = named or _name(parameters, "name") or _name(parameters, "filename")
+    content_id = first.get("content-id")
+    if content_id is not None:
+        content_id = BREAKS.sub("", content_id).strip("<> ") or None
+    if not name and content_id and "content-location" in first:
+        name = safe_file_name(decoded_words(first["content-location"]).partition("?")[0])
+    kind = _type(declared, default, parameters, has_name=bool(name))
+    return _Kind(kind, parameters, disposition, name, bool(named), content_id)
 
-    Long names keep their ending; a name of which nothing remains is an empty string.
-    """
-    name = unicodedata.normalize("NFC", re.split(r"[/\\]", name[-4096:])[-1])
-    # Cc, Cf, Cs, Co, Cn, Zl and Zp: what does not show itself may disguise an ending.
-    shown = "".join(char for char in name if unicodedata.category(char)[0] != "C" and char not in '<>:"|?*\u2028\u2029')
-    shown = " ".join(shown.split()).strip(". ")
-    if _RESERVED.match(shown):
-        shown = "_" + shown
-    if len(shown) <= _NAME_CHARS:
-        return shown
-    stem, dot, ending = shown.rpartition(".")
-    if not dot or len(ending) > 20:
-        return shown[:_NAME_CHARS]
-    return stem[: _NAME_CHARS - len(ending) - 1].rstrip(". ") + dot + ending
+
+def _type(declared: str, default: str, parameters: dict[str, str], *, has_name: bool) -> str:
+    """Return the type of a part; one that cannot be read is text where it has no name (RFC 2045 section 5.2)."""
+    if not declared:
+        return default
+    if _TYPE.fullmatch(declared):
+        return _ALSO_CALLED.get(declared, declared)
+    if declared in _ALSO_CALLED:
+        return _ALSO_CALLED[declared]
+    if "boundary" in parameters:
+        return "multipart/mixed"
+    return "application/octet-stream" if has_name else default
+
+
+def _name(parameters: dict[str, str], name: str) -> str:
+    value = parameters.get(name)
+    return safe_file_name(decoded_words(value)) if value else ""
+
+
+def _named_apart(files: list[File]) -> tuple[File, ...]:
+    if len({file.name.lower() for file in files}) == len(files):
+        return tuple(files)
+    return tuple(replace(file, name=name) for file, name in zip(files, numbered(_names(files)), strict=True))
+
+
+def _names(files: list[File]) -> Iterator[str]:
+    return (file.name for file in files)
 
 
 def _extension(kind: str) -> str:

@@ -1,45 +1,30 @@
-"""Bytes of any charset, and RFC 2047 encoded-words, into clean text; never raises, linear in its input.
+"""RFC 2047 encoded-words and base64 as mail writes them, into clean text and bytes; never raises, linear in its input.
 
-A charset is taken from a closed list, as some of Python's codecs are quadratic, no text, or kept for ever once asked
-for. What the declared charset cannot read is read as UTF-8, then as Windows-1252, then as Latin-1.
+An encoded-word is decoded in every broken form that says what it means: with spaces or question marks inside, cut off
+before its end, cut within a character, without the white space around it, of an unknown charset. Clean text holds no
+NUL and no lone surrogate, which databases refuse.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from encodings.aliases import aliases
 
-_CODECS = {"cp874", "koi8_u", *aliases.values()} - {
-    *("base64_codec", "bz2_codec", "hex_codec", "mbcs", "oem", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"),
-    *("idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"),
-}
-_MEANT = {
-    # What senders declare, and what they send: each is a superset of the declared one.
-    "ascii": "utf_8",
-    "latin_1": "cp1252",
-    "iso8859_1": "cp1252",
-    "iso8859_9": "cp1254",
-    "iso8859_11": "cp874",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "euc_kr": "cp949",
-    "shift_jis": "cp932",
-}
+from core.mail.charset import Decoded, decode
+
 _UNCLEAN = re.compile("[\0\ud800-\udfff]")
-_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\n]*+)\?=")
+_WORD_START = re.compile(r"=\?\s{0,2}([^?\s=]{1,60})\s{0,2}\?\s{0,2}([bBqQ])\s{0,2}\?")
 
 
 def decode_text(data: bytes, charset: str | None = None) -> str:
     """Return the bytes as text without NUL and lone surrogates; `charset` is what the sender declared, or None."""
-    declared = _codec(charset) if charset else None
-    for codec in (declared, "utf_8", "cp1252"):
-        if codec is not None:
-            try:
-                return clean_text(data.decode(codec))
-            except UnicodeDecodeError:
-                continue
-    return clean_text(data.decode("latin_1"))
+    return clean_text(decode(data, charset).text)
+
+
+def clean_decoded(data: bytes, charset: str | None = None, hint: str | None = None) -> Decoded:
+    """Return the bytes as clean text, and what was wrong with their charset."""
+    text, doubt = decode(data, charset, hint)
+    return Decoded(clean_text(text), doubt)
 
 
 def clean_text(text: str) -> str:
@@ -65,8 +50,11 @@ def decoded_words(text: str) -> str:
     pieces: list[str] = []
     run = bytearray()
     run_charset = ""
-    end = 0
-    for word in _WORD.finditer(text):
+    end = at = 0
+    while word := _WORD_START.search(text, at):
+        word_end, at = _word_end(text, word)
+        if word_end < 0:
+            break
         between = text[end : word.start()]
         charset = word[1].partition("*")[0].lower()
         if run and (between.strip() or charset != run_charset):
@@ -74,25 +62,30 @@ def decoded_words(text: str) -> str:
             run.clear()
         if not end or between.strip():
             pieces.append(between)
-        run += _word_bytes(word[2], word[3])
+        run += _word_bytes(word[2], text[word.end() : word_end])
         run_charset = charset
-        end = word.end()
+        end = at
     if run:
         pieces.append(decode_text(bytes(run), run_charset))
     pieces.append(text[end:])
     return "".join(pieces)
 
 
-def decode_base64(data: bytes) -> bytes:
-    """Return what base64 says, skipping what does not belong and leaving off a last character that says nothing."""
-    try:
-        return binascii.a2b_base64(data)
-    except binascii.Error:
-        kept = _ONLY_BASE64.sub(b"", data)
-        return binascii.a2b_base64(kept[: len(kept) - (len(kept) % 4 == 1)] + b"==")
+def _word_end(text: str, word: re.Match[str]) -> tuple[int, int]:
+    """Return where the coded text of a word ends and where the word does, or -1 for one without an end.
+
+    The last word of a text that was cut off has none, but nothing can follow it.
+    """
+    found = text.find("?=", word.end())
+    if found >= 0:
+        return found, found + 2
+    rest = text[word.end() :]
+    whole = rest and not rest.strip(_BASE64 if word[2] in "bB" else _PRINTABLE)
+    return (len(text), len(text)) if whole else (-1, len(text))
 
 
-_ONLY_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=?"
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def _word_bytes(encoding: str, coded: str) -> bytes:
@@ -102,8 +95,26 @@ def _word_bytes(encoding: str, coded: str) -> bytes:
     return binascii.a2b_qp(data, header=True)
 
 
-def _codec(charset: str) -> str | None:
-    name = charset.strip().strip("\"'").lower().replace("-", "_").replace(" ", "_")
-    codec = aliases.get(name, name)
-    codec = _MEANT.get(codec, codec)
-    return codec if codec in _CODECS else None
+_NOT_BASE64 = bytes(byte for byte in range(256) if chr(byte) not in _BASE64.replace("?", ""))
+_PADDING = re.compile(rb"=+")
+_MOST_RUNS = 400_000
+
+
+def decode_base64(data: bytes) -> bytes:
+    """Return what base64 says, skipping what does not belong and leaving off a last character that says nothing.
+
+    Padding in the middle ends one run of base64; where nothing but base64 follows, the next is read too.
+    """
+    padding = data.find(b"=")
+    if padding < 0 or not data[padding:].strip(b"=\r\n \t"):
+        try:
+            return binascii.a2b_base64(data)
+        except binascii.Error:
+            pass
+    if padding >= 0 and data[padding:].translate(None, b" \t\r\n") != data[padding:].translate(None, _NOT_BASE64):
+        data = data[:padding]
+    return b"".join(map(_run_of_base64, _PADDING.split(data.translate(None, _NOT_BASE64), _MOST_RUNS)))
+
+
+def _run_of_base64(kept: bytes) -> bytes:
+    return binascii.a2b_base64(kept[: len(kept) - (len(kept) % 4 == 1)] + b"==")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.errors import TemplateError
-from core.mail.parse import safe_file_name
+from core.mail.file_name import safe_file_name
 from core.models.rendering import audience_of, template_context
 from core.orm import fields
 from core.orm.record import Record

@@ -76,7 +76,7 @@ emails = st.builds(
     real_sender=st.none() | mailboxes,
     subject=line,
     message_id=ids,
-    date=st.integers(0, 2**32).map(lambda second: datetime.fromtimestamp(second, timezone(timedelta(hours=-5)))),
+    date=st.integers(4 * 10**8, 4 * 10**9).map(lambda at: datetime.fromtimestamp(at, timezone(timedelta(hours=-5)))),
     html=st.none() | body,
     text=st.none() | body,
     in_reply_to=st.none() | ids,
