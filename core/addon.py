@@ -33,6 +33,7 @@ from core.models.inbound_raw import InboundRaw
 from core.models.incoming_mail_server import IncomingMailServer
 from core.models.mail_event import MailEvent
 from core.models.mail_folder import MailFolder
+from core.models.mail_uid import MailUid
 from core.models.message import Message
 from core.models.model_access import ModelAccess
 from core.models.model_registry import ModelRegistry
@@ -82,6 +83,7 @@ def register_models() -> list[type]:
         IncomingMailServer,
         MailEvent,
         MailFolder,
+        MailUid,
         Message,
         ModelAccess,
         ModelRegistry,

@@ -46,6 +46,11 @@ class ImapSession:
         self.capabilities = capabilities
         self._turn = asyncio.Lock()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection is closed, so that nothing more can be asked."""
+        return self.protocol.fault is not None
+
     async def select(self, folder: str) -> Mailbox:
         """Open a folder, which closes the one before; ConfigError for an impossible name, ImapError for none there."""
         argument = folder_argument(folder)
@@ -98,6 +103,8 @@ class Mailbox:
     def __init__(self, session: ImapSession, selected: Answer):
         self._session = session
         self._account = session.account
+        self.fetching: tuple[int, ...] = ()
+        """The UIDs of the last command that asked for contents: those that it broke off with, where it did."""
         self.uid_validity = _code_number(selected, "UIDVALIDITY")
         """Another number than last time means that the UIDs known from then are void."""
         self.uid_next = _code_number(selected, "UIDNEXT")
@@ -105,6 +112,10 @@ class Mailbox:
         if not self.uid_validity:
             reason = "the server gives no UIDVALIDITY, so mails cannot be told apart"
             raise ImapError("select", str(self._account), reason)
+
+    @property
+    def is_over(self) -> bool:
+        return self._session.is_over
 
     async def uids(self, after: int = 0) -> tuple[int, ...]:
         """Return the UIDs greater than `after`, rising."""
@@ -225,6 +236,7 @@ class Mailbox:
 
     async def _mails(self, sizes: Mapping[int, int]) -> list[Item]:
         """Fetch one part; where the server refuses it, mail by mail."""
+        self.fetching = tuple(sizes)
         answer = await self._session.run(
             "fetch", "UID FETCH", uid_set(sizes), "(UID BODY.PEEK[])", expected_bytes=sum(sizes.values())
         )

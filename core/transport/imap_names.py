@@ -72,8 +72,8 @@ def uid_set(uids: Iterable[int]) -> str:
     return ",".join(f"{first}:{last}" if last > first else str(first) for first, last in ranges)
 
 
-def uids_of(ranges: str) -> Iterator[int]:
-    """Yield the UIDs of what `uid_set` wrote."""
+def uids_of(ranges: str, after: int = 0) -> Iterator[int]:
+    """Yield the UIDs greater than `after` of what `uid_set` wrote."""
     for part in filter(None, ranges.split(",")):
         first, _, last = part.partition(":")
-        yield from range(int(first), int(last or first) + 1)
+        yield from range(max(int(first), after + 1), int(last or first) + 1)

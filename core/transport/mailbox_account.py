@@ -6,9 +6,9 @@ Holds the password and never shows it. Refuses what could be read as a second co
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from core.errors import ConfigError, TransportError
 from core.transport.oauth import TokenSource
@@ -57,6 +57,10 @@ class MailboxAccount:
     @property
     def is_implicit_tls(self) -> bool:
         return self.tls is Tls.IMPLICIT or (self.tls is Tls.AUTO and self.port == self.implicit_tls_port)
+
+    def reached_by(self, peers: PeerPolicy) -> Self:
+        """Return this account, to be connected to under a policy."""
+        return replace(self, peers=peers)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

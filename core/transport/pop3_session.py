@@ -45,6 +45,8 @@ class Pop3Session:
         self.capabilities = capabilities
         self._wire = wire
         self.is_over = False
+        self.fetching: int | None = None
+        """The number of the mail that was read last: the one that the session broke off with, where it did."""
 
     async def listing(self) -> tuple[Listed, ...]:
         """Return the mails there are, in the order of their numbers."""
@@ -95,6 +97,7 @@ class Pop3Session:
                 yield await self._mail(number, sizes[number])
 
     async def _mail(self, number: int, size_bytes: int) -> Item:
+        self.fetching = number
         answer = await self._within("fetch", self._wire.line())
         if answer.startswith(b"-ERR"):
             refusal = Pop3Error("fetch", str(self.account), "", answer[5:])

@@ -118,6 +118,10 @@ async def test_what_was_fetched_before_is_only_marked(dovecot: Dovecot, server: 
     dovecot.deliver(user, mail("One"), mail("Two"))
     await fetch_server(server)
     make_unseen(dovecot, user)
+    assert (await fetch_server(server)).known == 0, "who marks a mail as unread means it for people"
+    assert unseen(dovecot, user) == 2
+    # As when the worker was killed before it noted how far it came.
+    await get_model("MailFolder").all().update(last_uid=0, backlog="1:2")
     fetched = await fetch_server(server)
     assert (fetched.stored, fetched.known) == (0, 2)
     assert unseen(dovecot, user) == 0
@@ -207,6 +211,8 @@ async def test_a_server_that_fails_is_left_alone_for_longer_each_time_and_hinder
     first_pause = away.next_fetch_at
     again = {visit.server: visit for visit in await fetch_all()}
     assert again["away"].skipped
+    assert "port" in away.last_hint
+    assert away.state == "failing"
     await away.fetch()
     await away.refresh_from_db()
     assert away.failure_count == 2
