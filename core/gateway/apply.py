@@ -13,14 +13,15 @@ from core.events import tell
 from core.gateway.account import account_of
 from core.gateway.answer import answer_to, send_answer
 from core.gateway.entries import Entries
-from core.gateway.lookup import Lookup, Sender
-from core.gateway.report import note_bounce
+from core.gateway.lookup import Lookup, Sender, message_ids_of
+from core.gateway.report import note_bounce, note_other
 from core.gateway.target import create_record, header_form, refusal_of
 from core.gateway.values import (
     Account,
     Bounced,
     KnownMessage,
     NewRecord,
+    Noted,
     Outcome,
     Received,
     Reply,
@@ -71,6 +72,8 @@ async def carry_out(
             return CarriedOut(await _answered(account, verdict, email, lookup, entries, entry), entry)
         case Bounced():
             return CarriedOut(account, await note_bounce(verdict, email, entries))
+        case Noted():
+            return CarriedOut(account, await note_other(verdict, email, entries))
         case Unsubscribed(message_id, delivery_id):
             await _unsubscribe(message_id, delivery_id)
         case Unmatched():
@@ -167,7 +170,8 @@ async def create_with_entry(route: Route, email: Received, lookup: Lookup, entri
 
 
 async def _post_reply(parent: KnownMessage, email: Received, lookup: Lookup, entries: Entries) -> Any:
-    """Put the mail under the message it answers; what answers an internal note stays as internal."""
+    """Put the mail under the message it answers; what answers an internal note, near or far, stays as internal."""
+    is_inside = parent.kind == "note" or lookup.knows_note(message_ids_of(email))
     message = await _post(
         email,
         lookup,
@@ -176,7 +180,7 @@ async def _post_reply(parent: KnownMessage, email: Received, lookup: Lookup, ent
         res_id=parent.res_id,
         parent_id=parent.id or None,
         company_id=parent.company_id,
-        kind="note" if parent.kind == "note" else "message",
+        kind="note" if is_inside else "message",
     )
     if runtime().hooks.users_of("email_routed"):
         record = await get_model(parent.res_model).get_or_none(id=parent.res_id) if parent.res_model else None

@@ -39,6 +39,7 @@ class Entries:
         await insert_many(runtime().database, [message for message, _ in waiting])
         for message, _ in waiting:
             self._lookup.learn_message(_known(message))
+        await get_model("Notification").tell_followers(message for message, _ in waiting)
         with_files = [(message, files) for message, files in waiting if files]
         if with_files:
             await _write_files(with_files)

@@ -54,10 +54,11 @@ class Sender:
 class Lookup:
     """The database as one batch of mails needs to see it."""
 
-    def __init__(self, routes: Sequence[Route], mailboxes: Iterable[str] = ()):
+    def __init__(self, routes: Sequence[Route], mailboxes: Iterable[str] = (), only_company: int | None = None):
         self.routes = tuple(routes)
         self.mailboxes = frozenset(mailboxes)
         """The addresses of the mailboxes that are fetched, which stand in Delivered-To whatever a mail is about."""
+        self._only_company = only_company
         values = settings()
         self.own_domain = domain_of(f"@{values.MAIL_DOMAIN}")
         self.catchall_alias = values.CATCHALL_ALIAS.lower()
@@ -94,17 +95,24 @@ class Lookup:
         return tokens_in(email.recipients, self.bounce_alias, self.own_domain)
 
     def origins(self, email: Received) -> tuple[Origin, ...]:
-        """Return what the signed return paths among the recipients say, each a proof that it was ours."""
-        tags = (tag for local, tag in self._own_tags(email) if local == self.bounce_alias)
-        return tuple(origin for tag in tags if (origin := read_return_tag(settings().secret_keys, tag)))
+        """Return what the signed return paths that the mail came to say, each a proof that it was ours.
+
+        Those, and signed addresses to unsubscribe at, prove the same where a report gives the mail back with them.
+        """
+        keys = settings().secret_keys
+        came_to = [tag for local, tag in self._own_tags(email.recipients) if local == self.bounce_alias]
+        told = self._own_tags(email.told_addresses)
+        paths = (*came_to, *(tag for local, tag in told if local == self.bounce_alias))
+        lists = (ids for local, tag in told if local == ALIAS and (ids := read_unsubscribe_tag(keys, tag)))
+        return (*(found for tag in paths if (found := read_return_tag(keys, tag))), *(Origin(*ids) for ids in lists))
 
     def unsubscriptions(self, email: Received) -> tuple[tuple[int, int], ...]:
         """Return (message id, delivery id) of the signed addresses to unsubscribe at among the recipients."""
-        tags = (tag for local, tag in self._own_tags(email) if local == ALIAS)
+        tags = (tag for local, tag in self._own_tags(email.recipients) if local == ALIAS)
         return tuple(ids for tag in tags if (ids := read_unsubscribe_tag(settings().secret_keys, tag)))
 
-    def _own_tags(self, email: Received) -> list[tuple[str, str]]:
-        return [alias_of(one) for one in email.recipients if domain_of(one) == self.own_domain]
+    def _own_tags(self, addresses: Iterable[str]) -> list[tuple[str, str]]:
+        return [alias_of(one) for one in addresses if domain_of(one) == self.own_domain]
 
     def by_row_id(self, message_id: int) -> KnownMessage | None:
         """Return the outbound message with the id that a signed return path names."""
@@ -117,6 +125,10 @@ class Lookup:
     def by_message_id(self, message_ids: Iterable[str]) -> KnownMessage | None:
         """Return the first of these Message-IDs that is known."""
         return next((self._by_id[one] for one in message_ids if one in self._by_id), None)
+
+    def knows_note(self, message_ids: Iterable[str]) -> bool:
+        """Whether one of these Message-IDs is that of an internal note."""
+        return any(self._by_id[one].kind == "note" for one in message_ids if one in self._by_id)
 
     def earlier_copy(self, email: Received) -> Copy | None:
         """Return another row of the spool with the same mail, dealt with already."""
@@ -160,10 +172,12 @@ class Lookup:
         return domain_of(address) in self.domains
 
     def company_of(self, email: Received) -> int | None:
-        """Return the company that the domain it was written to belongs to: all routes there are that company's."""
+        """Return the company that the domain it was written to belongs to, as all routes there are that company's; or
+        the only one that there is.
+        """
         domain = next((domain_of(one) for one in email.recipients if self.owns_domain_of(one)), None)
         companies = {route.company_id for route in self.routes if route.domain == domain}
-        return companies.pop() if len(companies) == 1 else None
+        return companies.pop() if len(companies) == 1 and None not in companies else self._only_company
 
     def catch_all_of(self, address: str) -> Route | None:
         """Return the catch-all route of the address's domain; the system's own aliases have none."""
@@ -266,6 +280,7 @@ async def open_lookup() -> Lookup:
     """Return a lookup that knows the routes and mailboxes, and nothing of any mail yet."""
     own = domain_of(f"@{settings().MAIL_DOMAIN}")
     rows = await get_model("EmailRoute").filter(active=True).order_by("id")
+    companies: list[Any] = await get_model("Company").filter(active=True).limit(2).values_list("id", flat=True)
     logins = await get_model("IncomingMailServer").filter(active=True).values_list("username", flat=True)
     return Lookup(
         [
@@ -283,6 +298,7 @@ async def open_lookup() -> Lookup:
             for row in rows
         ],
         mailboxes=[normalised(str(login)) for login in logins],
+        only_company=companies[0] if len(companies) == 1 else None,
     )
 
 
@@ -304,8 +320,7 @@ def is_by_hand(email: Received) -> bool:
 def message_ids_of(email: Received) -> tuple[str, ...]:
     """Return the Message-IDs that a mail refers to, the likeliest first."""
     nearest_first = tuple(reversed(email.parsed.references))[:_MOST_REFERENCES]
-    about = (email.bounce.original_message_id,) if email.bounce and email.bounce.original_message_id else ()
-    return tuple(dict.fromkeys((*about, *email.parsed.in_reply_to[:_MOST_REFERENCES], *nearest_first)))
+    return tuple(dict.fromkeys((*email.told_ids, *email.parsed.in_reply_to[:_MOST_REFERENCES], *nearest_first)))
 
 
 def _known(row: dict[str, Any]) -> KnownMessage:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 from core.orm import fields
 from core.orm.record import Record
@@ -19,6 +22,29 @@ class Notification(Record):
 
     class Meta:
         unique_together = (("message", "user"),)
+
+    @classmethod
+    async def tell_followers(cls, messages: Iterable[Any]) -> None:
+        """Tell the users who follow the records of some entries, but for each entry's own author, by one query."""
+        of_records = [message for message in messages if message.res_id is not None]
+        rows = await get_model("Follower").filter(
+            res_id__in=list({message.res_id for message in of_records}),
+            res_model__in=list({message.res_model for message in of_records}),
+            contact__users__active=True,
+        ).values_list("res_model", "res_id", "contact_id", "contact__users__id") if of_records else []  # fmt: skip
+        readers: dict[tuple[str, int], set[tuple[int, int]]] = defaultdict(set)
+        for model, record_id, contact_id, user_id in rows:
+            readers[model, record_id].add((contact_id, user_id))
+        await cls.bulk_create(
+            [
+                cls(message_id=message.id, user_id=user_id)
+                for message in of_records
+                for contact_id, user_id in sorted(readers[message.res_model, message.res_id])
+                # Whoever is only said to have written it, and has not, must hear of it.
+                if user_id != message.author_id
+                and (contact_id != message.author_contact_id or message.authenticity == "fail")
+            ]
+        )
 
     @classmethod
     async def tell_admins(cls, subject: str, text: str) -> None:
