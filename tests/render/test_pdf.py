@@ -52,8 +52,17 @@ def images_of(pdf: Pdf) -> int:
     return sum(len(page.images) for page in pypdf.PdfReader(io.BytesIO(pdf.content)).pages)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def renderer() -> AsyncIterator[PdfRenderer]:
+    """One for all tests that leave its worker alive: to start one takes longer than to lay out a page."""
+    renderer = PdfRenderer()
+    yield renderer
+    await renderer.aclose()
+
+
+@pytest.fixture
+async def fresh_renderer() -> AsyncIterator[PdfRenderer]:
+    """One that has no worker yet."""
     renderer = PdfRenderer()
     yield renderer
     await renderer.aclose()
@@ -181,21 +190,21 @@ async def test_huge_values_end_in_a_pdf_or_an_error(html: str) -> None:
 async def test_memory_is_bounded() -> None:
     renderer = PdfRenderer(limits=PdfLimits(memory_mb=4))
     with pytest.raises(RenderError, match="memory"):
-        await renderer.render("<table>" + "<tr><td>a<td>b<td>c" * 1_000)
+        await renderer.render(f"<img src='{data_url(bytes(7_000_000))}'>")
     assert (await renderer.render("<p>next</p>")).pages == 1
     await renderer.aclose()
 
 
-async def test_a_killed_worker_is_replaced(renderer: PdfRenderer) -> None:
+async def test_a_killed_worker_is_replaced(fresh_renderer: PdfRenderer) -> None:
     before = set(children())
-    await renderer.render("<p>x</p>")
+    await fresh_renderer.render("<p>x</p>")
     (worker,) = set(children()) - before
-    render = asyncio.create_task(renderer.render("<table>" + "<tr><td>a<td>b" * 5_000))
+    render = asyncio.create_task(fresh_renderer.render("<table>" + "<tr><td>a<td>b" * 5_000))
     await asyncio.sleep(0.05)
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(RenderError, match="broke its PDF worker"):
         await render
-    assert (await renderer.render("<p>next</p>")).pages == 1
+    assert (await fresh_renderer.render("<p>next</p>")).pages == 1
 
 
 async def test_a_cancelled_render_ends_its_worker(renderer: PdfRenderer) -> None:
@@ -208,10 +217,10 @@ async def test_a_cancelled_render_ends_its_worker(renderer: PdfRenderer) -> None
     assert (await renderer.render("<p>next</p>")).pages == 1
 
 
-async def test_the_worker_knows_no_secret(renderer: PdfRenderer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_worker_knows_no_secret(fresh_renderer: PdfRenderer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTROOM_SECRET_KEY", SECRET)
     before = set(children())
-    await renderer.render("<p>x</p>")
+    await fresh_renderer.render("<p>x</p>")
     (worker,) = set(children()) - before
     assert SECRET.encode() not in Path(f"/proc/{worker}/environ").read_bytes()
 
