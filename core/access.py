@@ -61,7 +61,7 @@ class Access:
         path = "" if self.is_admin else _company_path(get_model(model))
         if not path:
             return Q()
-        shared: dict[str, Any] = {f"{path}__isnull": True}
+        shared: dict[str, Any] = {f"{path}__isnull": True, **getattr(get_model(model), "_shared_where", {})}
         own: dict[str, Any] = {path: self.company_id}
         return Q(**shared) | Q(**own)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from core.errors import UserError
@@ -15,6 +16,8 @@ class InboundEmail(Record):
     """One received mail. `source` is its delivery identity: the same mail fetched twice is one row."""
 
     label_field = "subject"
+    # What belongs to no company, and to no record, may be anybody's: it is for administrators.
+    _shared_where = MappingProxyType({"res_model__isnull": False})
 
     source = fields.CharField(max_length=255, unique=True)
     """`imap:<server id>:<folder>:<UIDVALIDITY>:<UID>`, `load:<sha256>`, `dev:<id>`, ..."""

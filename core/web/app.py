@@ -20,6 +20,7 @@ from core.web import (
     api_inbound,
     api_queue,
     api_records,
+    api_routing,
     api_servers,
     api_suppression,
     api_templates,
@@ -42,6 +43,7 @@ from core.web.pages import (
     messages,
     outbox,
     records,
+    routes,
     servers,
     suppression,
     template_history,
@@ -67,6 +69,7 @@ _PAGES = (
     attachments,
     inbound_load,  # Before the page of one mail, whose path would take its own.
     inbound,
+    routes,
     cron,
     servers,
     dev_mail,
@@ -74,7 +77,17 @@ _PAGES = (
     unsubscribe,
     docs,
 )
-_APIS = (api_queue, api_records, api_servers, api_suppression, api_templates, api_webhook, api_inbound, api_dev_mail)
+_APIS = (
+    api_queue,
+    api_records,
+    api_servers,
+    api_suppression,
+    api_templates,
+    api_webhook,
+    api_inbound,
+    api_routing,
+    api_dev_mail,
+)
 
 
 def create_app() -> FastAPI:

@@ -141,6 +141,7 @@ def menu_of(access: Access) -> list[tuple[str, str]]:
         ("Contact", model_title("Contact"), "/records/Contact"),
         ("Message", "Outbox", "/outbox"),
         ("InboundEmail", "Inbox", "/inbound"),
+        ("EmailRoute", "Routes", "/routes"),
         ("CronJob", "Cron", "/cron"),
         ("Suppression", "Suppression", "/suppression"),
         ("OutgoingMailServer", "Servers", "/servers"),

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 FOR_EVERYONE_LOGGED_IN = {
     *("/", "/logout", "/news/read", "/docs", "/openapi.json", "/login", "/api/health"),
 }
-FOR_ADMINISTRATORS = {"/servers", "/servers/explain"}
+FOR_ADMINISTRATORS = {"/servers", "/servers/explain", "/inbound/load", "/routes", "/routes/cases/{case_id}"}
 ENDS_A_SIGN_IN = {"/servers/oauth/callback"}
 """It wants what only a provider can bring back."""
 OF_THE_HOST = {"/api/desk/broken", "/api/desk/add"}
@@ -53,13 +53,22 @@ def filled(path: str, ids: dict[str, int]) -> str:
     return re.sub(r"{(\w+)(?::\w+)?}", lambda match: str(words[match[1]]), path)
 
 
+_BODIES: dict[str, dict[str, Any]] = {
+    "/api/suppression": {"address": "e@f.example"},
+    "check": {},
+    "replay": {},
+    "discard": {},
+    "assign": {"model": "Ticket", "record_id": 1},
+    "create": {"route_id": 1},
+}
+
+
 async def ask(browser: Browser, method: str, path: str) -> int:
     if method == "GET":
         return int((await browser.client.get(path)).status_code)
     if path.startswith("/api/"):
         body = {"sender": "a@b.example", "to": "leads@desk.example"}
-        if path == "/api/suppression":
-            body = {"address": "e@f.example"}
+        body = _BODIES.get(path if path == "/api/suppression" else path.rpartition("/")[2], body)
         return int((await browser.client.request(method, path, json=body)).status_code)
     fields = {"body": "x", "sender": "a@b.example", "to": "c@d.example", "text": "x", "address": "e@f.example"}
     fields |= {"number": "1", "subject": "x"}
@@ -84,7 +93,11 @@ async def stock(ticket: Any, company: Any) -> dict[str, int]:
         identifier="flush", defaults={"name": "Flush", "model": "Message", "method": "cron_flush"}
     )
     entry = await get_model("Suppression").create(address=f"{ticket.id}@example.org")
+    case = await get_model("RouteCase").create(
+        name="Lost", sender="a@b.example", to="x@y.example", expected_outcome="unmatched"
+    )
     return {
+        "case_id": case.id,
         "entry_id": entry.id,
         "record_id": ticket.id,
         "message_id": message.id,

@@ -1,31 +1,39 @@
-"""The log of received mail: what became of each, why, and another try for what waits."""
+"""The log of received mail: what became of each, why, and what a person can do about what waits."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from contextlib import suppress
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
+from tortoise.expressions import Q
 from tortoise.functions import Count
 
 from core.access import Access, Right
-from core.errors import UnknownName
+from core.errors import UnknownName, UserError
+from core.gateway.proposals import proposals_for
 from core.mail.body import html_to_text
 from core.mail.parse import parse
+from core.runtime import get_model
 from core.web.files import download
 from core.web.guard import Allowed
 from core.web.parameters import Before, RecordId
 from core.web.records import PAGE
-from core.web.view import render
+from core.web.view import render, timeline_lists
 from core.web.words import OUTCOMES
 
 router = APIRouter(prefix="/inbound")
 
-STATES = ("received", "processed", "ignored", "unmatched", "quarantined")
+STATES = ("received", "processed", "ignored", "unmatched", "quarantined", "discarded")
+_LED_NOWHERE = ("ignored", "unmatched", "quarantined", "discarded")
+_TRIED_AGAIN = ("unmatched", "quarantined")
+_AT_ONCE = 200
+"""So many are tried again by one press; the next one goes on."""
 _COLUMNS = (
     *("id", "state", "outcome", "subject", "sender", "received_at", "source", "size_bytes", "error", "tries"),
-    *("res_model", "res_id", "message_id"),
+    *("res_model", "res_id", "message_id", "original_id"),
 )
 _TEXT_MAX_CHARS = 20_000
 
@@ -51,13 +59,29 @@ async def inbound_list(request: Request, access: Allowed, state: str = "", befor
         lines=await _with_records(access, page),
         before=before,
         older=page[-1]["id"] if len(found) > PAGE else None,
+        may_replay=state in _TRIED_AGAIN and bool(page) and access.may("InboundEmail", Right.WRITE),
+        may_ask=access.may("EmailRoute"),
     )
+
+
+@router.post("/replay")
+async def replay_all(access: Allowed, state: Annotated[str, Form(max_length=20)] = "") -> Response:
+    """Ask the rules again about all that waits in a state, the oldest first."""
+    rows = access.records("InboundEmail", Right.WRITE)
+    if state not in _TRIED_AGAIN:
+        raise UserError(f"Mail can be tried again that is {' or '.join(_TRIED_AGAIN)}.")
+    waiting = await rows.filter(state=state).order_by("id").limit(_AT_ONCE).values(*_COLUMNS)
+    for row, _ in await _with_records(access, waiting):
+        with suppress(UserError):  # Somebody else has just dealt with this one.
+            await (await get_model("InboundEmail").get(id=row["id"])).replay()
+    return RedirectResponse(f"/inbound?state={state}", 303)
 
 
 @router.get("/{inbound_id}")
 async def inbound_page(request: Request, inbound_id: RecordId, access: Allowed) -> Response:
     """Show one received mail, and why it went where it went."""
     mail = await _find(access, inbound_id)
+    await mail.fetch_related("settled_by")
     parsed = await asyncio.to_thread(parse, await mail.content())
     text = parsed.text if parsed.text is not None else html_to_text(parsed.html or "")
     (line,) = await _with_records(access, [{"res_model": mail.res_model, "res_id": mail.res_id}])
@@ -69,7 +93,13 @@ async def inbound_page(request: Request, inbound_id: RecordId, access: Allowed) 
         parsed=parsed,
         text=text[:_TEXT_MAX_CHARS],
         sentence=OUTCOMES.get(mail.outcome, mail.outcome),
-        may_replay=mail.state in ("unmatched", "quarantined", "ignored") and access.may("InboundEmail", Right.WRITE),
+        copies=await _copies(access, mail),
+        settled_by=mail.settled_by,
+        may_write=access.may("InboundEmail", Right.WRITE),
+        may_ask=access.may("EmailRoute"),
+        led_nowhere=mail.state in _LED_NOWHERE,
+        proposals=await proposals_for(parsed, access) if mail.state in _LED_NOWHERE else None,
+        models=timeline_lists(access),
     )
 
 
@@ -81,11 +111,55 @@ async def inbound_file(inbound_id: RecordId, access: Allowed) -> Response:
 
 
 @router.post("/{inbound_id}/replay")
-async def replay(inbound_id: RecordId, access: Allowed) -> Response:
-    """Ask the rules again."""
+async def replay(inbound_id: RecordId, access: Allowed, again: Annotated[bool, Form()] = False) -> Response:
+    """Ask the rules again; with `again`, also about a mail that became something."""
     mail = await _find(access, inbound_id, Right.WRITE)
-    await mail.replay()
+    row = await mail.replay(again=again)
+    return RedirectResponse(f"/inbound/{row.pk}", 303)
+
+
+@router.post("/{inbound_id}/assign")
+async def assign(
+    inbound_id: RecordId,
+    access: Allowed,
+    model: Annotated[str, Form(max_length=100)] = "",
+    record: Annotated[str, Form(max_length=18, pattern=r"^\d*$")] = "",
+) -> Response:
+    """Put a mail on a record's timeline."""
+    mail = await _find(access, inbound_id, Right.WRITE)
+    if not model or not record:
+        raise UserError("Say which record the mail is about: what it is, and its number.")
+    await mail.assign(model, int(record))
     return RedirectResponse(f"/inbound/{inbound_id}", 303)
+
+
+@router.post("/{inbound_id}/create")
+async def create(
+    inbound_id: RecordId, access: Allowed, route: Annotated[int, Form(ge=0, le=2**63 - 1)] = 0
+) -> Response:
+    """Let a route make a record of a mail."""
+    mail = await _find(access, inbound_id, Right.WRITE)
+    chosen = await get_model("EmailRoute").get_or_none(id=route)
+    if chosen is None:
+        raise UserError("Choose the alias that should have got the mail.")
+    access.require(chosen.target_model, Right.CREATE)
+    await mail.create_by(route)
+    return RedirectResponse(f"/inbound/{inbound_id}", 303)
+
+
+@router.post("/{inbound_id}/discard")
+async def discard(inbound_id: RecordId, access: Allowed, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+    """Say that nobody need look at a mail; it is kept."""
+    mail = await _find(access, inbound_id, Right.WRITE)
+    await mail.discard(reason)
+    return RedirectResponse(f"/inbound/{inbound_id}", 303)
+
+
+async def _copies(access: Access, mail: Any) -> list[dict[str, Any]]:
+    """Return the other rows of this mail: what it is a copy of, its copies, and what it was tried again as."""
+    rows = access.records("InboundEmail").filter(Q(original_id=mail.pk) | Q(id=mail.original_id or 0))
+    found = await rows.order_by("id").limit(PAGE).values(*_COLUMNS)
+    return [row for row, _ in await _with_records(access, found)]
 
 
 async def _find(access: Access, inbound_id: int, right: Right = Right.READ) -> Any:
