@@ -22,6 +22,7 @@ from core.cron.runner import run_due
 from core.cron.scheduler import scheduler
 from core.delivery.engine import Engine
 from core.errors import PostroomError
+from core.gateway.fetch_watch import watch_mailboxes
 from core.gateway.intake import deal_with_what_comes
 from core.gateway.lmtp import listen
 from core.gateway.receive import process_pending
@@ -115,6 +116,7 @@ async def _work(stop: asyncio.Event) -> None:
         group.create_task(listen(stop))
         group.create_task(engine.run(stop))
         group.create_task(scheduler(this_worker(), stop))
+        group.create_task(watch_mailboxes(stop))
 
 
 async def _web(runtime: Runtime, stop: asyncio.Event, announce: Callable[[str], None]) -> None:

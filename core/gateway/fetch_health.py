@@ -36,6 +36,9 @@ _TOLD_AFTER = 3
 _OFF_AFTER = timedelta(days=7)
 _OFF_AFTER_FAILURES = 10
 _SHOWN_CHARACTERS = 2000
+_LEFT_HINT = (
+    "Fetch it with a mail program, or raise MAX_MAIL_BYTES where it is too large; it is tried again once a day."
+)
 
 
 class State(StrEnum):
@@ -72,7 +75,7 @@ class Fetched:
     is_refused: bool = False
     """Whether only a person can mend the error."""
     refusal: Exception | None = None
-    """Why mails that are stored here could not be marked, moved or deleted there."""
+    """What the server refused while all else went well: opening one of the folders, or marking what is stored."""
 
     def fail(self, error: Exception) -> None:
         """Note what ended the visit."""
@@ -97,9 +100,9 @@ async def note(server: Any, lease: Lease, fetched: Fetched) -> None:
     """Write on the record what a visit came to, where the visit is still ours, and tell whom it concerns."""
     database = runtime().database
     dialect = database.dialect
-    told = (fetched.error or " ".join(fetched.left_behind)).replace("\0", "")[:_SHOWN_CHARACTERS]
-    if fetched.refusal is not None:
-        await _tell_of_refusal(server, fetched.refusal)
+    refused = [str(fetched.refusal)] if fetched.refusal is not None else []
+    told = fetched.error or " ".join([*refused, *fetched.left_behind])
+    hint = fetched.hint or (hint_for(fetched.refusal) if fetched.refusal else _LEFT_HINT if told else "")
     if fetched.error:
         pause_s = _pause_s(server.failure_count, fetched.is_refused)
         outcome = f"""failure_count = failure_count + 1, next_fetch_at = {dialect.now(pause_s)},
@@ -110,13 +113,13 @@ async def note(server: Any, lease: Lease, fetched: Fetched) -> None:
         f"""UPDATE incoming_mail_server SET last_error = {dialect.param(3)}, last_hint = {dialect.param(4)}, {outcome}
             WHERE id = {dialect.param(2)} AND {lease.right}_token = {dialect.param(1)}
             RETURNING failure_count""",
-        [lease.token, lease.server_id, told, fetched.hint],
+        [lease.token, lease.server_id, told.replace("\0", "")[:_SHOWN_CHARACTERS], hint],
     )
     if noted and fetched.error:
         log.warning("fetch failed", server=server.name, failures=noted[0]["failure_count"], error=fetched.error)
         await _tell(lease.server_id, int(noted[0]["failure_count"]), fetched)
-    elif noted and server.failure_count >= _TOLD_AFTER:
-        log.info("mailbox works again", server=server.name)
+    elif noted and fetched.refusal is not None:
+        await _tell_of_refusal(server, fetched.refusal)
 
 
 def _pause_s(failures_before: int, is_refused: bool) -> float:
@@ -146,8 +149,8 @@ async def _tell(server_id: int, failures: int, fetched: Fetched) -> None:
 
 
 async def _tell_of_refusal(server: Any, refusal: Exception) -> None:
-    log.warning("mail is stored, and stays as it is on its server", server=server.name, error=str(refusal))
+    log.warning("the mail server refused something", server=server.name, error=str(refusal))
     await get_model("Notification").tell_admins(
-        f"Mail of “{server.name}” stays as it is there",
-        f"It is stored here, but the server does not let us mark, move or delete it: {refusal}. {hint_for(refusal)}",
+        f"The mailbox “{server.name}” needs a look",
+        f"{refusal}. {hint_for(refusal)} Its mail is fetched; what was to be marked, moved or deleted stays.",
     )

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from core import clock
+from core.errors import ConfigError
 from core.gateway import spool
 from core.gateway.fetch_health import Fetched
 from core.gateway.fetch_lease import Lease
@@ -39,12 +40,13 @@ _RESCAN_MARGIN = timedelta(days=2)
 _MANY_UIDS = 10_000
 
 
-async def visit(session: ImapSession, server: Any, folders: Sequence[str], lease: Lease, fetched: Fetched) -> Any:
+async def visit(session: ImapSession, server: Any, folders: Sequence[str], lease: Lease, fetched: Fetched) -> Mailbox:
     """Fetch what is new in some folders, and return the last one's Mailbox, which stays open.
 
-    A folder that cannot be opened hinders no other, and is an ImapError in the end; so is a session that is over.
+    A folder that cannot be opened is told of and hinders no other. Raises ImapError where none can be, and where the
+    session is over.
     """
-    mailbox, fault = None, None
+    mailbox = None
     for name in folders:
         try:
             mailbox = await session.select(name)
@@ -53,9 +55,9 @@ async def visit(session: ImapSession, server: Any, folders: Sequence[str], lease
         except ImapError as error:
             if session.is_over:
                 raise
-            fault = fault or error
-    if fault is not None:
-        raise fault
+            fetched.refusal = error
+    if mailbox is None:
+        raise fetched.refusal or ConfigError(f"{server.name} names no folder to fetch from.")
     return mailbox
 
 

@@ -45,10 +45,18 @@ class Lease:
         try:
             yield
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
-            # Whoever is stopped here still says so, or the next worker waits for nothing.
-            await asyncio.shield(asyncio.create_task(self._give_back()))
+            # To its end also where we are stopped meanwhile, or the next worker waits for nothing.
+            ending = asyncio.create_task(self._end(beating))
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                await asyncio.wait({ending})
+                raise
+
+    async def _end(self, beating: asyncio.Task[None]) -> None:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        await self._give_back()
 
     async def _beat(self) -> None:
         while self.is_held:

@@ -51,6 +51,10 @@ class ImapSession:
         """Whether the connection is closed, so that nothing more can be asked."""
         return self.protocol.fault is not None
 
+    @property
+    def has_idle(self) -> bool:
+        return "IDLE" in self.capabilities
+
     async def select(self, folder: str) -> Mailbox:
         """Open a folder, which closes the one before; ConfigError for an impossible name, ImapError for none there."""
         argument = folder_argument(folder)
@@ -200,7 +204,7 @@ class Mailbox:
         protocol, within_s = self._session.protocol, self._account.timeout_s
         give_up_at = protocol.loop.time() + timeout_s
         while not protocol.news.is_set() and (left_s := give_up_at - protocol.loop.time()) > 0:
-            if "IDLE" in self._session.capabilities:
+            if self._session.has_idle:
                 await protocol.idle(min(left_s, IDLE_AT_MOST_S), within_s)
             else:
                 await asyncio.sleep(min(left_s, POLL_EVERY_S))

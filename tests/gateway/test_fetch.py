@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import imaplib
 import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from core.gateway.fetch import check_server, fetch_all, fetch_server
 from core.runtime import Runtime, get_model
 from core.transport.imap import Mailbox
 from tests.gateway.conftest import change_settings, mail, sample
+from tests.gateway.mailboxes import mailbox_of, make_server, set_flags, spooled, unseen
 from tests.servers.dovecot import PASSWORD, Dovecot
 from tests.servers.free_port import free_port
 
@@ -36,34 +34,6 @@ def user(dovecot: Dovecot) -> str:
 @pytest.fixture
 async def server(host: Runtime, dovecot: Dovecot, user: str) -> Any:
     return await make_server(dovecot, user)
-
-
-async def make_server(dovecot: Dovecot, user: str, **values: Any) -> Any:
-    settings = {"name": user, "server": "127.0.0.1", "port": dovecot.port, "use_ssl": False, "username": user}
-    return await get_model("IncomingMailServer").create(**{**settings, "password": PASSWORD, **values})
-
-
-@contextmanager
-def mailbox_of(dovecot: Dovecot, user: str, folder: str = "INBOX") -> Iterator[imaplib.IMAP4]:
-    with imaplib.IMAP4("127.0.0.1", dovecot.port) as mailbox:
-        mailbox.login(user, PASSWORD)
-        mailbox.select(folder)
-        yield mailbox
-
-
-def unseen(dovecot: Dovecot, user: str) -> int:
-    with mailbox_of(dovecot, user) as mailbox:
-        return len(mailbox.search(None, "UNSEEN")[1][0].split())
-
-
-def make_unseen(dovecot: Dovecot, user: str) -> None:
-    with mailbox_of(dovecot, user) as mailbox:
-        mailbox.store("1:*", "-FLAGS", r"(\Seen)")
-
-
-async def spooled() -> list[str]:
-    rows: list[str] = await get_model("InboundEmail").all().order_by("id").values_list("source", flat=True)
-    return rows
 
 
 async def test_what_is_unseen_is_stored_dealt_with_and_marked_as_seen(
@@ -117,7 +87,7 @@ async def test_a_spool_that_cannot_be_written_leaves_the_mailbox_alone(
 async def test_what_was_fetched_before_is_only_marked(dovecot: Dovecot, server: Any, user: str) -> None:
     dovecot.deliver(user, mail("One"), mail("Two"))
     await fetch_server(server)
-    make_unseen(dovecot, user)
+    set_flags(dovecot, user, "-FLAGS")
     assert (await fetch_server(server)).known == 0, "who marks a mail as unread means it for people"
     assert unseen(dovecot, user) == 2
     # As when the worker was killed before it noted how far it came.

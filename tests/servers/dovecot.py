@@ -100,6 +100,11 @@ class Dovecot(Daemon):
         """End the user's sessions as an administrator would; clients get a BYE and lose the connection."""
         self._doveadm("kick", user)
 
+    def sessions(self, user: str) -> int:
+        """Return how many connections are logged in as this user."""
+        lines = self._doveadm("who", "-1", user).splitlines()[1:]
+        return sum(line.split()[0] == user for line in lines)
+
     def create_folder(self, user: str, folder: str) -> None:
         self._doveadm("mailbox", "create", "-u", user, folder)
 
@@ -107,11 +112,16 @@ class Dovecot(Daemon):
         """Move what is in the INBOX to another folder."""
         self._doveadm("move", "-u", user, folder, "mailbox", "INBOX", "all")
 
-    def _doveadm(self, *arguments: str) -> None:
+    def copy_all(self, user: str, folder: str) -> None:
+        """Copy what is in the INBOX to another folder."""
+        self._doveadm("copy", "-u", user, folder, "mailbox", "INBOX", "all")
+
+    def _doveadm(self, *arguments: str) -> str:
         command = self.as_account([program("doveadm", PACKAGES), "-c", str(self.config), *arguments])
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
         if done.returncode:
             raise ServerFailedError(f"doveadm {arguments[0]} failed: {done.stderr.strip()}")
+        return done.stdout
 
     def _config(self) -> str:
         account = "nobody" if os.geteuid() == 0 else getpass.getuser()

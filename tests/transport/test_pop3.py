@@ -122,9 +122,15 @@ async def test_a_wrong_password_is_told_apart(dovecot: Dovecot, user: str) -> No
 )
 async def test_tls_is_verified(dovecot: Dovecot, user: str, tls: Tls, port: str, tmp_path: Path) -> None:
     def account(ca_file: Path | None, host: str = "127.0.0.1", verify: bool = True) -> Pop3Account:
-        login = {"username": user, "password": PASSWORD}
         return Pop3Account(
-            host=host, port=getattr(dovecot, port), tls=tls, verify=verify, ca_file=ca_file, timeout_s=10, **login
+            host=host,
+            port=getattr(dovecot, port),
+            tls=tls,
+            username=user,
+            password=PASSWORD,
+            verify=verify,
+            ca_file=ca_file,
+            timeout_s=10,
         )
 
     for trusted in (account(dovecot.ca_file), account(dovecot.ca_file, "localhost"), account(None, verify=False)):
