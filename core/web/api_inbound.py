@@ -35,6 +35,7 @@ class Taken(BaseModel):
     known: bool
 
 
+@router.post(f"{PATH}/mime", include_in_schema=False)  # Mailgun posts raw mail where the address ends so.
 @router.post(
     PATH,
     summary="Bring a mail in",

@@ -39,7 +39,7 @@ _HEADERS: Mapping[str, str] = MappingProxyType({
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 })  # fmt: skip
-_TAKING_MAIL = frozenset({"/api/email/webhook/receive", "/webhooks/email_receive"})
+_TAKING_MAIL = frozenset({"/api/email/webhook/receive", "/api/email/webhook/receive/mime", "/webhooks/email_receive"})
 """Here whole mails come, also as base64."""
 _ANONYMOUS_BODY_BYTES = 64 * 1024
 _EVENTS_BODY_BYTES = 2_000_000

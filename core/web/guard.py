@@ -18,9 +18,10 @@ from core.web.session import Session, Visit, new_session, read_session, user_of,
 
 PUBLIC = frozenset({"/login", "/api/health"})
 """The paths that answer without a login."""
-OPEN = frozenset(
-    {"/api/email/webhook/bounce", "/api/email/webhook/receive", "/webhooks/email_receive", "/unsubscribe/{token}"}
-)
+OPEN = frozenset({
+    *("/api/email/webhook/bounce", "/api/email/webhook/receive", "/api/email/webhook/receive/mime"),
+    *("/webhooks/email_receive", "/unsubscribe/{token}"),
+})  # fmt: skip
 """The paths whose requests bring a proof of their own, an addon's public routes beside: no login counts there."""
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
