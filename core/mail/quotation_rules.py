@@ -181,19 +181,44 @@ def _judged(lines: Sequence[Line], blocks: Sequence[_Block]) -> Iterator[tuple[_
         if is_answered:
             yield block, is_inline or not block.is_introduced
         elif block.is_open:
-            yield block, not _has_words(lines, blocks, block.start)
+            yield block, not _has_words(lines, blocks, block.start) or _announces_answers(lines[: block.start])
         else:
             is_short = block.end - block.start <= _FEW_QUOTED_LINES
             yield block, (is_inline and is_short) or not has_words
+
+
+def _announces_answers(lines: Sequence[Line]) -> bool:
+    """Whether own words say that answers stand in the mail below: without marks nobody can tell them from it."""
+    return any(_INSIDE.search(line.text.casefold()) for line in lines[-_ANNOUNCING_LINES:] if line.text)
+
+
+_ANNOUNCING_LINES = 30
+_INSIDE = re.compile(
+    r"\bin-?line\b|\b(?:answer|comment|repl|respon|note|see|look|read)[^.!?]{0,40}\b(?:below|underneath|in the text)\b"
+    r"|\bbelow in\b|\bin (?:red|blue|green|bold|purple|colou?r|capitals|rot|blau|grün|fett|rosso|rojo|azul|verde)\b"
+    r"|\ben (?:rouge|bleu|vert|gras|rojo|azul|verde|negrita)\b"
+    r"|\bsiehe (?:weiter )?unten\b|\bs\. ?u\.|\bweiter unten\b|\b(?:direkt )?im text\b|\bunten (?:ergänzt"
+    r"|beantwortet|im)\b"
+    r"|\bci-dessous\b|\bdans le texte\b|\bmás abajo\b|\ben el texto\b|\babaixo\b|\bno texto\b"
+    r"|\bnel testo\b|\bqui sotto\b"
+    r"|\bdi seguito\b|\bhieronder\b|\bin de tekst\b|\bnedan\b|\bnedenfor\b|\bi texten\b|\bponiżej\b"
+    r"|\bw tekście\b|\bníže\b"
+    r"|\bниже\b|\bв тексте\b|\bнижче\b|\başağıda\b|見下|下記|以下|如下|아래"
+)
 
 
 def _is_answered(lines: Sequence[Line], blocks: Sequence[_Block], number: int) -> bool:
     """Whether own words follow a block, before the next one."""
     start = blocks[number].end
     end = blocks[number + 1].start if number + 1 < len(blocks) else len(lines)
-    texts = ["", ".", *(line.text for line in lines[start:end])]
-    raws = ["", ".", *(line.raw for line in lines[start:end])]
-    return any(texts[2 : signature_start(texts, raws)])
+    return any(line.text for line in lines[start : start + _signature(lines[start:end], is_first=False)])
+
+
+def _signature(lines: Sequence[Line], *, is_first: bool) -> int:
+    """Return the line on which a signature begins; only below other words may it be all there is."""
+    before = [] if is_first else ["."]
+    texts = [*before, *("" if line.hint is Hint.SIGNATURE else line.text for line in lines)]
+    return signature_start(texts, [*before, *(line.raw for line in lines)]) - len(before)
 
 
 def _has_words(lines: Sequence[Line], blocks: Sequence[_Block], end: int) -> bool:
@@ -212,14 +237,15 @@ def _has_words(lines: Sequence[Line], blocks: Sequence[_Block], end: int) -> boo
 def _mark_signatures(lines: Sequence[Line], parts: list[Part]) -> None:
     """Mark the end of each stretch of own words that a folded part follows, or nothing."""
     begun: int | None = None
+    first = next((at for at, part in enumerate(parts) if part is Part.OWN and lines[at].text), 0)
+    first = next((at for at in range(first, -1, -1) if at == 0 or parts[at - 1] is not Part.OWN), 0)
     for at in range(len(parts) + 1):
         is_own = at < len(parts) and parts[at] is Part.OWN and not lines[at].depth
         if is_own:
             begun = at if begun is None else begun
         elif begun is not None:
             if at == len(parts) or parts[at] is not Part.OWN:
-                texts = [_unhinted(line) for line in lines[begun:at]]
-                start = begun + signature_start(texts, [line.raw for line in lines[begun:at]])
+                start = begun + _signature(lines[begun:at], is_first=begun == first)
                 parts[start:at] = [Part.SIGNATURE] * (at - start)
             begun = None
     for at, line in enumerate(lines):
@@ -232,10 +258,6 @@ def _join_gaps(lines: Sequence[Line], parts: list[Part]) -> None:
     for at in range(len(parts) - 2, -1, -1):
         if parts[at + 1].is_folded and parts[at] is Part.OWN and not lines[at].text:
             parts[at] = parts[at + 1]
-
-
-def _unhinted(line: Line) -> str:
-    return "" if line.hint is Hint.SIGNATURE else line.text
 
 
 def _never_empty(lines: Sequence[Line], parts: list[Part]) -> list[Part]:

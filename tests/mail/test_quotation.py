@@ -222,6 +222,8 @@ def test_an_introduction_that_shares_a_line_is_cut_off() -> None:
         "Sent from my home in Basel, this letter must reach you before Monday, or else we are lost and all is in vain "
         "because nobody else knows where the key of the old house is kept, so come quickly.",
         "Best regards\nBob\n\nPS: do not forget the chairs.",
+        "My answers are in red below.\n\nFrom: Alice <a@x.test>\nSent: Monday\nTo: B\nSubject: x\n\nShall we?\nYes!",
+        "Meine Antworten im Text.\n\nAm 05.01.2026 um 10:12 schrieb Alice <alice@x.test>:\n\nSollen wir?\nJa!",
         "Let me know by 10:30:\nalice@x.test or bob@y.test",
         "",
     ],
@@ -287,6 +289,13 @@ def test_a_signature_is_folded(signature: str, below: str) -> None:
     reply = split_reply(f"Yes, do.\n\n{signature}{below}")
     assert reply.new == "Yes, do."
     assert signature in reply.quoted
+
+
+def test_a_signature_below_the_quote_is_folded() -> None:
+    quote = "On 5 Jan 2026 at 10:12, Alice <alice@x.test> wrote:\n> Shall we?"
+    for signature in ("-- \nBob", "Von meinem iPhone gesendet"):
+        reply = split_reply(f"Yes.\n\n{quote}\n\n{signature}")
+        assert (reply.new, reply.quoted) == ("Yes.", f"{quote}\n\n{signature}")
 
 
 def test_a_greeting_and_a_name_stay_and_the_card_below_is_folded() -> None:
