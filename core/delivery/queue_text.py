@@ -14,11 +14,13 @@ from typing import Any, TypedDict
 
 from core import clock
 from core.delivery.channel import channel_named
+from core.delivery.engine import TOPIC
 from core.delivery.idempotency import earlier_outcome, keep_outcome
 from core.delivery.policy import retry_schedule
 from core.delivery.queue import insert_deliveries
 from core.delivery.request import check_times
 from core.errors import UserError
+from core.events import ring
 from core.mail.address import header_text
 from core.mail.body import text_to_html
 from core.mail.words import clean_text
@@ -111,7 +113,8 @@ async def _store(request: TextRequest, recipients: list[str]) -> Any:
     if is_stored:
         await get_model("Message").filter(id=message.pk).update(send_state="Queued", error="")
     due_at = runtime().database.dialect.time(request.scheduled_at) if request.scheduled_at else None
-    await insert_deliveries([(message.pk, one, "to", request.priority, due_at, 0.0) for one in recipients])
+    await insert_deliveries(message.pk, [(one, "to", request.priority, due_at, 0.0) for one in recipients])
+    await ring(TOPIC)
     return message
 
 

@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import MAXYEAR, MINYEAR, datetime
+from functools import lru_cache
 from hashlib import blake2b
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 from core.errors import UserError, did_you_mean
@@ -14,6 +17,7 @@ from core.mail.address import domain_of, header_text, parse_address
 from core.mail.compose import check_headers
 from core.mail.invite import Invite
 from core.mail.values import Calendar, Mailbox
+from core.orm.record import Record
 from core.runtime import settings
 
 PRIORITIES = {"high": 5, "normal": 10, "low": 20}
@@ -29,19 +33,33 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("individual", "use_company_branding", "include_signature", "track"), ((bool,), "True or False")),
     "undo_s": ((int, float), "a number of seconds"),
     "invite": ((Invite, Calendar), "an Invite or a Calendar"),
+    **dict.fromkeys(("author", "company", "message"), ((Record,), "a record or None")),
 }
 """What each option must be, and how that is said to whoever passes something else."""
+OF_EACH_MAIL = (
+    *("to", "cc", "bcc", "subject", "body", "text", "attachments", "inline_images"),
+    *("tracking_identifier", "idempotency_key", "message"),
+)
+"""What mails of one mailing may differ in."""
+_OF_MAILING = tuple(name for name in _KINDS if name not in OF_EACH_MAIL)
+_of_each_mail = attrgetter(*OF_EACH_MAIL)
+_of_mailing = attrgetter(*_OF_MAILING)
 _MAY_BE_NONE = {
     *("text", "tracking_identifier", "reply_to", "from_email", "sender", "unsubscribe_list", "idempotency_key"),
-    *("scheduled_at", "expires_at", "track", "invite"),
+    *("scheduled_at", "expires_at", "track", "invite", "author", "company", "message"),
 }
+_NO_NAMES: Mapping[str, Any] = MappingProxyType({})
 _LONGEST_UNDO_S = 366 * 86_400
 _MOST_PRIORITY = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class QueueRequest:
-    """What is asked of the queue; the names are those of `Message.queue_email`, where they are explained."""
+    """What is asked of the queue; the names are those of `Message.queue_email`, where they are explained.
+
+    It is not to be changed. It is not frozen either, which would make building one, for each of many mails, take four
+    times as long.
+    """
 
     author: Any
     to: tuple[str, ...]
@@ -51,7 +69,7 @@ class QueueRequest:
     body: str
     text: str | None = None
     attachments: tuple[Any, ...] = ()
-    inline_images: Mapping[str, Any] = field(default_factory=dict)
+    inline_images: Mapping[str, Any] = field(default_factory=lambda: _NO_NAMES)
     tracking_identifier: str | None = None
     use_company_branding: bool = True
     include_signature: bool = True
@@ -61,7 +79,7 @@ class QueueRequest:
     expires_at: datetime | None = None
     undo_s: float = 0
     reply_to: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
     priority: int | str = 10
     from_email: str | None = None
     sender: str | None = None
@@ -75,13 +93,7 @@ class QueueRequest:
     idempotency_key: str | None = None
 
     def __post_init__(self) -> None:
-        for name, (kinds, words) in _KINDS.items():
-            value = getattr(self, name)
-            if not (isinstance(value, kinds) or (value is None and name in _MAY_BE_NONE)):
-                raise UserError(f"{name} is {words}, not {type(value).__name__}.")
-        for name in ("author", "company", "message"):
-            if not hasattr(getattr(self, name), "pk") and getattr(self, name) is not None:
-                raise UserError(f"{name} is a record or None, not {type(getattr(self, name)).__name__}.")
+        _check_kinds(OF_EACH_MAIL, *map(type, _of_each_mail(self)))
 
     @property
     def lane(self) -> int:
@@ -102,29 +114,30 @@ class QueueRequest:
         """What the mail itself says of its priority: only a named one is for its reader."""
         return str(self.priority) if self.priority in ("high", "low") else ""
 
-    def recipients(self) -> dict[str, list[Mailbox]]:
-        """Check every address, and keep each one once: first as To, then Cc, then Bcc."""
-        seen: set[str] = set()
-        kept: dict[str, list[Mailbox]] = {"to": [], "cc": [], "bcc": []}
+    @property
+    def has_files(self) -> bool:
+        return bool(self.attachments or self.inline_images)
+
+    def recipients(self) -> list[tuple[str, Mailbox]]:
+        """Check every address, and keep each one once, with its kind: first as to, then cc, then bcc."""
+        kept: dict[str, tuple[str, Mailbox]] = {}
         for kind, texts in (("to", self.to), ("cc", self.cc), ("bcc", self.bcc)):
             for mailbox in map(parse_address, texts):
-                if mailbox.address.casefold() not in seen:
-                    seen.add(mailbox.address.casefold())
-                    kept[kind].append(mailbox)
-        if not seen:
+                kept.setdefault(mailbox.address.casefold(), (kind, mailbox))
+        if not kept:
             raise UserError("The mail has no recipient; give at least one address in contact_emails, cc or bcc.")
-        if len(seen) > settings().MAX_RECIPIENTS:
+        if len(kept) > 1 and len(kept) > settings().MAX_RECIPIENTS:
             raise UserError(
-                f"The mail has {len(seen)} recipients and MAX_RECIPIENTS is {settings().MAX_RECIPIENTS}; "
+                f"The mail has {len(kept)} recipients and MAX_RECIPIENTS is {settings().MAX_RECIPIENTS}; "
                 "send it in several parts, or raise the limit."
             )
-        if self.individual and (kept["cc"] or kept["bcc"]):
+        if self.individual and any(kind != "to" for kind, _ in kept.values()):
             raise UserError("An individual mail names one recipient in each copy, so it has no Cc and no Bcc; use To.")
-        return kept
+        return list(kept.values())
 
     def check(self) -> None:
-        """Raise UserError for files and headers that may not go, and times that make no sense."""
-        self._check_files()
+        """Raise UserError for headers that may not go, and times that make no sense: for what a mailing shares."""
+        _check_kinds(_OF_MAILING, *map(type, _of_mailing(self)))
         check_headers(self.headers)
         check_times(scheduled_at=self.scheduled_at, expires_at=self.expires_at)
         if self.scheduled_at and self.expires_at and self.expires_at <= self.scheduled_at:
@@ -140,7 +153,8 @@ class QueueRequest:
         if self.unsubscribe_list == "" or len(header_text(self.unsubscribe_list or "")) > 100:
             raise UserError("unsubscribe_list names a list in up to 100 characters; leave it out for mail of no list.")
 
-    def _check_files(self) -> None:
+    def check_files(self) -> None:
+        """Raise UserError for files that may not go."""
         values = settings()
         files = [*self.attachments, *self.inline_images.values()]
         for one in files:
@@ -200,6 +214,15 @@ class QueueOptions(TypedDict, total=False):
     """retry or hold, where a try's outcome is not known."""
     idempotency_key: str | None
     """The same key again, for the same mail, gives the Message that it gave before."""
+
+
+@lru_cache(maxsize=1024)
+def _check_kinds(names: tuple[str, ...], *found: type) -> None:
+    """Raise UserError unless the types are such as the options of these names must be of."""
+    for name, kind in zip(names, found, strict=True):
+        kinds, words = _KINDS[name]
+        if not (issubclass(kind, kinds) or (kind is type(None) and name in _MAY_BE_NONE)):
+            raise UserError(f"{name} is {words}, not {kind.__name__}.")
 
 
 def check_times(**times: datetime | None) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from tortoise.backends.base.client import BaseDBAsyncClient, TransactionalDBClient
+from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import BaseORMException
@@ -99,20 +99,13 @@ class Database:
             await self.client.execute_many(sql, [list(row) for row in rows])
 
     async def batch(self, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
-        """Run statements in one transaction, the running one or their own, and return the rows of each.
+        """Run statements, all or none, in the running transaction or in one of their own; return the rows of each.
 
-        On SQLite a batch of its own is one step of the connection's thread, and so much cheaper than its parts.
+        On SQLite a batch is one step of the connection's thread, and so much cheaper than its parts.
         """
         client: Any = self.client
-        if not isinstance(client, TransactionalDBClient):
-            return cast("list[list[dict[str, Any]]]", await client.batch(statements))
-        return [await self._run(statement) for statement in statements]
-
-    async def _run(self, statement: Statement) -> list[dict[str, Any]]:
-        if statement.rows is None:
-            return await self.fetch(statement.sql, statement.params)
-        await self.execute_many(statement.sql, statement.rows)
-        return []
+        done: list[list[dict[str, Any]]] = await client.batch(statements)
+        return done
 
     async def script(self, sql: str) -> None:
         """Run statements without parameters, such as those of a schema."""

@@ -38,7 +38,7 @@ class PostgresClient(AsyncpgDBClient):
     """The client named by `client_class`; Tortoise finds it by this module's name."""
 
     def _in_transaction(self) -> TransactionContext:
-        return ReturningTransactionContext(TransactionWrapper(self), self._pool_init_lock)
+        return ReturningTransactionContext(PostgresTransaction(self), self._pool_init_lock)
 
     async def create_pool(self, **options: Any) -> asyncpg.Pool[Any]:
         return await asyncpg.create_pool(None, reset=_keep, **options)
@@ -51,6 +51,16 @@ class PostgresClient(AsyncpgDBClient):
                 return [await _run(connection, statements[0])]
             async with connection.transaction():
                 return [await _run(connection, statement) for statement in statements]
+
+
+class PostgresTransaction(TransactionWrapper):
+    """One open transaction, on a connection of its own."""
+
+    @translate_exceptions
+    async def batch(self, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
+        """Run statements; where one fails, the transaction can only be rolled back, or its innermost savepoint."""
+        async with self.acquire_connection() as connection:
+            return [await _run(connection, statement) for statement in statements]
 
 
 async def _run(connection: Any, statement: Statement) -> list[dict[str, Any]]:

@@ -2,13 +2,14 @@
 
 A deferred `BEGIN` lets two processes read and then makes one of them fail at its first write, whatever the busy
 time-out says. `BEGIN IMMEDIATE` queues them instead. A `BEGIN` that fails here also gives back the lock and the
-context token that it took.
+context token that it took. Batches of statements go to the connection's thread in one step, and share their commits.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
@@ -43,6 +44,41 @@ class ImmediateTransactionContext(SqliteTransactionContext):
         return client
 
 
+@dataclass(eq=False, slots=True)
+class _Batch:
+    """Statements that go together, and what became of them: the rows of each, or an error."""
+
+    statements: Sequence[Statement]
+    outcome: list[list[dict[str, Any]]] | BaseException | None = None
+    is_over: bool = False
+    """Whether nothing can change the outcome any more."""
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Run in a savepoint, so that a fault leaves what others did; where it undid all, there is no transaction."""
+        connection.execute("SAVEPOINT batch")
+        try:
+            self.outcome = [_run(connection, statement) for statement in self.statements]
+        except BaseException as error:
+            self.outcome = error
+            if not connection.in_transaction:
+                return
+            connection.execute("ROLLBACK TO batch")
+        connection.execute("RELEASE batch")
+
+    def result(self) -> list[list[dict[str, Any]]]:
+        """Return the rows, or raise the error as the ORM's users know it."""
+        match self.outcome:
+            case sqlite3.OperationalError() as error:
+                raise OperationalError(error) from error
+            case sqlite3.IntegrityError() as error:
+                raise IntegrityError(error) from error
+            case BaseException() as error:
+                raise error
+            case list() as rows:
+                return rows
+        raise RuntimeError("the batch was not run")
+
+
 class ImmediateTransactionWrapper(SqliteTransactionWrapper):
     """One open transaction on the process's only connection."""
 
@@ -52,9 +88,20 @@ class ImmediateTransactionWrapper(SqliteTransactionWrapper):
         except sqlite3.OperationalError as error:
             raise TransactionManagementError(error) from error
 
+    async def batch(self, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
+        """Run statements, all or none, in one step of the connection's thread."""
+        batch = _Batch(statements)
+        async with self.acquire_connection() as connection:
+            await connection._execute(batch.run, connection._conn)
+        return batch.result()
+
 
 class ImmediateSqliteClient(SqliteClient):
     """The client named by `client_class`; Tortoise finds it by this module's name."""
+
+    def __init__(self, file_path: str, **options: Any) -> None:
+        super().__init__(file_path, **options)
+        self._waiting: list[_Batch] = []
 
     def _in_transaction(self) -> TransactionContext:
         return ImmediateTransactionContext(ImmediateTransactionWrapper(self), self._lock)
@@ -72,32 +119,50 @@ class ImmediateSqliteClient(SqliteClient):
             raise IntegrityError(error) from error
 
     async def batch(self, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
-        """Run statements in a transaction of their own, in one step of the connection's thread."""
+        """Run statements in a transaction of their own, in one step of the connection's thread.
+
+        Batches that wait for the connection together share that step and its commit. Each is told once the commit is
+        durable, and a fault of one undoes only its own.
+        """
+        batch = _Batch(statements)
+        self._waiting.append(batch)
         try:
             async with self.acquire_connection() as connection:
-                done: list[list[dict[str, Any]]] = await connection._execute(_run, connection._conn, statements)
-                return done
-        except sqlite3.OperationalError as error:
-            raise OperationalError(error) from error
-        except sqlite3.IntegrityError as error:
-            raise IntegrityError(error) from error
+                if batch in self._waiting:
+                    together, self._waiting = self._waiting, []
+                    await connection._execute(_commit, connection._conn, together)
+                elif not batch.is_over:
+                    # Whoever took it along was cancelled; the thread comes to this when it has done the step.
+                    await connection._execute(bool)
+        finally:
+            if batch in self._waiting:
+                self._waiting.remove(batch)
+        return batch.result()
 
 
-def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
-    connection.execute("BEGIN IMMEDIATE")
+def _commit(connection: sqlite3.Connection, batches: Sequence[_Batch]) -> None:
+    """Run batches in one transaction; where it cannot be committed, all of them have failed."""
     try:
-        done = []
-        for one in statements:
-            if one.rows is None:
-                done.append(list(map(dict, connection.execute(one.sql, one.params).fetchall())))
-            else:
-                connection.executemany(one.sql, one.rows)
-                done.append([])
+        connection.execute("BEGIN IMMEDIATE")
+        for batch in batches:
+            batch.run(connection)
+            if not connection.in_transaction:
+                batch.result()
         connection.execute("COMMIT")
-        return done
-    except BaseException:
+    except BaseException as error:
+        for batch in batches:
+            batch.outcome = error
         connection.rollback()
-        raise
+    finally:
+        for batch in batches:
+            batch.is_over = True
+
+
+def _run(connection: sqlite3.Connection, statement: Statement) -> list[dict[str, Any]]:
+    if statement.rows is None:
+        return list(map(dict, connection.execute(statement.sql, statement.params).fetchall()))
+    connection.executemany(statement.sql, statement.rows)
+    return []
 
 
 client_class = ImmediateSqliteClient
