@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from tortoise.expressions import F
+
 from core import clock
 from core.delivery.idempotency import earlier_outcome
 from core.delivery.story import tell_author, tell_on_timeline
@@ -29,7 +31,7 @@ _RECIPIENT_CHARS = 320
 _STATUS_CHARS = 16
 _ERROR_CHARS = 2000
 _LOST = frozenset({EventKind.BOUNCED, EventKind.DROPPED})
-_WITH_EFFECT = _LOST | {EventKind.COMPLAINED, EventKind.UNSUBSCRIBED}
+_WITH_EFFECT = _LOST | {EventKind.COMPLAINED, EventKind.UNSUBSCRIBED, EventKind.READ}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ async def _stored(told: Sequence[tuple[ProviderEvent, _Copy | None]], *, proven:
 
 async def _apply(message: Any, told: Sequence[tuple[ProviderEvent, _Copy]], *, proven: bool, entry: Any) -> None:
     now = clock.now()
-    words = "\n".join(_told(event, copy) for event, copy in told)
+    words = "\n".join(_told(event, copy, proven=proven) for event, copy in told)
     if not proven:
         words += f"\n{UNPROVEN}"
     for event, copy in told:
@@ -193,15 +195,17 @@ async def _apply(message: Any, told: Sequence[tuple[ProviderEvent, _Copy]], *, p
     if any(event.kind in _LOST for event, _ in told):
         await get_model("Message").filter(id=message.pk, bounced_at=None).update(bounced_at=now)
         await get_model("Message").filter(id=message.pk).update(error=words[:_ERROR_CHARS])
-    await tell_author(message, entry or await tell_on_timeline(message, f"About: {message.subject}", words))
+    entry = entry or await tell_on_timeline(message, f"About: {message.subject}", words)
+    if any(event.kind is not EventKind.READ for event, _ in told):
+        await tell_author(message, entry)
     if proven:
         for event, _ in told:
             if event.kind in _LOST:
                 await tell("message_bounced", message=message, report=event)
 
 
-def _told(event: ProviderEvent, copy: _Copy) -> str:
-    words = words_of(event, copy.recipient)
+def _told(event: ProviderEvent, copy: _Copy, *, proven: bool) -> str:
+    words = words_of(event, copy.recipient, proven=proven)
     return unnamed(words, copy.recipient, event.recipient) if copy.kind == BLIND else words
 
 
@@ -216,6 +220,19 @@ async def _mark(event: ProviderEvent, copy: _Copy, now: datetime, *, proven: boo
             )
     elif event.kind is EventKind.COMPLAINED and proven:
         await deliveries.filter(complained_at=None).update(complained_at=now)
+    elif event.kind is EventKind.READ:
+        await _mark_read(copy, now)
+
+
+async def _mark_read(copy: _Copy, now: datetime) -> None:
+    """Count it as one opening, unless an earlier one was seen; whoever got the mail may say that it was read."""
+    message = get_model("Message").filter(id=copy.message_id)
+    if not await get_model("Delivery").filter(id=copy.id, open_count=0).update(open_count=1):
+        return
+    await get_model("Delivery").filter(id=copy.id, opened_at=None).update(opened_at=now)
+    await message.update(open_count=F("open_count") + 1)
+    if await message.filter(opened_at=None).update(opened_at=now):
+        await tell("message_opened", message=await message.get())
 
 
 async def _suppress(event: ProviderEvent, copy: _Copy, of_list: str, now: datetime) -> None:

@@ -11,6 +11,7 @@ from core.gateway.values import (
     Ignore,
     KnownMessage,
     NewRecord,
+    Noted,
     Outcome,
     Quarantine,
     Received,
@@ -51,6 +52,8 @@ def _outcome(verdict: Verdict) -> tuple[Outcome, tuple[str, ...]]:
             return outcome, ()
         case Bounced(message):
             return Outcome.BOUNCE, (message.record,)
+        case Noted(message, outcome):
+            return outcome, (message.record,)
         case Unsubscribed():
             return Outcome.UNSUBSCRIBED, ()
         case Reply(parent, _, also):
@@ -68,7 +71,11 @@ def _original(verdict: Verdict, email: Received) -> int | None:
 
 def _company(verdict: Verdict, email: Received, lookup: Lookup) -> int | None:
     match verdict:
-        case Reply(KnownMessage(company_id=company_id)) | Bounced(KnownMessage(company_id=company_id)):
+        case (
+            Reply(KnownMessage(company_id=company_id))
+            | Bounced(KnownMessage(company_id=company_id))
+            | Noted(KnownMessage(company_id=company_id))
+        ):
             return company_id
         case NewRecord(routes):
             return routes[0].company_id

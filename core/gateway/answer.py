@@ -100,7 +100,7 @@ def _no_reader(email: Received, lookup: Lookup) -> str:
         return "a person brought it in"
     if not counts(email):
         return "it is an old mail"
-    if email.bounce is not None:
+    if email.notice is not None:
         return "it is a report"
     if reason := automatic_reason(parsed):
         return reason

@@ -13,7 +13,7 @@ from hashlib import sha256
 from core.gateway.values import KeptFile, Received
 from core.mail.address import domain_of, normalised
 from core.mail.body import html_to_text, text_to_html
-from core.mail.bounce import read_bounce
+from core.mail.notice import read_notice
 from core.mail.parse import DEFAULT_LIMITS, ORIGINAL, Limits, parse
 from core.mail.trace_headers import envelope_of
 from core.mail.tracking import untracked
@@ -63,7 +63,7 @@ def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
         text=html_to_text((html or "")[:_TEXT_FROM_HTML_CHARS]) if text is None else text,
         html=text_to_html(text or "") if html is None else html,
         files=tuple(_kept(file, html or "") for file in _few(parsed.files, raw, terms.max_files)),
-        bounce=read_bounce(parsed),
+        notice=read_notice(parsed),
         envelope=envelope_of(parsed),
         spool_id=spool_id,
     )

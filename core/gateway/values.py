@@ -12,6 +12,10 @@ from typing import Any, TypeAlias
 
 from core.mail.address import normalised
 from core.mail.authentication import NOT_ASKED, Authentication
+from core.mail.complaint import Complaint
+from core.mail.notice import Challenge, Notice
+from core.mail.original import Original
+from core.mail.receipt import Receipt
 from core.mail.return_path import Origin
 from core.mail.values import Bounce, BouncedRecipient, IncomingEmail
 
@@ -31,9 +35,9 @@ class KeptFile:
 class Received:
     """A mail from the spool, read: what rules and hooks are given.
 
-    `text` and `html` are the body in both forms, one made from the other where only one came. `bounce` is the delivery
-    report that the mail is, or None. `fingerprint` is the same for every copy of one mail, however it came. In a dry
-    run `spool_id` is 0.
+    `text` and `html` are the body in both forms, one made from the other where only one came. `notice` is what the mail
+    tells of another mail of ours, such as a delivery report, or None. `fingerprint` is the same for every copy of one
+    mail, however it came. In a dry run `spool_id` is 0.
     """
 
     parsed: IncomingEmail
@@ -42,7 +46,7 @@ class Received:
     text: str = ""
     html: str = ""
     files: tuple[KeptFile, ...] = ()
-    bounce: Bounce | None = None
+    notice: Notice | None = None
     envelope: tuple[str, ...] = ()
     """Further addresses that servers say they delivered it for (`core.mail.trace_headers`)."""
     authentication: Authentication = NOT_ASKED
@@ -53,6 +57,31 @@ class Received:
     def sender(self) -> str:
         """The normalised From address, which proves nothing; empty where there is none."""
         return normalised(self.parsed.sender.address) if self.parsed.sender else ""
+
+    @property
+    def bounce(self) -> Bounce | None:
+        """The delivery report that the mail is."""
+        return self.notice if isinstance(self.notice, Bounce) else None
+
+    @property
+    def told_ids(self) -> tuple[str, ...]:
+        """The Message-IDs of the mail that this one reports on."""
+        match self.notice:
+            case Bounce(original_message_id=one) | Complaint(original=Original(message_id=one)) if one:
+                return (one,)
+            case Receipt(original_message_ids=several):
+                return several
+        return ()
+
+    @property
+    def told_addresses(self) -> tuple[str, ...]:
+        """The addresses in the mail that this one reports on which may carry our signature."""
+        match self.notice:
+            case Bounce(original_return_path=path) if path:
+                return (path,)
+            case Complaint():
+                return self.notice.own_addresses
+        return ()
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -113,6 +142,12 @@ class Outcome(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     DUPLICATE = "duplicate"
     LOOP = "loop"
+    COMPLAINT = "complaint"
+    RECEIPT = "receipt"
+    CHALLENGE = "challenge"
+    """A filter asks for a person, who has to look at it."""
+    REPORT = "report"
+    """It tells of mail in general, or of a mail that is none of ours."""
     AUTOMATIC = "automatic"
     IGNORED = "ignored"
     """An addon's rule set it aside."""
@@ -153,6 +188,20 @@ class Bounced:
     message: KnownMessage
     bounce: Bounce
     reason: str
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A program tells something of `message`: it is shown on its timeline as that, and is no reply.
+
+    `origin` is what a signed address says of whose copy it is about; None where anybody could have written it.
+    """
+
+    message: KnownMessage
+    outcome: Outcome
+    reason: str
+    notice: Complaint | Receipt | Challenge | None = None
     origin: Origin | None = None
 
 
@@ -206,7 +255,7 @@ class Pass:
     reason: str
 
 
-Verdict: TypeAlias = Duplicate | Ignore | Bounced | Unsubscribed | Reply | NewRecord | Unmatched | Quarantine
+Verdict: TypeAlias = Duplicate | Ignore | Bounced | Noted | Unsubscribed | Reply | NewRecord | Unmatched | Quarantine
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class EventKind(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     OPENED = "opened"
     CLICKED = "clicked"
+    READ = "read"
+    """The reader's own program says that it was opened (RFC 8098), or the provider's."""
     DROPPED = "dropped"
     """The provider did not even try, such as for an address that it suppresses itself."""
 
@@ -128,8 +130,11 @@ def _check_number(events: int) -> None:
         raise ProviderFormatError(f"More than {MOST_EVENTS} events in one request; send fewer at once.")
 
 
-def words_of(event: ProviderEvent, recipient: str) -> str:
-    """Return the event in a sentence, as plain text; what a stranger's server said stands after the colon."""
+def words_of(event: ProviderEvent, recipient: str, *, proven: bool = True) -> str:
+    """Return the event in a sentence, as plain text; what a stranger's server said stands after the colon.
+
+    What is not `proven` has fewer effects, which the words then do not claim.
+    """
     status = f" ({event.status})" if event.status else ""
     reason = event.reason or "no reason given"
     match event.kind:
@@ -139,9 +144,11 @@ def words_of(event: ProviderEvent, recipient: str) -> str:
         case EventKind.DROPPED:
             return f"The mail to {recipient} was not even tried by {event.provider}{status}: {reason}"
         case EventKind.COMPLAINED:
-            return f"{recipient} reported the mail as unwanted; nothing is sent there any more."
+            return f"{recipient} reported the mail as unwanted{'; nothing is sent there any more' if proven else ''}."
         case EventKind.UNSUBSCRIBED:
             return f"{recipient} unsubscribed at {event.provider}."
+        case EventKind.READ:
+            return f"{recipient} opened the mail, as a read receipt says."
         case EventKind.DEFERRED:
             return f"The mail to {recipient} is delayed{status}: {reason}"
     return f"The mail to {recipient} was {event.kind.value}."

@@ -60,6 +60,8 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
         "paused": Mark("Paused", "‖", "wait"),
         "failing": Mark("Failing", "✕", "bad"),
         "used": Mark("In use", "✓", "good"),
+        "instant": Mark("Waited in", "✓", "good"),
+        "new": Mark("Not visited yet", "◷", "wait"),
         "late": Mark("Late", "!", "bad"),
         "done": Mark("Done", "✓", "good"),
         "timeout": Mark("Timed out", "✕", "bad"),
