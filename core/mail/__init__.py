@@ -14,8 +14,9 @@ thread   message_id(unique, domain) -> str           ids_in(header_text) -> tupl
          alias_of(address) -> tuple[str, str]        reply_address(token, alias, domain) -> str
          tokens_in(addresses, alias, domain) -> tuple[str, ...]
 body     html_to_text(html) -> str                   text_to_html(text) -> str
-         safe_html(html, resolve_cid, *, remote_images=False) -> str
-quotation  split_reply(text) -> Reply                split_reply_html(html) -> Reply
+sanitise  safe_html(html, resolve_cid, *, remote_images=False) -> str    cleaned_html(...) -> Cleaned
+quotation  segments(text) -> tuple[Segment, ...]
+         split_reply(text) -> Reply                  split_reply_html(html) -> Reply
 words    decode_text(data, charset) -> str           decoded_words(text) -> str
 guard    automatic_reason(email) -> str | None       loop_reason(email, instance, max_hops) -> str | None
          loop_tag(secret) -> str

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from core.mail.address import tolerant_addresses
-from core.mail.body import html_to_text, joined_html, text_to_html
+from core.mail.body import html_to_text, text_to_html
 from core.mail.charset import codec_of
 from core.mail.date import read_date
 from core.mail.event import read_event
@@ -26,6 +26,7 @@ from core.mail.flowed import enriched_to_text, unflowed
 from core.mail.header_fields import BREAKS, SINGLE, Fields, HeaderLimits, read_head, start_of_mail
 from core.mail.parameters import value_and_parameters
 from core.mail.rtf import read_rtf
+from core.mail.sanitise import joined_html
 from core.mail.thread import ids_in
 from core.mail.tnef import read_tnef
 from core.mail.uuencoded import taken_out

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from fastapi.responses import HTMLResponse
 
-from core.mail.body import safe_html
+from core.mail.sanitise import safe_html
 from core.web.edge import MAIL_POLICY
 
 _PICTURES = frozenset({"image/png", "image/gif", "image/jpeg", "image/webp"})

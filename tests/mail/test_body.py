@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.mail.body import html_to_text, safe_html, text_to_html
+from core.mail.body import html_to_text, text_to_html
+from core.mail.sanitise import safe_html
 
 
 def cleaned(html: str, *, remote_images: bool = False) -> str:
