@@ -34,9 +34,11 @@ class Hooks:
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
+        self._users: dict[str, list[str]] = {}
 
     def register(self, addon: str, module: ModuleType) -> str | None:
         """Take an addon's hook implementations; return a fault in words when one does not fit its hook."""
+        self._users.clear()
         try:
             self._manager.register(module, name=addon)
             self._manager.check_pending()
@@ -81,7 +83,9 @@ class Hooks:
 
     def users_of(self, name: str) -> list[str]:
         """Name the addons that implement a hook."""
-        return [implementation.plugin_name for implementation in self._implementations(name)]
+        if name not in self._users:
+            self._users[name] = [implementation.plugin_name for implementation in self._implementations(name)]
+        return self._users[name]
 
     def _implementations(self, name: str) -> Iterator[HookImpl]:
         return iter(getattr(self._manager.hook, name).get_hookimpls())

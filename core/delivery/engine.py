@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache, partial
 from logging import ERROR, WARNING
 from time import monotonic
 from typing import Any, Self
@@ -170,15 +171,20 @@ class Engine:
     async def _send(self, token: str, jobs: Sequence[Job]) -> None:
         servers = await load_servers()
         shares: dict[Server, deque[Job]] = defaultdict(deque)
-        texts = [job for job in jobs if job.message["channel"] != EMAIL]
-        for job in (job for job in jobs if job.message["channel"] == EMAIL):
+        texts: list[Job] = []
+        choose = cache(partial(_choose, servers))
+        for job in jobs:
+            row = job.outgoing.row
+            if row["channel"] != EMAIL:
+                texts.append(job)
+                continue
             try:
-                server = _choose(servers, job)
+                server = choose(row["author_id"], row["company_id"], row["email_from"])
             except PostroomError as error:
                 self.ledger.record(unsendable(job, Outcome.PERMANENT, f"The mail has no usable sender: {error}"))
                 continue
             if server is None:
-                self.ledger.record(unsendable(job, Outcome.SERVER, servers.none_for(job.message["email_from"])))
+                self.ledger.record(unsendable(job, Outcome.SERVER, servers.none_for(row["email_from"])))
             else:
                 shares[server].append(job)
         domains = await domain_limits()
@@ -256,9 +262,8 @@ def _pace(server: Server, domains: Mapping[str, Sequence[Limit]]) -> Pace | None
     return Pace(limits, domains) if limits or domains else None
 
 
-def _choose(servers: Servers, job: Job) -> Server | None:
-    sender = mailbox_of(job.message["email_from"]).address
-    return servers.choose(job.message["author_id"], job.message["company_id"], sender)
+def _choose(servers: Servers, author_id: int | None, company_id: int | None, email_from: str) -> Server | None:
+    return servers.choose(author_id, company_id, mailbox_of(email_from).address)
 
 
 @asynccontextmanager

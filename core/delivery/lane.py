@@ -53,6 +53,7 @@ class SmtpLane:
         self._current: Mail | None = None
         self._following: Mail | None = None
         self._started_at = monotonic()
+        self._server = str(session.account)
 
     async def run(self) -> None:
         """Send what there is. Every mail taken is recorded or given back, however this ends.
@@ -122,7 +123,7 @@ class SmtpLane:
         return [self._result(mail, index, *(reply.refusal(index) or taken)) for index in range(len(mail.deliveries))]
 
     def _result(self, mail: Mail, index: int, phase: Phase, reply: SmtpReply) -> Result:
-        return self._made(mail, index, phase, reply.code, reply.enhanced, str(reply))
+        return self._made(mail, index, phase, reply.code, reply.enhanced, reply.words)
 
     def _made(self, mail: Mail, index: int, phase: Phase, code: int | None, enhanced: str | None, words: str) -> Result:
         return Result(
@@ -133,7 +134,7 @@ class SmtpLane:
             code=code,
             enhanced=enhanced,
             reply=words,
-            server=str(self.session.account),
+            server=self._server,
             tls=self.session.tls,
             duration_ms=round((monotonic() - self._started_at) * 1000),
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
+from typing import Any
 
 from core.delivery.job import Claimed, Job
 from core.delivery.outgoing import Outgoing, load_messages, mailbox_of
@@ -23,7 +25,7 @@ async def load_jobs(token: str, claimed: Sequence[Claimed]) -> list[Job]:
     for delivery in claimed:
         by_message[delivery.message_id].append(delivery)
     messages = {key: Outgoing(row) for key, row in (await load_messages(list(by_message))).items()}
-    domains = {key: _from_domain(one) for key, one in messages.items()}
+    domains = {key: _from_domain(one.row) for key, one in messages.items()}
     of_domain = await signers(set(domains.values()))
     left_alone = await _left_alone(messages, claimed)
     return [
@@ -31,7 +33,7 @@ async def load_jobs(token: str, claimed: Sequence[Claimed]) -> list[Job]:
             token,
             messages[key],
             deliveries,
-            tracks=not left_alone.intersection(delivery.recipient for delivery in deliveries),
+            tracks=not left_alone or left_alone.isdisjoint([delivery.recipient for delivery in deliveries]),
             signer=of_domain.get(domains[key], UNSIGNED),
         )
         for key, rows in by_message.items()
@@ -65,17 +67,20 @@ def _shared(outgoing: Outgoing, rows: Sequence[Claimed]) -> Iterator[tuple[Claim
         yield tuple(rows)
 
 
-def _from_domain(outgoing: Outgoing) -> str:
+def _from_domain(row: Mapping[str, Any]) -> str:
+    return _domain_of_sender(row["email_from"]) if row["channel"] == "email" else ""
+
+
+@lru_cache(maxsize=1024)
+def _domain_of_sender(email_from: str) -> str:
     """Return the domain that signs; none where the sender is no address, which is told when a server is chosen."""
-    if outgoing.message["channel"] != "email":
-        return ""
     with suppress(AddressError):
-        return domain_of(envelope_address(mailbox_of(outgoing.message["email_from"]).address))
+        return domain_of(envelope_address(mailbox_of(email_from).address))
     return ""
 
 
 async def reasons_to_drop(jobs: Sequence[Job]) -> dict[int, str]:
     """Return why, by delivery id, for those that must not be sent any more: suppressed, or past their time."""
-    expired = {one.id: _EXPIRED for job in jobs if job.message["is_expired"] for one in job.deliveries}
-    asked = [(one.id, one.recipient, job.message["unsubscribe_list"]) for job in jobs for one in job.deliveries]
+    expired = {one.id: _EXPIRED for job in jobs if job.outgoing.row["is_expired"] for one in job.deliveries}
+    asked = [(one.id, one.recipient, job.outgoing.row["unsubscribe_list"]) for job in jobs for one in job.deliveries]
     return {**await suppressed(asked), **expired}

@@ -10,9 +10,10 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property, lru_cache
+from dataclasses import fields, replace
+from functools import lru_cache
 from html import escape
+from operator import attrgetter
 from typing import Any
 
 from core.errors import UserError
@@ -70,36 +71,29 @@ _JSON_COLUMNS = ("email_to", "email_cc", "headers", "presentation")
 
 
 async def load_messages(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Return the rows that composition needs, by id, each with its attachments' ids: two queries.
+    """Return the rows that composition needs, by id, as they are stored, each with its attachments' ids: two queries.
 
     `is_expired` says that the message's time is over, by the database's clock.
     """
     database = runtime().database
     dialect = database.dialect
     params = [dialect.ids(ids)]
-    rows = await database.fetch(
-        f"""SELECT {", ".join(COLUMNS)}, COALESCE(expires_at <= {dialect.now()}, FALSE) AS is_expired
+    _, rows = await database.client.execute_query(
+        f"""SELECT {", ".join(COLUMNS)}, COALESCE(expires_at <= {dialect.now()}, FALSE)
             FROM message WHERE {dialect.among("id", dialect.param(1))}""",
         params,
     )
-    messages = {row["id"]: _message(row) for row in rows}
     links = await database.fetch(
         f"""SELECT message_id, attachment_id FROM message_attachment
             WHERE {dialect.among("message_id", dialect.param(1))} ORDER BY attachment_id""",
         params,
     )
+    files: dict[int, tuple[int, ...]] = {}
     for link in links:
-        messages[link["message_id"]]["attachment_ids"].append(link["attachment_id"])
-    return messages
-
-
-def _message(row: dict[str, Any]) -> dict[str, Any]:
-    read_time = runtime().database.dialect.read_time
-    for name in _JSON_COLUMNS:
-        row[name] = _read_json(row[name])
-    row["date_at"] = read_time(row["date_at"])
-    row["attachment_ids"] = []
-    return row
+        files[link["message_id"]] = *files.get(link["message_id"], ()), link["attachment_id"]
+    names = (*COLUMNS, "is_expired", "attachment_ids")
+    # Of rows by name, those of SQLite are looked up column by column.
+    return {row[0]: dict(zip(names, (*row, files.get(row[0], ())), strict=True)) for row in rows}
 
 
 def _read_json(text: str) -> Any:
@@ -112,21 +106,34 @@ def _read_json(text: str) -> Any:
 class Outgoing:
     """The mail of one message: made once, and copied where each recipient gets one of its own."""
 
-    def __init__(self, message: Mapping[str, Any]):
-        self.message = message
-        """The row as plain values, of the names in COLUMNS."""
+    def __init__(self, row: dict[str, Any]):
+        self.row = row
+        """As `load_messages` returns it."""
+        self._is_read = False
         self._email: OutgoingEmail | None = None
 
-    @cached_property
+    @property
+    def message(self) -> Mapping[str, Any]:
+        """The row as plain values, of the names in COLUMNS; read late, since many rows wait in memory."""
+        row = self.row
+        if not self._is_read:
+            self._is_read = True
+            row["date_at"] = runtime().database.dialect.read_time(row["date_at"])
+            for name in _JSON_COLUMNS:
+                row[name] = _read_json(row[name])
+        return row
+
+    @property
     def is_personal(self) -> bool:
         """Whether the copies differ: no two recipients can then share a transaction with a server."""
-        message = self.message
-        return bool(message["individual"] or message["unsubscribe_list"] or self.is_tracked)
+        return bool(self.row["individual"] or self.row["unsubscribe_list"] or self.is_tracked)
 
-    @cached_property
+    @property
     def is_tracked(self) -> bool:
+        if not self.row["track"]:
+            return False
         values = settings()
-        return bool(self.message["track"] and values.TRACKING and values.BASE_URL)
+        return bool(values.TRACKING and values.BASE_URL)
 
     async def email(self) -> OutgoingEmail:
         """Return the mail as a value, its attachments loaded, as the addons' filters left it."""
@@ -147,7 +154,16 @@ class Outgoing:
             changes["html"] = tracker(settings().BASE_URL, settings().secret_keys).rewritten(html, delivery_id)
             # The text part is of the mail as it was written: what is counted stands in the HTML alone.
             changes.setdefault("text", html_to_text(html) if email.text is None else email.text)
-        return replace(email, **changes) if changes else email
+        return _changed(email, changes) if changes else email
+
+
+_FIELDS = tuple(field.name for field in fields(OutgoingEmail))
+_values = attrgetter(*_FIELDS)
+
+
+def _changed(email: OutgoingEmail, changes: Mapping[str, Any]) -> OutgoingEmail:
+    """Return what `dataclasses.replace` does, which takes as long as making the rest of a copy."""
+    return OutgoingEmail(**{**dict(zip(_FIELDS, _values(email), strict=True)), **changes})
 
 
 def _composed(message: Mapping[str, Any], files: Sequence[File]) -> OutgoingEmail:
@@ -248,7 +264,9 @@ def envelope_sender(message: Mapping[str, Any], delivery_id: int | None) -> str:
 async def _files(message: Mapping[str, Any]) -> list[File]:
     """Return the files that the message was queued with, all of them or an error: a mail never goes without one."""
     ids, queued = message["attachment_ids"], message["presentation"].get("files", [])
-    records = await get_model("Attachment").filter(id__in=ids).order_by("id") if ids else []
+    if not ids and not queued:
+        return []
+    records = await get_model("Attachment").filter(id__in=list(ids)).order_by("id")
     if queued != sorted(record.sha256 for record in records):
         raise UserError(
             f"The mail was queued with {len(queued)} attachments, and not all of them are there as they were; "

@@ -49,6 +49,8 @@ async def suppressed(wanted: Sequence[tuple[int, str, str | None]]) -> dict[int,
             ORDER BY id""",
         [dialect.texts(addresses)],
     )
+    if not rows:
+        return {}
     found: dict[tuple[str, str], str] = {}
     for row in rows:
         at = dialect.read_time(row["created_at"])

@@ -42,7 +42,7 @@ def date_line(name: str, at: datetime) -> str:
     if offset is None:
         raise UserError("The date of an e-mail needs a time zone; pass an aware datetime.")
     # Two zones' names of one moment are equal as times, and yet not the same line.
-    return f"{name}: {_date(at.replace(tzinfo=None), offset)}\r\n"
+    return f"{name}: {_date(at.replace(microsecond=0, tzinfo=None), offset)}\r\n"
 
 
 @lru_cache(_REMEMBERED)

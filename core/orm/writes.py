@@ -30,8 +30,9 @@ class Writes:
         return self.dialect.param(len(self._params))
 
     def add(self, name: str, sql: str, tells: str = "") -> None:
-        """Add a write; what its RETURNING gives comes back from `run`. Of a nested one these are the columns `tells`, the
-        same for all that tell anything.
+        """Add a write; what its RETURNING gives comes back from `run`.
+
+        Of a nested one that is what is selected by `tells`, the same columns for all that tell anything.
         """
         if not self.dialect.nests_writes:
             self._statements.append(Statement(sql, self._params))

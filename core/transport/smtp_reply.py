@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from core.errors import TransportError
 from core.mail.retry import Phase
@@ -17,31 +18,39 @@ _SHOWN_CHARACTERS = 500
 """How much of a reply an error's message quotes; the whole stays in `SmtpError.reply`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SmtpReply:
-    """One reply; `raw` is what follows the code, lines joined by LF. `local` ones are ours: nothing was sent."""
+    """One reply; `raw` is what follows the code, lines joined by LF. `local` ones are ours: nothing was sent.
+
+    What is read out of it is kept, as most servers answer with the same words each time.
+    """
 
     code: int
     raw: bytes
     local: bool = field(default=False, kw_only=True)
 
-    @property
+    @cached_property
     def ok(self) -> bool:
         return 200 <= self.code < 300
 
-    @property
+    @cached_property
     def enhanced(self) -> str | None:
         """The enhanced status code, `5.1.1`, where the server gives one."""
         match = _ENHANCED.match(self.raw)
         return match[0].decode("ascii") if match else None
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The text of all lines, decoded, without control characters, fit to be shown."""
         return printable(self.raw)
 
-    def __str__(self) -> str:
+    @cached_property
+    def words(self) -> str:
+        """The code and the text."""
         return f"{self.code} {self.text}"
+
+    def __str__(self) -> str:
+        return self.words
 
 
 class SmtpError(TransportError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import IncrementalNewlineDecoder
 from time import monotonic
 
@@ -37,6 +37,7 @@ class Envelope:
     size: int
     smtputf8: bool = False
     eight_bit: bool = False
+    needs_smtputf8: bool = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.recipients or "" in self.recipients:
@@ -44,10 +45,8 @@ class Envelope:
         for address in (self.sender, *self.recipients):
             if _NOT_IN_AN_ADDRESS.search(address):
                 raise AddressError(f"{address!r} contains a space, bracket or control character; it is not sent.")
-
-    @property
-    def needs_smtputf8(self) -> bool:
-        return self.smtputf8 or not (self.sender.isascii() and all(map(str.isascii, self.recipients)))
+        are_ascii = self.sender.isascii() and all(map(str.isascii, self.recipients))
+        object.__setattr__(self, "needs_smtputf8", self.smtputf8 or not are_ascii)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,10 @@ class SmtpWire(asyncio.Protocol):
         self._earlier_code = b""
         # Most servers answer MAIL, RCPT and DATA with the same words each time.
         self._known: dict[bytes, SmtpReply] = {}
+        self._deadline: tuple[float, str, float] = (0.0, "", 0.0)
+        """When what is awaited is late, and the words and seconds to say so."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Rings at the deadline or before it: setting one for each reply would take as long as reading it."""
         transport.set_protocol(self)
 
     def write(self, data: bytes | memoryview, phase: Phase) -> None:
@@ -61,11 +65,11 @@ class SmtpWire(asyncio.Protocol):
         """Return when the network has taken what was written, or the server has spoken; raises SmtpError."""
         if not self._paused:
             return
-        deadline_at = self._loop.time() + seconds
+        self._deadline = self._loop.time() + seconds, "it took less than a block of content in", seconds
         while self._paused and not self.replies:
             if self.fault is not None:
                 raise self.error(self.fault)
-            await self._event(deadline_at, f"it took less than a block of content in {seconds:g} s")
+            await self._event()
 
     async def reply(self, phase: Phase, seconds: float) -> SmtpReply:
         """Return the next reply, due within `seconds`: 2xx, for DATA 354, or a refusal.
@@ -74,11 +78,11 @@ class SmtpWire(asyncio.Protocol):
         """
         self.phase = phase
         if not self.replies:
-            deadline_at = self._loop.time() + seconds
+            self._deadline = self._loop.time() + seconds, "no complete reply within", seconds
             while not self.replies:
                 if self.fault is not None:
                     raise self.error(self.fault)
-                await self._event(deadline_at, f"no complete reply within {seconds:g} s")
+                await self._event()
         reply = self.replies.popleft()
         if reply.code == 421:
             raise self.error("the server closes the connection", reply)
@@ -160,21 +164,39 @@ class SmtpWire(asyncio.Protocol):
         if self.fault is None:
             self.fault = reason
             self._transport.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _event(self, deadline_at: float, lateness: str) -> None:
+    async def _event(self) -> None:
         """Wait until something happened to the connection; past the deadline, that is its end."""
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(deadline_at, self._fail, lateness)
+        if self._timer is None or self._timer.when() > self._deadline[0]:
+            self._set_timer()
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline[0], self._rings)
+
+    def _rings(self) -> None:
+        self._timer = None
+        deadline_at, words, seconds = self._deadline
+        if self._waiter is None:
+            return
+        if self._loop.time() < deadline_at:
+            self._set_timer()
+        else:
+            self._fail(f"{words} {seconds:g} s")
 
 
 class _NotAReplyError(ValueError):
