@@ -29,6 +29,7 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 HEAVY = {
     "core.web.server": "FastAPI",
+    "core.cli.logs": "structlog",
     "core.transport.imap_protocol": "aioimaplib",
     "core.host.host": "Tortoise, Jinja and every engine",
     "core.host.loader": "Tortoise and Jinja",
