@@ -21,7 +21,7 @@ from core.gateway.entries import Entries
 from core.gateway.lookup import Lookup, message_ids_of, open_lookup
 from core.gateway.reading import Terms, read
 from core.gateway.spool import Spooled
-from core.gateway.values import Account, NewRecord, Outcome, Received, Report, TraceStep, Unmatched, Verdict
+from core.gateway.values import Account, NewRecord, Outcome, Received, Reply, Report, TraceStep, Unmatched, Verdict
 from core.orm.transaction import transaction
 from core.runtime import settings
 
@@ -101,12 +101,22 @@ async def _settle_one(
     if entries.holds(message_ids_of(email)):
         await entries.write()
     verdict, trace = await choose(email, lookup)
-    if refusal and isinstance(verdict, NewRecord):
-        verdict = Unmatched(refusal, Outcome.UNROUTED)
+    if refusal:
+        verdict = _without_record(verdict, refusal)
     carried_out = await carry_out(verdict, email, trace, lookup, entries)
     if carried_out.account.outcome is not Outcome.DUPLICATE:
         lookup.learn_copy(email, carried_out.account.record)
     return carried_out
+
+
+def _without_record(verdict: Verdict, refusal: str) -> Verdict:
+    """Return what is left of a verdict whose record was refused: a reply is one all the same."""
+    match verdict:
+        case NewRecord():
+            return Unmatched(refusal, Outcome.UNROUTED)
+        case Reply():
+            return replace(verdict, also=())
+    return verdict
 
 
 async def read_in_time(mails: Sequence[Spooled], lookup: Lookup) -> list[Received]:

@@ -24,7 +24,6 @@ from core.runtime import get_model, runtime, settings
 from core.web.guard import Allowed
 from core.web.parameters import RecordId
 from core.web.view import render
-from core.web.words import OUTCOMES
 
 router = APIRouter(prefix="/routes")
 
@@ -177,7 +176,6 @@ async def _page(request: Request, access: Access, asked: Asked, account: Account
         aliases=await _aliases(access),
         asked=asked,
         account=account,
-        sentence=OUTCOMES.get(account.outcome, account.outcome) if account else "",
         cases=await cases.limit(_CASES_SHOWN) if cases is not None else [],
         may_save=access.may(_CASE, Right.CREATE),
         may_check=access.may(_CASE, Right.WRITE),
