@@ -233,17 +233,45 @@ class _Entry:
     words: list[str] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
     angle: str | None = None
-    named: bool = False
-    """A quoted string stands in it that can only be a name."""
+    names: set[int] = field(default_factory=set)
+    """Which of the words are quoted strings that can only be a name."""
     bad: bool = False
+    is_over: bool = False
+    """A bracket closed that none had opened: nothing more can belong to it."""
 
-    def mailbox(self) -> Mailbox | None:
-        written = "".join(self.words).strip()
-        address = written if self.angle is None else self.angle.strip()
-        uncertain = self.bad or "=?" in address or (self.named and self.angle is None)
-        if uncertain or len(address) > _ADDRESS_MAX_CHARS or not _INBOUND_ADDRESS.fullmatch(address):
+    def mailbox(self, family_name: str = "") -> Mailbox | None:
+        name, address = self._bare() if self.angle is None else ("".join(self.words), _without_route(self.angle))
+        if self.bad or "=?" in address or len(address) > _ADDRESS_MAX_CHARS or not _INBOUND_ADDRESS.fullmatch(address):
             return None
-        return Mailbox(_display_name("".join(self.comments) if self.angle is None else written), address)
+        if self.angle is None and not name.strip():
+            name = "".join(self.comments)
+        elif self.angle is not None and family_name:
+            name = f"{family_name}, {name}"
+        return Mailbox(_display_name(name), address)
+
+    def family_name(self) -> str:
+        """Return the `Doe` of `Doe, John <john@x.example>`, where this entry can be that."""
+        text = "".join(self.words).strip()
+        return text if self.angle is None and not self.bad and "@" not in text else ""
+
+    def _bare(self) -> tuple[str, str]:
+        """Return name and address of an entry without brackets: its last word, where no other looks like an address."""
+        words = self.words
+        end = max((at + 1 for at, word in enumerate(words) if word != " "), default=0)
+        start = max((at + 1 for at, word in enumerate(words[:end]) if word == " "), default=0)
+        name, address = "".join(words[:start]), "".join(words[start:end])
+        if "@" in name or any(at >= start for at in self.names):
+            return "", ""
+        is_quoted = len(address) > 2 and address[0] == address[-1] == "'"
+        return name, address[1:-1] if is_quoted else address
+
+
+def _without_route(angle: str) -> str:
+    """Return the address of `<@relay,@relay:address>` (RFC 5322 section 4.4), and of a link that stands for one."""
+    angle = angle.strip()
+    if angle[:7].lower() == "mailto:":
+        return angle[7:]
+    return angle.partition(":")[2] if angle.startswith("@") else angle
 
 
 def tolerant_addresses(header_text: str) -> tuple[Mailbox, ...]:
@@ -251,8 +279,14 @@ def tolerant_addresses(header_text: str) -> tuple[Mailbox, ...]:
 
     Group names are passed over, their members read. An entry that is not certainly one address gives nothing.
     """
-    found = (entry.mailbox() for entry in _entries(header_text))
-    return tuple(mailbox for mailbox in found if mailbox is not None)
+    found: list[Mailbox] = []
+    family_name = ""
+    for entry in _entries(header_text):
+        mailbox = entry.mailbox(family_name)
+        if mailbox is not None:
+            found.append(mailbox)
+        family_name = entry.family_name() if mailbox is None else ""
+    return tuple(found)
 
 
 def address_list(text: str) -> tuple[Mailbox, ...]:
@@ -276,7 +310,10 @@ def _entries(text: str) -> Iterator[_Entry]:
         if token is None:
             break
         at = token.end()
-        if token[5] == "(":
+        if token[1] is not None and not token[2]:
+            # A quote that nothing closes is no quote; nor is any after it.
+            text, at = text[at - len(token[0]) :].replace('"', ""), 0
+        elif token[5] == "(":
             at = _read_comment(text, at, entry)
         elif token[6] == ":":
             entry = _Entry(bad=entry.bad)
@@ -289,22 +326,25 @@ def _entries(text: str) -> Iterator[_Entry]:
 
 
 def _read_word(token: re.Match[str], entry: _Entry) -> None:
-    quoted, quote_end, angle, angle_end, parenthesis, _, stray, space, atom = token.groups()
-    if quoted is not None:
-        is_local_part = not entry.words and token.string.startswith("@", token.end())
-        entry.words.append(token[0] if is_local_part else _ESCAPED.sub(r"\1", quoted))
-        entry.named |= not is_local_part
-        entry.bad |= not quote_end
-    elif angle is not None:
-        entry.bad |= entry.angle is not None or not angle_end
-        entry.angle = angle
-    elif stray:
-        entry.bad = True
-    elif space:
+    quoted, _, angle, angle_end, parenthesis, _, stray, space, atom = token.groups()
+    if space:
         entry.words.extend(" " if entry.words else "")
+    elif stray:
+        entry.is_over = True
+    elif angle is not None:
+        # Of `<<a@b>>` the first bracket opens nothing; one that the end of the text closes does.
+        if angle or angle_end:
+            entry.bad |= entry.angle is not None or not (angle_end or token.end() == len(token.string))
+            entry.angle = angle
+    elif quoted is not None:
+        is_local_part = not entry.words and token.string.startswith("@", token.end())
+        if not is_local_part:
+            entry.names.add(len(entry.words))
+        entry.words.append(token[0] if is_local_part else _ESCAPED.sub(r"\1", quoted))
+        entry.bad |= entry.is_over
     else:
         # A second address beside the angle one: which of them is meant, nobody knows.
-        entry.bad |= entry.angle is not None and atom is not None and "@" in atom
+        entry.bad |= entry.is_over or (entry.angle is not None and atom is not None and "@" in atom)
         entry.words.append(atom or parenthesis)
 
 

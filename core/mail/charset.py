@@ -98,6 +98,8 @@ def _letters_of(charset: str) -> str:
 _EBCDIC = frozenset({"cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140"})
 _SHIFTING = ("utf_7", "hz", "iso2022")
 _WIDE = ("utf_16", "utf_32")
+_WITH_PRIVATE_LETTERS = frozenset({"gb18030", "cp932", "cp949", "cp950", "big5hkscs"})
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
 _ESCAPES = re.compile(rb"\x1b(?:\$[@B(]|\([JI])")
 _KOREAN_ESCAPE = b"\x1b$)C"
 
@@ -114,10 +116,15 @@ def decode(data: bytes, declared: str | None = None, hint: str | None = None) ->
         return _guessed(data, declared or "", hint)
     if mark := _byte_order_mark(data):
         return Decoded(data.decode(mark, "replace"))
-    if (text := _strictly(data, codec)) is not None:
+    text = _strictly(data, codec)
+    if text is not None and not (codec in _WITH_PRIVATE_LETTERS and _PRIVATE.search(text)):
         return Decoded(text)
-    if (text := _mostly(data, codec)) is not None:
-        return Decoded(text, f"A text holds bytes that are not of its charset, {codec}.")
+    # Bytes of another charset are hardly ever UTF-8 by chance.
+    if data.isascii() or _strictly(data, "utf_8") is None:
+        if text is None:
+            text = _mostly(data, codec)
+        if text is not None:
+            return Decoded(text, f"A text holds bytes that are not of its charset, {codec}.")
     return _guessed(data, declared or "", hint)
 
 
@@ -165,7 +172,7 @@ def _mostly(data: bytes, codec: str) -> str | None:
     """Return the text with U+FFFD in it, or None where so much is wrong that the charset must be another."""
     if codec == "iso2022_jp" and data.count(b"\x1b") <= _MOST_SHIFTS:
         return _windows_japanese(data)
-    if codec == "utf_7" and not data.isascii():
+    if codec == "utf_7":
         return None
     text = _replaced(data, codec)
     if codec.startswith((*_SHIFTING, *_WIDE)):

@@ -82,7 +82,8 @@ def parse(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> IncomingEmail:
         message_id=next(iter(ids_in(fields.first.get("message-id", ""))), None),
         in_reply_to=ids_in(fields.first.get("in-reply-to", "")),
         references=ids_in(fields.first.get("references", "")),
-        text=body.text,
+        # A blank text beside HTML is what a program left there, and says nothing.
+        text=None if body.html and not (body.text or "").strip() else body.text,
         html=body.html,
         files=_named_apart(reader.files),
         event=reader.event,
@@ -236,6 +237,9 @@ class _Reader:
             self._stop()
             return []
         kind = _kind(fields, default)
+        if not depth and not fields.all and b"\0" in data[:_BINARY_WITHIN]:
+            self.defects.append("This is no mail, but bytes without a header.")
+            kind.type = "application/octet-stream"
         encoding = fields.first.get("content-transfer-encoding", "")
         if kind.type.startswith("multipart/"):
             bodies = self._read_multipart(data, kind, encoding, start, end, depth)
@@ -423,6 +427,7 @@ _SOFT_BREAK = re.compile(rb"=[ \t]+\r?\n")
 _META_CHARSET = re.compile(rb"<meta\b[^<>]{0,300}?\bcharset\s{0,3}=\s{0,3}[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _FIRST_DELIMITER = re.compile(rb"(?mi)^--([^\s-][^\r\n]{0,199}|-[^\r\n]{1,200})\r?\n(?=content-[a-z-]{1,30}[ \t]*:)")
 _GUESSED_WITHIN = 64 * 1024
+_BINARY_WITHIN = 1024
 _MOST_FALSE_DELIMITERS = 10_000
 
 

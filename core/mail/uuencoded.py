@@ -72,8 +72,8 @@ def _read_uuencoded(start: re.Match[bytes], stop: int) -> WrittenFile | None:
         line = content[at:line_end].rstrip(b"\r")
         at = line_end + 1
         coded = ((line[0] - 32) % 64 + 2) // 3 * 4 if line and 32 <= line[0] <= 96 else -1
-        # Some programs add a checksum, or lose the spaces at the end of a line.
-        if not coded - 3 <= len(line) - 1 <= coded + 2 or coded < 0 or len(lines) == _MOST_LINES:
+        # Some programs add a checksum, and some servers take away the spaces at the end of a line.
+        if len(line) - 1 > coded + 2 or coded < 0 or len(lines) == _MOST_LINES:
             return None
         try:
             lines.append(binascii.a2b_uu(line[: coded + 1]))
