@@ -63,6 +63,8 @@ def build(words: list[str]) -> typer.Typer:
     for name, (file, text) in _COMMANDS.items():
         if file not in named:
             app.command(name, help=text)(_unnamed)
+    if not all(word.startswith("-") for word in words):
+        import_module("core.cli.logs")  # It must be the first to load structlog; help needs neither.
     for file in named:
         import_module(f"core.cli.{file}").add_to(app)
     add_addon_commands(app, words)
@@ -104,7 +106,7 @@ def _before_all(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of what happens.")] = False,
     _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
 ) -> None:
-    from core.cli.logs import set_up_logs  # It brings structlog; help writes no log.
+    from core.cli.logs import set_up_logs  # See `build`.
 
     set_up_logs(verbose=verbose)
     overrides = {}
