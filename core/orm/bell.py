@@ -27,13 +27,16 @@ class Bell:
         self._events: dict[str, asyncio.Event] = {}
         self._listener: asyncpg.Connection[Any] | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._untold: set[str] = set()
+        self._telling: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._connecting is not None:
-            await self._connecting
+        for pending in (self._connecting, self._telling):
+            if pending is not None:
+                await pending
         if self._listener is not None:
             await self._listener.close()
             self._listener = None
