@@ -155,7 +155,7 @@ def _failed(one: Told, action: str, said: str) -> BouncedRecipient:
     status, words = status_in(one.words), one.words
     cause = cause_of(status, words)
     if cause is Cause.UNKNOWN:
-        words = all_words(said)
+        words = all_words(said) or " ".join(said[:2000].split())
         status = status or status_in(words)
         cause = cause_of(status, words)
     return BouncedRecipient(

@@ -137,6 +137,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                       r"|isn.t)|unrouteable|unroutable|dns (?:domain )?.{0,60}(?:does not exist|no such|not found"
                       r"|nonexist)"
                       r"|not been able to find .{0,30}host|hostunknown|host lookup failed|домен|ドメイン"),
+    (Cause.SPAM, r"blocked by (?:our|the) .{0,20}(?:spam|bulk|content|filter)|spam firewall"),
     (Cause.BLOCKED, r"block ?(?:ed )?list|black ?list|deny ?list|blocked (?:using|by|for|from|due|because)|\b(?:rbl"
                     r"|dnsbl|uribl|surbl|spamhaus|spamcop|sorbs|cbl|abuseat|barracudacentral)|reputation"
                     r"|(?:client )?host .{0,60}(?:rejected|blocked|refused)"
@@ -149,7 +150,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     (Cause.POLICY, r"policy|policies|\bspf\b|dkim|dmarc|sender ?id|auth(?:entication|orization)? (?:is )?(?:required"
                    r"|fail|needed|credential)|unauthenticated|relay|not (?:permitted|allowed|authori[sz]ed|accepting"
                    r"|accepted)|authrequired|notauthorized|permission|restrict|refus|access denied|prohibit"
-                   r"|preferences|not accept"
+                   r"|preferences|not accept(?:ing)? (?:your |any )?(?:mail|message|e-?mail)"
                    r"|only accept|encrypt|tls required|starttls|administrative|rejected"),
     (Cause.EXPIRED, r"(?:delivery )?time (?:has )?(?:expired|exceeded)|retry (?:time|timeout|limit)"
                     r"|queue (?:too long|period|life ?time)|(?:in|on) (?:the )?queue (?:for|too)|expired"
