@@ -158,6 +158,8 @@ def _failed(one: Told, action: str, said: str) -> BouncedRecipient:
         words = all_words(said) or " ".join(said[:2000].split())
         status = status or status_in(words)
         cause = cause_of(status, words)
+    if action == "delayed" and cause is Cause.EXPIRED:
+        cause = Cause.UNKNOWN
     return BouncedRecipient(
         address=one.address,
         action=action,
