@@ -102,16 +102,18 @@ def _start_of_header(text: str) -> int | None:
     """Return where the first run of header lines starts that only the header of a mail can be."""
     at = 0
     start: int | None = None
-    names: list[str] = []
+    lines = 0
+    is_telling = False
     for line in text.splitlines(keepends=True):
         found = _HEADER_LINE.match(line)
         if found:
             start = at if start is None else start
-            names.append(found[1].lower())
-            if len(names) >= _RUN_LINES and not _TELLING.isdisjoint(names):
+            lines += 1
+            is_telling |= found[1].lower() in _TELLING
+            if is_telling and lines >= _RUN_LINES:
                 return start
-        elif not (names and line[:1] in " \t>|" and line.strip()):
-            start, names = None, []
+        elif not (lines and line[:1] in " \t>|" and line.strip()):
+            start, lines, is_telling = None, 0, False
         at += len(line)
     return None
 
