@@ -148,7 +148,8 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                  r"|(?:message|mail) content|considered .{0,30}(?:bulk|unwanted)|suspicious|not rfc.{0,10}compl"
                  r"|prohibited (?:attachment|file|content)|迷惑|垃圾|спам"),
     (Cause.POLICY, r"policy|policies|\bspf\b|dkim|dmarc|sender ?id|auth(?:entication|orization)? (?:is )?(?:required"
-                   r"|fail|needed|credential)|unauthenticated|relay|not (?:permitted|allowed|authori[sz]ed|accepting"
+                   r"|fail|needed|credential)|unauthenticated|relay(?:ing)? (?:access|denied|not|prohib|is )|(?:to"
+                   r"|not|no|cannot) relay|not (?:permitted|allowed|authori[sz]ed|accepting"
                    r"|accepted)|authrequired|notauthorized|permission|restrict|refus|access denied|prohibit"
                    r"|preferences|not accept(?:ing)? (?:your |any )?(?:mail|message|e-?mail)"
                    r"|only accept|encrypt|tls required|starttls|administrative|rejected"),

@@ -35,6 +35,8 @@ _ASKS = re.compile(
     rf"|the) (?:original )?(?:message|e-?mail|mail)\b"
     r"|(?:click|reply|respond|confirm|verify)\b.{0,200}(?:allowed list|approved sender|guest list|white ?list"
     r"|safe sender|authorized sender|list of (?:allowed|approved))"
+    rf"|(?:have|get|to) your (?:message|e-?mail|mail) (?:delivered|released|accepted)|\b(?:deliver|release"
+    rf"|allow)\w* (?:your|this|the) (?:message|e-?mail|mail)\b.{{0,200}}\b{_ACT}"
     r"|(?:add|added|have) (?:yourself|your address|your (?:e-?mail )?address added) to (?:my|the"
     r"|the recipient's) .{0,40}(?:list)"
     r"|confirm that (?:you are|this is) .{0,40}(?:human|person|not (?:a )?(?:spam|machine|robot))"
