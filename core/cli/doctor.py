@@ -69,6 +69,8 @@ async def _examine() -> AsyncIterator[Finding]:
                 yield await _signing()
                 yield await _queue()
                 yield await _inbound()
+                async for finding in _mailboxes():
+                    yield finding
                 yield await _cron()
                 yield await _webhooks()
     except PostroomError as error:
@@ -160,12 +162,20 @@ async def _inbound() -> Finding:
     mails = get_model("InboundEmail")
     set_aside = await mails.filter(state="quarantined").count()
     unmatched = await mails.filter(state="unmatched").count()
-    failing = await get_model("IncomingMailServer").filter(active=True, failure_count__gt=0)
     detail = f"{unmatched} unmatched, {set_aside} quarantined"
-    for server in failing:
-        detail += f"; {server.name}: {server.last_error}"
-    fix = "see `postroom inbound ls --state quarantined`, and `postroom server test NAME`"
-    return Finding("inbound", not (set_aside or failing), detail, fix)
+    return Finding("inbound", not set_aside, detail, "see `postroom inbound ls --state quarantined`")
+
+
+async def _mailboxes() -> AsyncIterator[Finding]:
+    for server in await get_model("IncomingMailServer").all().order_by("name"):
+        is_over = not server.active and server.failing_since_at is not None
+        detail = f"switched off: {server.last_error}" if is_over else server.last_error
+        fix = server.last_hint or f"run `postroom server test {quote(server.name)}`"
+        seen_at = server.last_success_at
+        if not detail and server.active and seen_at is not None and seen_at < clock.now() - _LATELY:
+            detail, fix = "not visited since yesterday", "start a worker: `postroom worker`"
+        if detail and (server.active or is_over):
+            yield Finding("mailbox", False, f"{server.name}: {detail}", fix)
 
 
 async def _cron() -> Finding:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from core.cli.command import EXIT_FAILED, EXIT_TEMPORARY, command, host
+from core.cli.mailbox import add, folders, resume, status
 from core.cli.output import Json, print_json, print_json_line, print_rows, shown
 from core.errors import UserError
 from core.gateway.by_hand import assign as assign_mail
@@ -29,7 +30,7 @@ _SHOWN_CHARS = 100
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Fetch, load and look into inbound mail.", no_args_is_help=True)
     app.add_typer(group, name="inbound")
-    for function in (ls, fetch, load, replay, assign, create, discard, quarantine):
+    for function in (ls, fetch, load, replay, assign, create, discard, quarantine, add, status, folders, resume):
         command(group, function.__name__)(function)
 
 

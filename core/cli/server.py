@@ -99,10 +99,10 @@ async def add(
     Example: postroom server add Sales --host smtp.acme.test --username sales@acme.test --password-file secret
     """
     values = {"server": server, "port": port, "tls": tls, "username": username, "priority": priority}
-    password = _secret(password_file)
+    password = secret_from(password_file)
     async with host():
         await _require_new("OutgoingMailServer", name)
-        account = await _sign_in(sign_in) if sign_in else None
+        account = await sign_in_named(sign_in) if sign_in else None
         auth = "oauth2" if account else "password" if username else "none"
         await get_model("OutgoingMailServer").create(
             name=name, **values, password=password, auth=auth, oauth=account, from_domains=from_domain or []
@@ -127,7 +127,7 @@ async def add_sign_in(
     Example: postroom server add-sign-in Office --provider google --client-id ID --client-secret-file secret
     """
     places = {"tenant": tenant, "authorization_url": authorization_url, "token_url": token_url, "scopes": scopes}
-    secret = _secret(client_secret_file)
+    secret = secret_from(client_secret_file)
     async with host():
         await _require_new("OAuthAccount", name)
         account = await get_model("OAuthAccount").create(
@@ -137,7 +137,7 @@ async def add_sign_in(
     typer.echo(f"Sign in: postroom server authorize {quote(name)}")
 
 
-def _secret(file: Path | None) -> str:
+def secret_from(file: Path | None) -> str:
     """Read a secret from a file, or from the input; never from the command line, where others could see it."""
     if file is None:
         return ""
@@ -191,7 +191,7 @@ async def authorize(
     Example: postroom server authorize "Office mail"
     """
     async with host():
-        account = await _sign_in(name)
+        account = await sign_in_named(name)
         if answer:
             fields = {key: values[0] for key, values in parse_qs(urlsplit(answer).query).items()}
             account = await type(account).end_sign_in(fields.get("state", ""), fields.get("code", ""))
@@ -201,7 +201,7 @@ async def authorize(
         typer.echo(f"The provider must know this redirect address: {account.redirect_url}", err=True)
 
 
-async def _sign_in(name: str) -> Any:
+async def sign_in_named(name: str) -> Any:
     accounts = await get_model("OAuthAccount").all()
     for account in accounts:
         if name in (account.name, account.identifier):
@@ -264,8 +264,8 @@ async def _incoming_rows() -> list[dict[str, Any]]:
             "direction": "in",
             "address": f"{one.server}:{one.port}",
             "active": one.active,
-            "state": "off" if not one.active else "failing" if one.failure_count else "used",
-            "paused_until": None,
+            "state": str(one.state),
+            "paused_until": one.next_fetch_at,
             "reason": one.last_error,
             "risks": [] if one.verify_certificate else ["any certificate is accepted"],
         }

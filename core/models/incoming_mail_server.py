@@ -126,7 +126,8 @@ class IncomingMailServer(Record):
         await super().save(using_db, update_fields and {*update_fields, *others}, force_create, force_update)
         if stored is not None and changed:
             await self._begin_anew(is_another=not changed.isdisjoint(_LOGIN))
-        await after_commit(_ring)
+        else:
+            await after_commit(_ring)
 
     def _forget_login(self, stored: Any) -> set[str]:
         """Forget the login where the host is another one; return the names of the changed columns."""
@@ -172,7 +173,7 @@ class IncomingMailServer(Record):
         if is_another:
             await get_model("MailFolder").filter(server_id=self.pk).delete()
             await get_model("MailUid").filter(server_id=self.pk).delete()
-        await type(self).filter(id=self.pk).update(failure_count=0, failing_since_at=None, next_fetch_at=None)
+        await self.resume()
 
     @classmethod
     @cron_method
@@ -188,6 +189,12 @@ class IncomingMailServer(Record):
     async def fetch(self) -> Fetched:
         """Fetch what is new from this server into the spool now, even while it is paused after a failure."""
         return await fetch_server(self)
+
+    async def resume(self) -> None:
+        """Forget the failures, so that the server is visited at once."""
+        await type(self).filter(id=self.pk).update(failure_count=0, failing_since_at=None, next_fetch_at=None)
+        await self.refresh_from_db()
+        await after_commit(_ring)
 
     async def test_connection(self) -> tuple[Step, ...]:
         """Try each step that fetching takes, short of fetching; a failed one says what to do."""

@@ -39,6 +39,7 @@ async def server_list(request: Request, access: Allowed) -> Response:
         incoming=await access.records(_INCOMING).order_by("name") if access.may(_INCOMING) else [],
         sign_ins=await access.records(_SIGN_IN).order_by("name") if access.may(_SIGN_IN) else [],
         may_test=access.may(_SERVER, Right.WRITE),
+        may_fetch=access.may(_INCOMING, Right.WRITE),
         may_sign_in=access.may(_SIGN_IN, Right.WRITE),
     )
 
@@ -70,6 +71,24 @@ async def sign_in(request: Request, account_id: RecordId, access: Allowed) -> Re
     account = await access.find(_SIGN_IN, account_id, Right.WRITE)
     url = await account.begin_sign_in(_session_of(request))
     return render(request, "server_sign_in.html", account=account, url=url)
+
+
+@router.post("/incoming/{server_id}/test")
+async def test_incoming(request: Request, server_id: RecordId, access: Allowed) -> Response:
+    """Test a mailbox step by step; nothing is fetched."""
+    server = await access.find(_INCOMING, server_id, Right.WRITE)
+    shown = {"name": server.name, "key": f"incoming/{server.pk}"}
+    return render(request, "server_test.html", server=shown, steps=await server.test_connection())
+
+
+@router.post("/incoming/{server_id}/resume")
+async def resume_incoming(server_id: RecordId, access: Allowed) -> Response:
+    """Switch a mailbox on and visit it at once, whatever it failed for before."""
+    server = await access.find(_INCOMING, server_id, Right.WRITE)
+    server.active = True
+    await server.save()
+    await server.resume()
+    return RedirectResponse("/servers", 303)
 
 
 @router.post("/{key}/test")
