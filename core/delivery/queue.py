@@ -9,9 +9,8 @@ import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.delivery.engine import TOPIC
 from core.delivery.idempotency import earlier_outcome, keep_outcome
@@ -73,8 +72,7 @@ async def _queue_once(request: QueueRequest, key: str) -> Any:
     return message
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(NamedTuple):
     """A request that passed every check. `values` are what its message says, by attributes: all of it where it is new.
 
     A delivery is recipient, kind, priority, due at or None, and wait in s.

@@ -24,7 +24,7 @@ from core.orm.registry import Registry
 from core.orm.statement import Statement
 
 _SQLITE_PRAGMAS = {"busy_timeout": 30_000, "synchronous": "FULL", "journal_size_limit": 16_777_216}
-"""A log cut after each checkpoint, at Tortoise's 16 kB, must grow again at each commit, which doubles the work of it."""
+"""A log cut after each checkpoint, at Tortoise's 16 kB, must grow again at each commit, which doubles the work."""
 
 
 class Database:

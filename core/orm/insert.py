@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import repeat
 from operator import is_, itemgetter
-from types import MappingProxyType
 from typing import Any
 
 from tortoise.exceptions import ValidationError
@@ -76,7 +75,7 @@ def stored_record(model: Any, row: dict[str, Any], row_id: int) -> Any:
     return record
 
 
-_STORED = MappingProxyType({"_partial": False, "_saved_in_db": True, "_custom_generated_pk": False})
+_STORED = {"_partial": False, "_saved_in_db": True, "_custom_generated_pk": False}
 
 
 def _own(value: Any) -> Any:
@@ -108,7 +107,7 @@ def _columns(model: Any, rows: Sequence[dict[str, Any]]) -> Rows:
     several = len(rows) > 1
     for (column, encode), values in zip(plan.columns, zip(*map(plan.values, rows), strict=True), strict=True):
         first = values[0]
-        if several and not all(map(is_, values, repeat(first))):
+        if several and not _are_alike(values, first):
             own[column] = list(values) if encode is None else _encoded(values, encode)
         elif first is not None:
             shared[column] = first if encode is None else encode(first)
@@ -116,6 +115,13 @@ def _columns(model: Any, rows: Sequence[dict[str, Any]]) -> Rows:
         name, value = shared.popitem()
         own[name] = [value] * len(rows)
     return Rows(plan.table, plan.key, shared, own, plan.types)
+
+
+def _are_alike(values: tuple[Any, ...], first: Any) -> bool:
+    if isinstance(first, (list, dict)):
+        # Equal ones may hold 1 and True, which JSON tells apart.
+        return all(map(is_, values, repeat(first)))
+    return values.count(first) == len(values)
 
 
 def _encoded(values: Iterable[Any], encode: _Encode) -> list[Any]:
