@@ -12,9 +12,9 @@ from core.cli.command import EXIT_FAILED, command, host
 from core.cli.inbound import print_account
 from core.cli.output import Json, print_json, print_rows
 from core.errors import UserError
-from core.gateway.cases import check_cases, way_of
+from core.gateway.cases import check_cases
 from core.gateway.explain import explain as explain_mail
-from core.gateway.sketch import Sketch
+from core.mail.sketch import Sketch
 from core.runtime import get_model, settings
 
 
@@ -67,16 +67,7 @@ async def explain(
         raw = _read(file) if file is not None else sketch.raw(settings().MAIL_DOMAIN)
         account = await explain_mail(raw, verified=verified or None)
         if save.strip():
-            way = way_of(account)
-            told = {"content": raw} if file is not None else _words(sketch)
-            await get_model("RouteCase").create(
-                name=save.strip(),
-                verified=verified,
-                expected_outcome=way.outcome,
-                expected_record=way.record,
-                expected_rule=way.rule,
-                **told,
-            )
+            await get_model("RouteCase").keep(save.strip(), raw if file is not None else sketch, verified=verified)
         print_account(account, as_json=as_json)
 
 
@@ -117,8 +108,3 @@ def _read(file: Path) -> bytes:
 def _headers(lines: list[str]) -> dict[str, str]:
     named = [line.partition(":") for line in lines]
     return {name.strip(): value.strip() for name, _, value in named}
-
-
-def _words(sketch: Sketch) -> dict[str, object]:
-    texts = {name: getattr(sketch, name) for name in ("sender", "to", "cc", "subject")}
-    return {**texts, "headers": dict(sketch.headers)}

@@ -9,8 +9,8 @@ from typing import Any
 from core import clock
 from core.errors import PostroomError
 from core.gateway.explain import explain
-from core.gateway.sketch import Sketch
 from core.gateway.values import Account
+from core.mail.sketch import Sketch
 from core.runtime import get_model, settings
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.gateway import route
+from core.gateway.explain import explain
 from core.gateway.target import check_route
 from core.orm import fields
 from core.orm.record import Record
@@ -68,6 +69,22 @@ class EmailRoute(Record):
             raise UserError(
                 f"address: {self.address}@{self.domain or own} creates a {twin.target_model} already; choose another."
             )
+
+    @classmethod
+    async def explain(cls, raw: bytes, *, verified: bool | None = None) -> Any:
+        """Return where a mail would go, as an Account with its trace; nothing is written.
+
+        With `verified`, as if its sender were proven; None finds out.
+        """
+        return await explain(raw, verified=verified)
+
+    def fault(self) -> str:
+        """Say why no record could be created, with what the route's model is by now; or return nothing."""
+        try:
+            check_route(self.target_model, self.target_name_field, self.defaults or {})
+        except UserError as error:
+            return str(error)
+        return ""
 
     @classmethod
     async def route_inbound(cls, recipients: Sequence[str], sender_email: str, subject: str, body: str) -> Any:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
+from core.access import Access
 from core.errors import UserError
 from core.gateway import by_hand, receive, replay, spool
+from core.gateway.proposals import Proposals, proposals_for
+from core.mail.values import IncomingEmail
 from core.orm import fields
 from core.orm.record import Record
 from core.runtime import get_model
@@ -81,6 +84,10 @@ class InboundEmail(Record):
             raise UserError(f'The mail "{source}" was taken in before.')
         await receive.process([spool_id])
         return await get_model("InboundEmail").get(id=spool_id)
+
+    async def proposals(self, email: IncomingEmail, access: Access) -> Proposals:
+        """Return the records and routes that the mail, read as `email`, may belong to, as far as the user may read."""
+        return await proposals_for(email, access)
 
     async def content(self) -> bytes:
         """Return the mail's bytes as they came."""

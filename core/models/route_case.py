@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from core.errors import UserError
+from core.gateway.cases import CaseResult, check_cases, raw_of, way_of
+from core.gateway.explain import explain
 from core.gateway.values import Outcome
+from core.mail.sketch import Sketch
 from core.orm import fields
 from core.orm.record import Record
+from core.runtime import settings
 
 _BY_MAIL = ("sender", "to", "cc", "subject", "body")
 
@@ -45,6 +49,32 @@ class RouteCase(Record):
     found_rule = fields.CharField(max_length=100, default="")
     error = fields.TextField(default="")
     checked_at = fields.DatetimeField(null=True)
+
+    @classmethod
+    async def keep(cls, name: str, mail: Sketch | bytes, *, verified: bool = False) -> Any:
+        """Store a mail, in words or as bytes, under the name, to go from now on where it goes today."""
+        raw = mail if isinstance(mail, bytes) else mail.raw(settings().MAIL_DOMAIN)
+        way = way_of(await explain(raw, verified=verified or None))
+        texts: dict[str, Any] = {"content": raw}
+        if isinstance(mail, Sketch):
+            texts = {**{one: getattr(mail, one) for one in _BY_MAIL}, "headers": dict(mail.headers)}
+        return await cls.create(
+            name=name,
+            verified=verified,
+            expected_outcome=way.outcome,
+            expected_record=way.record,
+            expected_rule=way.rule,
+            **texts,
+        )
+
+    @classmethod
+    async def check_all(cls) -> list[CaseResult]:
+        """Ask about every active case, keep what came of it, and return the results."""
+        return [result async for result in check_cases()]
+
+    def mail(self) -> bytes:
+        """Return the bytes of the mail that the case asks about."""
+        return raw_of(self)
 
     async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the case; UserError for one without a mail, or with headers that are none."""

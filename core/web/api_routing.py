@@ -11,10 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.access import Access, Right
 from core.errors import UserError
-from core.gateway.cases import check_cases
-from core.gateway.explain import explain
-from core.gateway.sketch import Sketch
-from core.runtime import settings
+from core.mail.sketch import Sketch
+from core.runtime import get_model, settings
 from core.web.guard import Allowed
 from core.web.parameters import RecordId
 
@@ -130,7 +128,7 @@ class Settled(BaseModel):
 async def ask(access: Allowed, question: Question) -> Answer:
     """Ask the very same rules as for a real mail; nothing is written."""
     access.require("EmailRoute")
-    account = await explain(_raw(question), verified=question.verified or None)
+    account = await get_model("EmailRoute").explain(_raw(question), verified=question.verified or None)
     return Answer(**{name: value for name, value in account.as_dict().items() if name in Answer.model_fields})
 
 
@@ -147,7 +145,7 @@ async def check(access: Allowed) -> Checks:
             found=one.found.words,
             error=one.error,
         )
-        async for one in check_cases()
+        for one in await get_model("RouteCase").check_all()
     ]
     return Checks(passed=all(case.passed for case in cases), cases=cases)
 

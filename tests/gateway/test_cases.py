@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.errors import PostroomError, UserError
 from core.gateway.cases import CaseResult, check_cases
 from core.gateway.explain import explain
-from core.gateway.sketch import Sketch
+from core.mail.sketch import Sketch
 from core.gateway.values import Outcome
 from core.mail.parse import parse
 from core.runtime import get_model

@@ -13,7 +13,6 @@ from tortoise.functions import Count
 
 from core.access import Access, Right
 from core.errors import UnknownName, UserError
-from core.gateway.proposals import proposals_for
 from core.mail.body import html_to_text
 from core.mail.parse import parse
 from core.runtime import get_model
@@ -98,7 +97,7 @@ async def inbound_page(request: Request, inbound_id: RecordId, access: Allowed) 
         may_write=access.may("InboundEmail", Right.WRITE),
         may_ask=access.may("EmailRoute"),
         led_nowhere=mail.state in _LED_NOWHERE,
-        proposals=await proposals_for(parsed, access) if mail.state in _LED_NOWHERE else None,
+        proposals=await mail.proposals(parsed, access) if mail.state in _LED_NOWHERE else None,
         models=timeline_lists(access),
     )
 

@@ -14,12 +14,8 @@ from fastapi.responses import RedirectResponse, Response
 from core import clock
 from core.access import Access, Right
 from core.errors import UserError
-from core.gateway.cases import check_cases, raw_of, way_of
-from core.gateway.explain import explain
-from core.gateway.sketch import Sketch
-from core.gateway.target import check_route
-from core.gateway.values import Account
 from core.mail.address import domain_of
+from core.mail.sketch import Sketch
 from core.runtime import get_model, runtime, settings
 from core.web.guard import Allowed
 from core.web.parameters import RecordId
@@ -118,7 +114,7 @@ async def routes(request: Request, access: Allowed) -> Response:
 async def explained(request: Request, access: Allowed, asked: Form_) -> Response:
     """Say where a mail would go; nothing is written."""
     access.require(_ROUTE)
-    account = await explain(asked.bytes(), verified=asked.verified or None)
+    account = await get_model(_ROUTE).explain(asked.bytes(), verified=asked.verified or None)
     return await _page(request, access, asked, account)
 
 
@@ -126,17 +122,9 @@ async def explained(request: Request, access: Allowed, asked: Form_) -> Response
 async def save_case(access: Allowed, asked: Form_, name: Annotated[str, Form(max_length=200)] = "") -> Response:
     """Keep a mail with where it goes now, to be asked about again."""
     access.require(_CASE, Right.CREATE)
-    raw = asked.bytes()
-    way = way_of(await explain(raw, verified=asked.verified or None))
-    texts = {"content": raw} if asked.raw else _words(asked)
-    await get_model(_CASE).create(
-        name=name.strip() or asked.subject.strip()[:200] or "A mail",
-        verified=asked.verified,
-        expected_outcome=way.outcome,
-        expected_record=way.record,
-        expected_rule=way.rule,
-        **texts,
-    )
+    mail = asked.bytes() if asked.raw else asked.sketch()
+    title = name.strip() or asked.subject.strip()[:200] or "A mail"
+    await get_model(_CASE).keep(title, mail, verified=asked.verified)
     return RedirectResponse("/routes#cases", 303)
 
 
@@ -144,8 +132,7 @@ async def save_case(access: Allowed, asked: Form_, name: Annotated[str, Form(max
 async def check(access: Allowed) -> Response:
     """Ask about every case again."""
     access.require(_CASE, Right.WRITE)
-    async for _ in check_cases():
-        pass
+    await get_model(_CASE).check_all()
     return RedirectResponse("/routes#cases", 303)
 
 
@@ -153,10 +140,10 @@ async def check(access: Allowed) -> Response:
 async def show_case(request: Request, access: Allowed, case_id: RecordId) -> Response:
     """Show where a case's mail goes now, rule by rule."""
     case = await access.find(_CASE, case_id)
-    raw = raw_of(case)
+    raw = case.mail()
     headers = "\n".join(f"{name}: {value}" for name, value in (case.headers or {}).items())
     asked = Asked(case.sender, case.to, case.cc, case.subject, case.body, headers, case.verified, b"")
-    account = await explain(raw, verified=case.verified or None)
+    account = await get_model(_ROUTE).explain(raw, verified=case.verified or None)
     return await _page(request, access, replace(asked, raw=raw) if case.content is not None else asked, account)
 
 
@@ -167,7 +154,7 @@ async def delete_case(access: Allowed, case_id: RecordId) -> Response:
     return RedirectResponse("/routes#cases", 303)
 
 
-async def _page(request: Request, access: Access, asked: Asked, account: Account | None = None) -> Response:
+async def _page(request: Request, access: Access, asked: Asked, account: Any = None) -> Response:
     access.require(_ROUTE)
     cases = access.records(_CASE).filter(active=True).order_by("passed", "name") if access.may(_CASE) else None
     return render(
@@ -193,16 +180,8 @@ async def _aliases(access: Access) -> list[Alias]:
     for route in await access.records(_ROUTE).order_by("address", "domain").prefetch_related("company"):
         address = f"{route.address}@{route.domain or own}"
         times, last_at = hits.get(f"{route.address}@{domain_of(address)}", (0, None))
-        found.append(Alias(route, address, times, last_at, _fault(route) if route.active else ""))
+        found.append(Alias(route, address, times, last_at, route.fault() if route.active else ""))
     return found
-
-
-def _fault(route: Any) -> str:
-    try:
-        check_route(route.target_model, route.target_name_field, route.defaults or {})
-    except UserError as error:
-        return str(error)
-    return ""
 
 
 async def _hits() -> dict[str, tuple[int, datetime | None]]:
@@ -216,9 +195,3 @@ async def _hits() -> dict[str, tuple[int, datetime | None]]:
         [dialect.time(since)],
     )
     return {row["recipient"]: (row["times"], dialect.read_time(row["last_at"])) for row in rows}
-
-
-def _words(asked: Asked) -> dict[str, Any]:
-    sketch = asked.sketch()
-    texts = {name: getattr(sketch, name) for name in ("sender", "to", "cc", "subject", "body")}
-    return {**texts, "headers": dict(sketch.headers)}
