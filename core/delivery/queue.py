@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -89,7 +90,7 @@ async def _ready(request: QueueRequest, mailings: Mailings) -> _Ready:
     values: dict[str, Any] = {
         "email_to": [format_header(mailbox) for kind, mailbox in recipients if kind == "to"],
         "subject": header_text(" ".join(request.subject.splitlines()))[:_SUBJECT_CHARS],
-        "body": inlined(clean_text(request.body)),
+        "body": _clean_html(request.body),
         "text": None if request.text is None else clean_text(request.text),
         "message_id": mailings.message_id(mailing),
         "tracking_identifier": header_text(request.tracking_identifier) if request.tracking_identifier else None,
@@ -106,6 +107,12 @@ async def _ready(request: QueueRequest, mailings: Mailings) -> _Ready:
         files = await _files(request)
         values["presentation"] = {**mailing.values["presentation"], **({"files": files} if files else {})}
     return _Ready(request, values, [(mailbox.address, kind, *mailing.job) for kind, mailbox in recipients])
+
+
+@lru_cache(maxsize=4)
+def _clean_html(body: str) -> str:
+    """Return a body as it is kept; many mails may have the same one."""
+    return inlined(clean_text(body))
 
 
 def _tracks(request: QueueRequest, mailing: Mailing) -> bool:

@@ -25,7 +25,7 @@ from tests.benchmarks.hosts import DATABASES, LANES, hosted, sink
 from tests.benchmarks.mails import SENDER, html_of, recipient
 from tests.benchmarks.measure import Row, Watch, watch
 
-_PEERS = {"post_office": "django-post_office", "mailer": "django-mailer"}
+PEERS = {"post_office": "django-post_office", "mailer": "django-mailer"}
 _BYTES = 2_000
 
 
@@ -35,10 +35,10 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
         naive = await _naive(port, count)
         yield Row("EmailMessage + aiosmtplib.send", naive.cpu_us(count), "CPU us/mail")
         used = {}
-        for peer, name in _PEERS.items():
+        for peer, name in PEERS.items():
             if find_spec(peer) is None:
                 raise SystemExit(f"{name} is not installed; run `make bench`, or `pip install -e .[bench]`.")
-            figures = await asyncio.to_thread(_peer, peer, port, count)
+            figures = await asyncio.to_thread(peer_figures, peer, port, count)
             used[peer] = figures["sending_cpu_s"] / figures["sent"] * 1e6
             yield Row(f"{name}, queue one by one", count / figures["single_s"], "mails/s")
             yield Row(f"{name}, queue in bulk", count * 2 / figures["bulk_s"], "mails/s")
@@ -51,11 +51,12 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
             yield Row(f"ours, queue in bulk, {database}", bulk.per_s(count * 2), "mails/s")
             yield Row(f"ours, send tracked, {database}", drained.per_s(count * 3), "mails/s")
             yield Row(f"ours, send tracked, {database}", own_us, "CPU us/mail")
-            for peer, name in _PEERS.items():
+            for peer, name in PEERS.items():
                 yield Row(f"ours / {name}, {database}", own_us / used[peer], "x CPU", "<= 0.2 of django-post_office")
 
 
-def _peer(peer: str, port: int, count: int) -> dict[str, float]:
+def peer_figures(peer: str, port: int, count: int) -> dict[str, float]:
+    """Return a peer's seconds, in a process of its own: `count` one by one, twice as many in bulk, and sending."""
     root = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory() as folder:
         command = [
