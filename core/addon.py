@@ -41,6 +41,7 @@ from core.models.notification import Notification
 from core.models.oauth_account import OAuthAccount
 from core.models.outgoing_mail_server import OutgoingMailServer
 from core.models.pace_use import PaceUse
+from core.models.picture_sender import PictureSender
 from core.models.queue_suspension import QueueSuspension
 from core.models.receipt import Receipt
 from core.models.report_action import ReportAction
@@ -102,6 +103,7 @@ def register_models() -> list[type]:
         DomainPace,
         IdempotencyKey,
         PaceUse,
+        PictureSender,
         QueueSuspension,
         TrackingEvent,
         User,

@@ -73,6 +73,7 @@ _STYLE_KEPT = re.compile(
 _REMOTE = re.compile(r"\s*(?:https?:)?//|(?<=\()[\s'\"]*(?:https?:)?//", re.IGNORECASE)
 _CLASSES = ("MsoNormal", "MsoListParagraph", "MsoPlainText", "MsoNoSpacing")
 """What Outlook calls a paragraph without a gap; the frame's own sheet says so."""
+_REMOTE_PICTURE = re.compile(r"<img\b[^<>]{0,2000}?\bsrc\s{0,5}=\s{0,5}[\"']?\s{0,5}(?:https?:)?//", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 _PHONE = re.compile(r"tel:[+0-9() .-]{3,30}", re.IGNORECASE)
 _PICTURE = re.compile(r"data:image/(?:png|gif|jpe?g|webp);base64,", re.IGNORECASE)
@@ -112,23 +113,28 @@ def cleaned_html(html: str, resolve_cid: Callable[[str], str | None], *, remote_
     )
 
 
+def has_remote_pictures(html: str) -> bool:
+    """Whether HTML asks for pictures from elsewhere that `remote_images` would show."""
+    return _REMOTE_PICTURE.search(html) is not None
+
+
 def joined_html(pieces: Iterable[str]) -> str:
     """Return pieces of a stranger's HTML one after the other, each made whole alone: none swallows the next (EFAIL).
 
     The result is not yet harmless: it keeps the classes and names by which a reply is told from what it quotes. Beyond
-    `HTML_MAX_CHARS` in all, pieces come as their text.
+    `HTML_MAX_CHARS` in all, or where they would take long, pieces come as their text.
     """
+    pieces = [clean_text(piece) for piece in pieces]
+    is_costly = _is_costly("".join(pieces))
     left = HTML_MAX_CHARS
     whole: list[str] = []
     for piece in pieces:
-        whole.append(_closed(clean_text(piece)) if len(piece) <= left else _as_text(piece))
+        whole.append(_as_text(piece) if is_costly or len(piece) > left else _closed(piece))
         left = max(0, left - len(piece))
     return "\n".join(f"<div>{piece}</div>" for piece in whole)
 
 
 def _closed(html: str) -> str:
-    if _is_costly(html):
-        return _as_text(html)
     closed = nh3.clean(
         html,
         tags=_TAGS,

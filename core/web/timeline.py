@@ -6,35 +6,20 @@ copies for all but their sender.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from core import clock
 from core.access import Access
-from core.mail.body import html_to_text
-from core.mail.quotation import split_reply, split_reply_html
 from core.runtime import get_model
+from core.web.bodies import Body, bodies_of, text_of
 from core.web.receipts import failure_told, length_of, receipts_of, state_told
 from core.web.tracking_reading import Reading, readings
 from core.web.words import delivery_state
 
 _PAGE = 30
-_PLAIN_TAGS = re.compile(r"<(?!/?(?:p|br|div|span|a|b|i|em|strong)\b)[a-z!/]", re.IGNORECASE)
-_BARE_LINK = re.compile(r'<a href="([^"<>]{1,2000})"[^<>]{0,200}>\1</a>')
-_BLOCKS = re.compile(r"<(?:p|br|div|tr|li|h[1-6]|hr)\b", re.IGNORECASE)
 _INBOUND = ("id", "message_id", "outcome", "trace", "source", "state")
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body in two halves. Plain ones are text; the others are shown in frames of `height_px`."""
-
-    new: str
-    quoted: str
-    is_html: bool
-    height_px: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +75,31 @@ class Entry:
         return "inbound" if self.message.direction == "Inbound" else "outbound"
 
 
-async def timeline_of(record: Any, access: Access, before: int | None = None) -> tuple[list[Entry], int | None]:
-    """Return a page of entries, newest first, and where the next one starts (None at the end)."""
+async def timeline_of(
+    record: Any, access: Access, before: int | None = None, pictures: int | None = None
+) -> tuple[list[Entry], int | None]:
+    """Return a page of entries, newest first, and where the next one starts (None at the end).
+
+    `pictures` is the id of the entry whose pictures from elsewhere the user asked for.
+    """
     messages = await record.timeline(_PAGE + 1, before)
     more = messages[_PAGE - 1].id if len(messages) > _PAGE else None
-    return await entries_of([one for one in messages[:_PAGE] if access.sees(one)], access), more
+    return await entries_of([one for one in messages[:_PAGE] if access.sees(one)], access, pictures), more
 
 
-async def entries_of(messages: Sequence[Any], access: Access) -> list[Entry]:
+async def entries_of(messages: Sequence[Any], access: Access, pictures: int | None = None) -> list[Entry]:
     """Return messages, with everything prefetched that `Chatter.timeline` prefetches, as entries."""
     ids = [delivery.id for message in messages for delivery in message.deliveries]
     replies, read = await last_replies(ids), await readings(ids)
     receipts = await receipts_of(messages)
     rows = await get_model("InboundEmail").filter(message_id__in=[one.id for one in messages]).values(*_INBOUND)
     why = {row["message_id"]: row for row in rows}
+    bodies = await bodies_of(messages, access, pictures)
     return [
         Entry(
             message=message,
             author=author_of(message),
-            body=body_of(message),
+            body=body,
             copies=tuple(_told(copy, receipts) for copy in copies_of(message, access, replies, read)),
             attachments=tuple(message.attachments),
             changes=tuple(message.changes),
@@ -116,7 +107,7 @@ async def entries_of(messages: Sequence[Any], access: Access) -> list[Entry]:
             receipts=receipts,
             length=length_of(message),
         )
-        for message in messages
+        for message, body in zip(messages, bodies, strict=True)
     ]
 
 
@@ -153,25 +144,3 @@ def author_of(message: Any) -> str:
     """Return who wrote an entry: the user, the contact, the address it came from, or the system."""
     author = message.author or message.author_contact
     return author.display_name if author else (message.email_from or "System")
-
-
-def body_of(message: Any) -> Body:
-    """Cut a message's body; HTML of simple making becomes text, which needs no frame."""
-    if _PLAIN_TAGS.search(message.body) is None and "style=" not in message.body:
-        cut = split_reply(text_of(message))
-        return Body(cut.new, cut.quoted, is_html=False)
-    cut = split_reply_html(message.body)
-    return Body(cut.new, cut.quoted, is_html=True, height_px=frame_height(cut.new))
-
-
-def text_of(message: Any) -> str:
-    """Return a body as text; a link that shows its own address is written once."""
-    if message.text is not None:
-        return str(message.text)
-    return html_to_text(_BARE_LINK.sub(r"\1", message.body))
-
-
-def frame_height(html: str) -> int:
-    """Guess how high a frame must be, since nothing inside it may tell."""
-    lines = sum(1 for _ in _BLOCKS.finditer(html)) + len(html) // 400
-    return min(max(26 * lines + 60, 120), 720)

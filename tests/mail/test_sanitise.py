@@ -48,7 +48,7 @@ def test_the_true_host_stands_behind_the_link() -> None:
 
 def test_what_could_load_or_cover_is_left_out_and_the_rest_of_a_style_stays() -> None:
     html = cleaned(
-        "<td style=\"color:#fff; background:url('https://x.test/a.png') #123; font-family:'Segoe UI',Arial; position:fixed\">x"
+        "<td style=\"color:#fff; background:url('https://x.test/a') #123; font-family:'Segoe UI'; position:fixed\">x"
     )
     assert "url" not in html
     assert "position" not in html

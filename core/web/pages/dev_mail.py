@@ -13,11 +13,11 @@ from core.mail.parse import parse
 from core.mail.tracking import pixel_of
 from core.runtime import get_model
 from core.web import dev_mail
+from core.web.bodies import frame_height
 from core.web.files import download
 from core.web.guard import Allowed
 from core.web.mail_document import mail_document, mail_response, pictures_of
 from core.web.parameters import RecordId, Search
-from core.web.timeline import frame_height
 from core.web.view import render
 
 router = APIRouter(prefix="/dev/mail", dependencies=[Depends(dev_mail.needs_dev_mailbox)])
@@ -82,7 +82,7 @@ async def mail_page(
         tab="text" if tab == "html" and parsed.html is None else tab,
         text=dev_mail.text_of(parsed),
         source=raw[:_SOURCE_MAX_CHARS].decode("utf-8", "replace"),
-        height_px=frame_height(parsed.html or ""),
+        height=await asyncio.to_thread(frame_height, parsed.html or ""),
         has_pixel=pixel_of(parsed.html or "") is not None,
     )
 

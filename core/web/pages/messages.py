@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -12,12 +12,14 @@ from fastapi.responses import RedirectResponse, Response
 from core.access import Access, Right
 from core.errors import PostroomError, UserError
 from core.mail.parse import parse
+from core.mail.sanitise import has_remote_pictures
 from core.runtime import get_model
+from core.web.bodies import frame_height
 from core.web.entries import find_entry, find_own_entry
 from core.web.files import download
 from core.web.guard import Allowed
 from core.web.parameters import RecordId
-from core.web.timeline import entries_of, frame_height
+from core.web.timeline import entries_of
 from core.web.tracking_reading import events_of
 from core.web.view import render
 from core.web.words import READERS, state_sentence
@@ -25,7 +27,6 @@ from core.web.words import READERS, state_sentence
 router = APIRouter(prefix="/messages/{message_id}")
 
 _SOURCE_MAX_CHARS = 60_000
-_REMOTE_IMAGE = re.compile(r"<img\b[^>]{0,500}\bsrc\s{0,5}=\s{0,5}[\"']?https?:", re.IGNORECASE)
 _DONE_FROM = {
     "retry": ("failed", "unknown", "cancelled", "held"),
     "hold": ("queued",),
@@ -61,9 +62,9 @@ async def message_page(request: Request, message_id: RecordId, access: Allowed, 
         source_is_cut=len(raw) > _SOURCE_MAX_CHARS,
         fault=fault,
         html=html,
-        height_px=frame_height(html or ""),
+        height=await asyncio.to_thread(frame_height, html or ""),
         images=images,
-        has_remote_images=bool(_REMOTE_IMAGE.search(html or "")),
+        has_remote_images=has_remote_pictures(html or ""),
     )
 
 

@@ -15,6 +15,7 @@ from core.mail.body import text_to_html
 from core.mail.words import clean_text
 from core.orm.transaction import transaction
 from core.runtime import get_model, settings
+from core.web.bodies import text_of
 from core.web.composer import check_recipients, composer_for, draft_of, time_typed
 from core.web.errors import status_of
 from core.web.fields import fields_of, lines_of, list_columns, row_of
@@ -22,7 +23,7 @@ from core.web.guard import Allowed
 from core.web.parameters import Before, RecordId, Search
 from core.web.records import search
 from core.web.session import visit_of
-from core.web.timeline import text_of, timeline_of
+from core.web.timeline import timeline_of
 from core.web.view import render
 
 router = APIRouter(prefix="/records")
@@ -43,13 +44,22 @@ async def record_list(request: Request, model: str, access: Allowed, q: Search =
 
 @router.get("/{model}/{record_id}")
 async def record_page(
-    request: Request, model: str, record_id: RecordId, access: Allowed, before: Before = None, draft: str = ""
+    request: Request,
+    model: str,
+    record_id: RecordId,
+    access: Allowed,
+    before: Before = None,
+    draft: str = "",
+    pictures: int | None = None,
 ) -> Response:
-    """Show one record; with `draft`, a message that was taken back stands in the form again."""
+    """Show one record; with `draft`, a message that was taken back stands in the form again.
+
+    `pictures` is the entry whose pictures from elsewhere are shown this once.
+    """
     record = await access.find(model, record_id)
     found = await draft_of(record, access, draft) if draft else None
     if found is None:
-        return await _page(request, access, record, before=before)
+        return await _page(request, access, record, before=before, pictures=pictures)
     typed = {"draft_id": str(found.pk), "subject": found.subject, "draft": text_of(found)}
     return await _page(request, access, record, typed=typed)
 
@@ -156,12 +166,13 @@ async def _page(
     record: Any,
     *,
     before: int | None = None,
+    pictures: int | None = None,
     error: PostroomError | None = None,
     typed: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
     entries, older, composer, followers = None, None, None, []
     if hasattr(record, "timeline"):
-        entries, older = await timeline_of(record, access, before)
+        entries, older = await timeline_of(record, access, before, pictures)
         followers = await record.followers()
         words = str(error) if error else ""
         composer = await composer_for(record, access, visit_of(request).user, error=words, **typed)

@@ -13,11 +13,11 @@ from core.access import Access, Right
 from core.errors import UnknownName
 from core.mail.address import tolerant_addresses
 from core.runtime import get_model, runtime, settings
+from core.web.bodies import frame_height
 from core.web.guard import Allowed
 from core.web.mail_document import mail_document, mail_response
 from core.web.parameters import Identifier, RecordId
 from core.web.session import visit_of
-from core.web.timeline import frame_height
 from core.web.view import render
 
 router = APIRouter(prefix="/records/{model}/{record_id}/template/{identifier}")
@@ -48,7 +48,7 @@ async def preview(
         "template_preview.html",
         model=model,
         shown=shown,
-        height_px=height,
+        height=height,
         locale=locale,
         languages=sorted({*languages, locale} - {""}),
     )
