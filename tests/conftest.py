@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 
@@ -40,7 +41,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def pytest_configure() -> None:
-    """Write traces as they are: the default, which draws boxes round every variable, takes a second for each."""
+    """Let no property fail for a busy machine's sake, and write traces as they are.
+
+    The default draws boxes round every variable, which takes a second for each trace.
+    """
+    patient = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=patient)
+    hypothesis.settings.load_profile("patient")
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
