@@ -87,7 +87,7 @@ def command(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add a function, async or not, as a command; its errors become messages and exit codes.
 
-    A service runs on uvloop where that is installed (the extra `speed`).
+    A service runs on uvloop where there is one, which is everywhere but on Windows and PyPy.
     """
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -40,8 +40,8 @@ BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
     "tracking": tracking.benchmark,
     "startup": startup.benchmark,
 }
-_OF_THE_WORKER = ("outbound",)
-"""Measured on uvloop too, which `postroom worker` runs on where it is installed."""
+_OF_SERVICES = ("outbound", "tracking")
+"""Measured on uvloop too, which `postroom worker` and `serve` run on where there is one."""
 
 
 def main() -> None:
@@ -56,8 +56,8 @@ def main() -> None:
     use_own_core()
     for name in options.names or BENCHMARKS:
         asyncio.run(_run(name, options.quick, options.json))
-        if name in _OF_THE_WORKER and find_spec("uvloop") is not None:
-            import uvloop  # It is an extra, and may be missing.
+        if name in _OF_SERVICES and find_spec("uvloop") is not None:
+            import uvloop  # There is none for PyPy and Windows.
 
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(name, options.quick, options.json, ", uvloop"))
