@@ -112,10 +112,10 @@ def decode(data: bytes, declared: str | None = None, hint: str | None = None) ->
     codec = codec_of(declared) if declared else None
     if data.isascii() and _means_ascii(data, codec):
         return Decoded(data.decode("ascii"))
-    if codec is None:
-        return _guessed(data, declared or "", hint)
     if mark := _byte_order_mark(data):
         return Decoded(data.decode(mark, "replace"))
+    if codec is None:
+        return _guessed(data, declared or "", hint)
     text = _strictly(data, codec)
     if text is not None and not (codec in _WITH_PRIVATE_LETTERS and _PRIVATE.search(text)):
         return Decoded(text)
@@ -177,11 +177,10 @@ def _mostly(data: bytes, codec: str) -> str | None:
     text = _replaced(data, codec)
     if codec.startswith((*_SHIFTING, *_WIDE)):
         return text
-    high = len(data) - len(data.translate(None, _HIGH))
-    return text if 2 * text.count("\ufffd") <= high else None
+    beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
+    return text if 2 * text.count("\ufffd") <= beyond_ascii else None
 
 
-_HIGH = bytes(range(0x80, 0x100))
 _MOST_SHIFTS = 100_000
 _OF_SEVERAL_BYTES = ("utf_", "gb", "big5", "cp932", "cp949", "cp950", "euc_", "shift_", "johab", "hz", "iso2022")
 
@@ -221,8 +220,6 @@ def _guessed(data: bytes, declared: str, hint: str | None) -> Decoded:
 
 
 def _guess(data: bytes, hint: str | None) -> str:
-    if mark := _byte_order_mark(data):
-        return mark
     if _KOREAN_ESCAPE in data:
         return "iso2022_kr"
     if data.isascii() and _ESCAPES.search(data):
@@ -247,7 +244,7 @@ _FEW = 4
 _RUNS = re.compile(rb"[\x80-\xff]+")
 _KANA = re.compile("[\u3041-\u30fe]")
 _HANGUL = re.compile("[\uac00-\ud7a3]")
-_CJK = re.compile("[\u2460-\u24ff\u3000-\u9fff\uff00-\uffef]")
+_CJK = re.compile("[\u2460-\u24ff\u3000-\u9fff\uff00-\uff60]")
 
 
 def _guess_by_letters(sample: bytes) -> str:

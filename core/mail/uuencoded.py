@@ -25,7 +25,7 @@ _END = re.compile(rb"(?m)^end[ \t]{0,9}\r?$")
 _YENC_BEGIN = re.compile(rb"(?m)^=ybegin [^\r\n]{0,200}?\bsize=(\d{1,9}) name=([^\r\n]{1,200})\r?\n")
 _YENC_PART = re.compile(rb"=ypart [^\r\n]{0,200}\r?\n")
 _YENC_END = re.compile(rb"(?m)^=yend [^\r\n]{0,200}\r?$")
-_MOST_LINES = 300_000
+_MOST_LINES = 150_000
 _MOST_TRIES = 100
 _MOST_ESCAPES = 300_000
 _LESS_42 = bytes((byte - 42) % 256 for byte in range(256))
@@ -71,7 +71,9 @@ def _read_uuencoded(start: re.Match[bytes], stop: int) -> WrittenFile | None:
         line_end = stop if line_end < 0 else line_end
         line = content[at:line_end].rstrip(b"\r")
         at = line_end + 1
-        coded = ((line[0] - 32) % 64 + 2) // 3 * 4 if line and 32 <= line[0] <= 96 else -1
+        if not line:
+            continue
+        coded = ((line[0] - 32) % 64 + 2) // 3 * 4 if 32 <= line[0] <= 96 else -1
         # Some programs add a checksum, and some servers take away the spaces at the end of a line.
         if len(line) - 1 > coded + 2 or coded < 0 or len(lines) == _MOST_LINES:
             return None
