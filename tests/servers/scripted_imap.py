@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
 
-MAIL = b"From: a@example.test\r\nSubject: scripted\r\n\r\nhello\r\n"
+
+def mail_number(number: int) -> bytes:
+    """Return a mail that differs from those of other numbers, and not in size."""
+    head = b"From: a@customer.test\r\nTo: leads@our.test\r\nSubject: scripted %d\r\n" % number
+    return head + b"Message-ID: <%d@customer.test>\r\n\r\nhello\r\n" % number
+
+
+MAIL = mail_number(1)
 
 
 class Misbehaviour(StrEnum):
@@ -51,17 +58,25 @@ class Misbehaviour(StrEnum):
     """Refuses each fetch that includes UID 2."""
     RUDE_LOGOUT = "rude_logout"
     """Closes at LOGOUT without a word."""
+    POISON = "poison"
+    """Drops the connection in the middle of UID 2, always."""
+    EXPUNGED = "expunged"
+    """UID 2 is expunged while it is fetched."""
     NIL_BODY = "nil_body"
     """UID 2 has no content."""
 
 
 class ScriptedImap:
-    """A server with three mails of the content MAIL, UIDs 1 to 3, on loopback at `port`; `received` are its lines."""
+    """A server with mails of `uids`, at first 1 to 3, on loopback at `port`; `received` are its lines."""
 
     def __init__(self, misbehaviour: Misbehaviour):
         self.misbehaviour = misbehaviour
         self.port = 0
         self.received: list[bytes] = []
+        self.uid_validity = 9
+        self.uids: list[int] = [1, 2, 3]
+        self.watcher: Callable[[bytes], None] = lambda line: None
+        """Told of each line before it is answered."""
         self.connections: set[asyncio.Task[None]] = set()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,6 +89,7 @@ class ScriptedImap:
                 await self._greet(writer)
                 while line := await reader.readline():
                     self.received.append(line)
+                    self.watcher(line)
                     await self._answer(line, reader, writer)
                     await writer.drain()
         finally:
@@ -118,14 +134,15 @@ class ScriptedImap:
             writer.close()
             return
         elif command.startswith(b"SELECT"):
-            writer.write(b"* 3 EXISTS\r\n* FLAGS (\\Seen)\r\n")
-            writer.write(b"" if bad is Misbehaviour.NO_UIDVALIDITY else b"* OK [UIDVALIDITY 9] ok {5}\r\n")
+            writer.write(b"* %d EXISTS\r\n* FLAGS (\\Seen)\r\n" % len(self.uids))
+            has_validity = bad is not Misbehaviour.NO_UIDVALIDITY
+            writer.write(b"* OK [UIDVALIDITY %d] ok {5}\r\n" % self.uid_validity if has_validity else b"")
         elif command.startswith(b"UID SEARCH"):
-            writer.write(b"* SEARCH 1 2\r\n* SEARCH 3\r\n")
+            for uid in self.uids:
+                writer.write(b"* SEARCH %d\r\n" % uid)
         elif b"RFC822.SIZE" in command:
-            writer.write(
-                b"".join(b"* %d FETCH (UID %d RFC822.SIZE %d)\r\n" % (uid, uid, len(MAIL)) for uid in (1, 2, 3))
-            )
+            for uid in filter(lambda uid: _covers(command, uid), self.uids):
+                writer.write(b"* %d FETCH (UID %d RFC822.SIZE %d)\r\n" % (uid, uid, len(MAIL)))
         elif b"BODY.PEEK" in command and not await self._fetch(tag, command, writer):
             return
         writer.write(tag + b" OK done\r\n")
@@ -139,10 +156,9 @@ class ScriptedImap:
                 writer.close()
                 return False
             case Misbehaviour.DROP_MID_LITERAL:
-                writer.write(_mail(1, len(MAIL))[:60])
-                await writer.drain()
-                writer.close()
-                return False
+                return await self._break_off(writer)
+            case Misbehaviour.POISON if _covers(command, 2):
+                return await self._break_off(writer)
             case Misbehaviour.SHORT_LITERAL:
                 announced += 10_000
             case Misbehaviour.LONG_LITERAL:
@@ -169,12 +185,21 @@ class ScriptedImap:
             case Misbehaviour.ONE_REFUSED if _covers(command, 2):
                 writer.write(tag + b" NO [SERVERBUG] cannot read it\r\n")
                 return False
-        for uid in (1, 2, 3):
-            if self.misbehaviour is Misbehaviour.NIL_BODY and uid == 2:
+        for uid in list(self.uids):
+            if self.misbehaviour is Misbehaviour.EXPUNGED and uid == 2:
+                self.uids.remove(2)
+                writer.write(b"* 2 EXPUNGE\r\n")
+            elif self.misbehaviour is Misbehaviour.NIL_BODY and uid == 2:
                 writer.write(b"* 2 FETCH (UID 2 FLAGS () BODY[] NIL)\r\n")
             elif _covers(command, uid):
                 writer.write(_mail(uid, announced))
         return True
+
+    async def _break_off(self, writer: asyncio.StreamWriter) -> bool:
+        writer.write(_mail(1, len(MAIL))[:60])
+        await writer.drain()
+        writer.close()
+        return False
 
 
 @asynccontextmanager
@@ -194,8 +219,7 @@ async def scripted_imap(misbehaviour: Misbehaviour = Misbehaviour.NONE) -> Async
 
 
 def _mail(uid: int, announced: int) -> bytes:
-    date = b'INTERNALDATE " 1-Jan-2026 00:00:00 +0100"'
-    return b"* %d FETCH (UID %d FLAGS (\\Seen) %b BODY[] {%d}\r\n%b)\r\n" % (uid, uid, date, announced, MAIL)
+    return b"* %d FETCH (UID %d FLAGS (\\Seen) BODY[] {%d}\r\n%b)\r\n" % (uid, uid, announced, mail_number(uid))
 
 
 def _covers(command: bytes, uid: int) -> bool:
