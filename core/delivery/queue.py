@@ -190,11 +190,9 @@ _DELIVERY = {"recipient": "text", "kind": "text", "priority": "int", "due_at": "
 async def insert_deliveries(message_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
     """Store the deliveries of a message that there is; a row is what `_DELIVERY` names."""
     database = runtime().database
-    dialect = database.dialect
-    sql = _delivery_sql(dialect).format(
-        parent="given.message_id", rows=dialect.rows({"message_id": "bigint", **_DELIVERY})
-    )
-    await database.batch([dialect.over(sql, [(message_id, *row) for row in rows])])
+    sql = _delivery_sql(database.dialect).replace("{parent}", "given.message_id")
+    types = {"message_id": "bigint", **_DELIVERY}
+    await database.batch(database.dialect.over(sql, types, [(message_id, *row) for row in rows]))
 
 
 def _delivery_sql(dialect: Dialect) -> str:

@@ -6,11 +6,11 @@ Due times and leases are compared by the database's clock, so that hosts whose c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import repeat
+from itertools import chain
 from typing import Any, Protocol
 
 from core.orm.statement import Statement
@@ -86,12 +86,11 @@ class Dialect(Protocol):
         """Return the ids of so many inserted rows, in order."""
         ...
 
-    def rows(self, types: Mapping[str, str], first: int = 1) -> str:
-        """Return what parameters are selected from, as `given`; `first` is the number of the first parameter."""
-        ...
+    def over(self, sql: str, types: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
+        """Return what runs `sql` over rows: it selects from `{rows}`, which are called `given`.
 
-    def over(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> Statement:
-        """Return the statement that runs `sql`, which selects from `rows`, over these."""
+        `types` are PostgreSQL's, by the columns of a row.
+        """
         ...
 
     def among(self, column: str, param: str) -> str:
@@ -142,27 +141,41 @@ class Sqlite:
         return f"((julianday({column}) - julianday('now')) * 86400.0)"
 
     def insertion(self, rows: Rows, children: Children | None) -> list[Statement]:
-        # Whatever is no text or number is looked up among adapters, for each row anew.
-        shared = [repeat(_BOUND.get(type(value), _as_it_is)(value)) for value in rows.shared.values()]
-        values = list(zip(*rows.own.values(), *shared))  # noqa: B905 - what is shared has no end
-        statements = [Statement(_insert_sql(rows.table, (*rows.own, *rows.shared)), rows=values)]
+        # What is shared is bound once, and comes out of a SELECT for each row.
+        shared = list(rows.shared.values())
+        places = ", ".join([f"given.{name}" for name in _quoted(rows.own)] + ["?"] * len(shared))
+        into = ", ".join(_quoted([*rows.own, *rows.shared]))
+        sql = f'INSERT INTO "{rows.table}" ({into}) SELECT {places} FROM {{rows}}'
+        statements = self._over(sql, rows.own, list(zip(*rows.own.values(), strict=True)), shared)
         last_id = f'(SELECT MAX("{rows.key}") FROM "{rows.table}")'
         if children is not None:
             # Nobody else writes meanwhile, so the ids are the last ones, without a gap.
-            source = self.rows({"place": "", **children.types})
-            sql = children.sql.format(parent=f"{last_id} + given.place", rows=source)
-            statements.append(self.over(sql, children.placed(1 - len(values))))
+            sql = children.sql.replace("{parent}", f"{last_id} + given.place")
+            first = 1 - len(children.of_each)
+            statements += self._over(sql, ["place", *children.types], children.placed(first))
         return [*statements, Statement(f"SELECT {last_id} AS id")]
 
     def inserted_ids(self, returned: Sequence[Mapping[str, Any]], count: int) -> Sequence[int]:
         last = returned[0]["id"]
         return range(last - count + 1, last + 1)
 
-    def rows(self, types: Mapping[str, str], first: int = 1) -> str:
-        return f"(SELECT {', '.join(f'?{at} AS {name}' for at, name in enumerate(types, first))}) AS given"
+    def over(self, sql: str, types: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
+        return self._over(sql, types, rows)
 
-    def over(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> Statement:
-        return Statement(sql, rows=rows)
+    def _over(
+        self, sql: str, names: Iterable[str], rows: Sequence[tuple[Any, ...]], params: Sequence[Any] = ()
+    ) -> list[Statement]:
+        """One statement for many rows takes half as long as many runs of a statement."""
+        names = _quoted(names)
+        columns = ", ".join(f"column{at} AS {name}" for at, name in enumerate(names, 1))
+        one = f"({', '.join('?' * len(names))})"
+        at_once = _MOST_PARAMETERS // len(names)
+        statements = []
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
+            source = f"(SELECT {columns} FROM (VALUES {', '.join([one] * len(part))})) AS given"
+            statements.append(Statement(sql.replace("{rows}", source), [*params, *chain.from_iterable(part)]))
+        return statements
 
     def among(self, column: str, param: str) -> str:
         return f"{column} IN (SELECT value FROM json_each({param}))"
@@ -207,10 +220,12 @@ class Postgres:
 
     def insertion(self, rows: Rows, children: Children | None) -> list[Statement]:
         params, hung = [*rows.own.values(), *rows.shared.values()], ""
-        if children is not None:
-            source = self.rows({"place": "int", **children.types}, len(params) + 1)
-            hung = f", hung AS ({children.sql.format(parent='ids._ids[given.place]', rows=f'ids, {source}')})"
-            params += self.over("", children.placed(1)).params
+        placed = [] if children is None else children.placed(1)
+        if children is not None and placed:
+            source = f"ids, {_unnested({'place': 'int', **children.types}, len(params) + 1)}"
+            hung = children.sql.replace("{parent}", "ids._ids[given.place]").replace("{rows}", source)
+            hung = f", hung AS ({hung})"
+            params += zip(*placed, strict=True)
         own, shared = (tuple((name, rows.types[name]) for name in names) for names in (rows.own, rows.shared))
         sql = f"WITH {_numbered_insert_sql(rows.table, rows.key, own, shared)}{hung} SELECT _ids FROM ids"
         return [Statement(sql, params)]
@@ -219,12 +234,8 @@ class Postgres:
         ids: Sequence[int] = returned[0]["_ids"]
         return ids
 
-    def rows(self, types: Mapping[str, str], first: int = 1) -> str:
-        arrays = ", ".join(f"${at}::{kind}[]" for at, kind in enumerate(types.values(), first))
-        return f"unnest({arrays}) AS given ({', '.join(types)})"
-
-    def over(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> Statement:
-        return Statement(sql, list(zip(*rows, strict=True)))
+    def over(self, sql: str, types: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
+        return [Statement(sql.replace("{rows}", _unnested(types, 1)), list(zip(*rows, strict=True)))] if rows else []
 
     def among(self, column: str, param: str) -> str:
         return f"{column} = ANY({param}::bigint[])"
@@ -245,9 +256,13 @@ class Postgres:
         return None if value is None else value.astimezone(UTC)
 
 
-@lru_cache(maxsize=256)
-def _insert_sql(table: str, columns: tuple[str, ...]) -> str:
-    return f'INSERT INTO "{table}" ({_listed(columns)}) VALUES ({", ".join("?" * len(columns))})'
+_MOST_PARAMETERS = 32_000
+"""SQLite takes 32,766 in one statement."""
+
+
+def _unnested(types: Mapping[str, str], first: int) -> str:
+    arrays = ", ".join(f"${at}::{kind}[]" for at, kind in enumerate(types.values(), first))
+    return f"unnest({arrays}) AS given ({', '.join(types)})"
 
 
 @lru_cache(maxsize=256)
@@ -261,20 +276,12 @@ def _numbered_insert_sql(
     return f"""
         fresh AS MATERIALIZED (
             SELECT nextval((SELECT pg_get_serial_sequence('{table}', '{key}')::regclass)) AS _id, own.*
-            FROM unnest({arrays}) WITH ORDINALITY AS own ({_listed([*of_own, "_place"])})),
+            FROM unnest({arrays}) WITH ORDINALITY AS own ({", ".join(_quoted([*of_own, "_place"]))})),
         stored AS (
-            INSERT INTO "{table}" ({_listed([key, *of_own, *of_shared])})
-            SELECT _id, {", ".join([_listed(of_own), *singles])} FROM fresh),
+            INSERT INTO "{table}" ({", ".join(_quoted([key, *of_own, *of_shared]))})
+            SELECT _id, {", ".join([*_quoted(of_own), *singles])} FROM fresh),
         ids AS MATERIALIZED (SELECT array_agg(_id ORDER BY _place) AS _ids FROM fresh)"""
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-_BOUND: Mapping[type, Callable[[Any], Any]] = {bool: int, datetime: str}
-"""What SQLite stores of a truth value and of a time."""
+def _quoted(names: Iterable[str]) -> list[str]:
+    return [f'"{name}"' for name in names]

@@ -46,6 +46,7 @@ def _row(database: Database, **values: Any) -> dict[str, Any]:
 
 
 LABELS = "INSERT INTO label (parcel_id, words) SELECT {parent}, given.words FROM {rows}"
+_WORDS = {"words": "text"}
 
 
 async def _read(database: Database) -> list[dict[str, Any]]:
@@ -86,11 +87,22 @@ async def test_children_go_to_their_own_parents(database: Database) -> None:
     model = database.registry.get("Parcel")
     for start in (0, 700):
         numbers = range(start, start + 700)
-        labels = Children(LABELS, {"words": "text"}, [[(f"{n}.{part}",) for part in range(n % 3)] for n in numbers])
+        labels = Children(LABELS, _WORDS, [[(f"{n}.{part}",) for part in range(n % 3)] for n in numbers])
         ids = await insert_rows(database, model, [_row(database, name=str(n)) for n in numbers], labels)
         rows = await database.registry.get("Label").filter(parcel_id__in=list(ids)).values_list("parcel_id", "words")
         wanted = {(ids[n - start], f"{n}.{part}") for n in numbers for part in range(n % 3)}
         assert set(rows) == wanted
+
+
+async def test_parents_may_have_no_children_or_very_many(database: Database) -> None:
+    model = database.registry.get("Parcel")
+    for each in (0, 9000):
+        words = [[(str(number),) for number in range(each)], []]
+        ids = await insert_rows(
+            database, model, [_row(database, name=n) for n in "ab"], Children(LABELS, _WORDS, words)
+        )
+        assert await database.registry.get("Label").filter(parcel_id=ids[0]).count() == each
+        assert await database.registry.get("Label").filter(parcel_id=ids[1]).count() == 0
 
 
 @pytest.mark.parametrize("wrong", [{"name": "x" * 11}, {"kind": "huge"}, {"sent_at": datetime(2026, 1, 1)}])  # noqa: DTZ001
