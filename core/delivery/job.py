@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.delivery.outgoing import Outgoing
 from core.delivery.signing import UNSIGNED, Signer
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """One delivery of a claim. `attempts` are the retries that it has used up."""
 
     id: int

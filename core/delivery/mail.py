@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.delivery.job import Claimed, Job
 from core.delivery.outgoing import LARGE_BYTES, envelope_sender, mail_bytes
@@ -11,8 +11,7 @@ from core.mail.address import envelope_address, needs_smtputf8
 from core.transport.smtp import Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """What a server is given: the envelope of one job, and its content."""
 
     job: Job

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -34,8 +34,7 @@ _FAULT_WAIT_S = 30.0
 """How long a mail steps aside after its server failed under it, so that the next one is tried meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """How one try of one delivery ended."""
 
     delivery: Claimed
@@ -46,21 +45,15 @@ class Result:
     code: int | None = None
     enhanced: str | None = None
     reply: str = ""
-    """What was said, in one text that any database stores."""
+    """What was said, in one text."""
     server: str = ""
     tls: str = ""
     duration_ms: int = 0
     remote_id: str = ""
     """What the other side calls the delivery, where it gives it a name."""
 
-    def __post_init__(self) -> None:
-        if not self.reply.isprintable():
-            storable = self.reply.replace("\0", "").encode("utf-8", "replace").decode()
-            object.__setattr__(self, "reply", storable)
 
-
-@dataclass(frozen=True, slots=True)
-class _Next:
+class _Next(NamedTuple):
     """What follows a result: the delivery's next state, and when it is due again."""
 
     state: str
@@ -68,13 +61,15 @@ class _Next:
     wait: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Policy:
+class _Policy(NamedTuple):
     """What follows a failure of one message; `age` is the time since it was queued, or due."""
 
     schedule: RetrySchedule = LINEAR
     on_unknown: str = "retry"
     age: timedelta = timedelta(0)
+
+
+_NO_FAILURE = _Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +265,7 @@ def _move(writes: Writes, results: Sequence[Result], policies: Mapping[int, _Pol
     """Add what moves the deliveries to their next states, one part for all that go the same way."""
     groups: dict[tuple[str, _Next, str], list[int]] = defaultdict(list)
     for result in results:
-        following = _following(result, policies.get(result.delivery.message_id, _Policy()))
+        following = _following(result, policies.get(result.delivery.message_id, _NO_FAILURE))
         groups[result.token, following, result.remote_id].append(result.delivery.id)
     for number, ((token, following, remote_id), ids) in enumerate(groups.items()):
         _move_alike(writes, f"moved_{number}", token, ids, following, remote_id)
@@ -322,7 +317,7 @@ def _note(writes: Writes, results: Sequence[Result], worker: str) -> None:
             str(result.phase),
             result.code,
             result.enhanced,
-            result.reply,
+            _storable(result.reply),
             result.server,
             result.tls,
             result.duration_ms,
@@ -335,10 +330,15 @@ def _note(writes: Writes, results: Sequence[Result], worker: str) -> None:
 
 def _errors(results: Sequence[Result]) -> dict[int, str]:
     return {
-        result.delivery.message_id: _told(result.delivery, result.reply)
+        result.delivery.message_id: _told(result.delivery, _storable(result.reply))
         for result in results
         if result.outcome is not Outcome.SENT
     }
+
+
+def _storable(words: str) -> str:
+    """Return a text that any database stores."""
+    return words if words.isprintable() else words.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _told(delivery: Claimed, reply: str) -> str:

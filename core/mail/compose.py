@@ -11,10 +11,10 @@ import re
 from base64 import b64encode
 from binascii import b2a_qp
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 from struct import Struct
+from typing import NamedTuple
 from urllib.parse import quote
 
 from core.errors import UserError
@@ -42,8 +42,7 @@ _METHOD = re.compile(r"[A-Z]{3,20}")
 _QUOTED_SAFE = re.compile(r"[ !#-\[\]-~]{1,60}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """A MIME entity: the lines that say what it is, and its content, which ends without a line end."""
 
     headers: bytes

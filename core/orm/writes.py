@@ -7,11 +7,15 @@ an earlier one it reads from that part's RETURNING, by the part's name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from core.orm.database import Database
 from core.orm.dialect import Dialect
 from core.orm.statement import Statement
+
+_ROWS_AT_ONCE = 100
+"""SQLite takes some 30,000 parameters; row by row it would ask for Python's lock each time."""
 
 
 class Writes:
@@ -49,8 +53,12 @@ class Writes:
             lists = zip(zip(*rows, strict=True), columns.values(), strict=True)
             of_lists = ", ".join(f"{self.param(list(values))}::{kind}[]" for values, kind in lists)
             self.add(f"into_{table}", f"{into} SELECT * FROM unnest({of_lists})")
-        else:
-            self._statements.append(Statement(f"{into} VALUES ({', '.join('?' * len(columns))})", rows=rows))
+            return
+        places = f"({', '.join('?' * len(columns))})"
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[start : start + _ROWS_AT_ONCE]
+            values = list(chain.from_iterable(part))
+            self._statements.append(Statement(f"{into} VALUES {', '.join([places] * len(part))}", values))
 
     async def run(self, database: Database) -> list[dict[str, Any]]:
         """Write all of it in one transaction, the running one or its own, and return what the parts tell."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import IncrementalNewlineDecoder
 from time import monotonic
+from typing import NamedTuple
 
 from core.errors import AddressError
 from core.mail.retry import Phase
@@ -49,8 +50,7 @@ class Envelope:
         object.__setattr__(self, "needs_smtputf8", self.smtputf8 or not are_ascii)
 
 
-@dataclass(frozen=True, slots=True)
-class EnvelopeReply:
+class EnvelopeReply(NamedTuple):
     """The server's word on an envelope. `recipients` is empty if the server was not asked, `data` None likewise.
 
     `is_open` means that the content of this mail may, and must, now be sent, or the connection be given up.
@@ -72,8 +72,7 @@ class EnvelopeReply:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class ContentReply:
+class ContentReply(NamedTuple):
     """The answer to the final dot; `reply.ok` is the only sign of acceptance, for all accepted recipients.
 
     `write_ms` is the time to hand the content to the network, `answer_ms` from there to the reply.
@@ -296,7 +295,7 @@ class SmtpSession:
             return reply
         answers = iter(reply.recipients)
         recipients = tuple(next(answers) if one.isascii() else self._no_utf8() for one in envelope.recipients)
-        return replace(reply, recipients=recipients)
+        return reply._replace(recipients=recipients)
 
     def _no_utf8(self) -> SmtpReply:
         words = f"5.6.7 The addresses or headers need SMTPUTF8, which {self.account.host} does not offer."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import load_configuration
+from core.config.settings import Settings
 from core.host.host import open_host
 from core.host.install import update_schema
 from core.runtime import Runtime
@@ -24,7 +26,8 @@ from tests.servers.free_port import free_port
 from tests.servers.postgres import Postgres
 
 DATABASES = ("sqlite", "postgres")
-LANES = 8
+LANES: int = Settings.model_fields["SMTP_CONCURRENCY"].default
+"""What a worker has unless it is told otherwise; other clients get as many connections."""
 
 
 @asynccontextmanager
@@ -34,7 +37,19 @@ async def hosted(database: str, **settings: Any) -> AsyncIterator[Runtime]:
         values = {"DATABASE_URL": url, "VAR_DIR": folder, "ADDONS": ["core"], "MAIL_MODE": "live", **settings}
         async with open_host(load_configuration(environment={}, overrides=values)) as runtime:
             await update_schema(runtime)
-            yield runtime
+            with _kept():
+                yield runtime
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Look for no garbage in what is loaded by now, as the command does once its host is open."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -59,7 +59,9 @@ async def test_whatever_the_writing_stumbles_over_it_neither_ends_nor_spins(host
     with pytest.MonkeyPatch.context() as patch, capture_logs() as said:
         patch.setattr(host.database, "batch", stumble)
         ledger.record([_sent(delivery, token)])
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            while not said:
+                await asyncio.sleep(0.02)
         assert 1 <= calls <= 3
         assert said[0]["log_level"] == "error"
         patch.setattr(host.database, "batch", batch)
