@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from core.mail.address import domain_of
 from core.mail.body import html_to_text
 from core.mail.bounce_signs import SENDERS
 from core.mail.thread import alias_of
@@ -122,6 +123,8 @@ def no_answer_reason(email: IncomingEmail) -> str | None:
 
     Mailing lists and groups say so of all that they pass on, and gateways and web forms of what people write.
     """
+    if _passes_on(email):
+        return f"a program passes on what {email.reply_to[0].address} wrote"
     precedence = _word(email, "Precedence")
     if precedence in _BULK:
         return f"Precedence is {precedence}"
@@ -134,7 +137,7 @@ def no_answer_reason(email: IncomingEmail) -> str | None:
 
 def _declared(email: IncomingEmail) -> str | None:
     submitted = _word(email, "Auto-Submitted")
-    if submitted not in _NO:
+    if submitted not in _NO and not _passes_on(email):
         return f"Auto-Submitted is {submitted}"
     for name in ("Precedence", "X-Precedence", "Preference"):
         if (word := _word(email, name)) in _AUTO_REPLY:
@@ -152,6 +155,14 @@ def _declared(email: IncomingEmail) -> str | None:
         if _PROGRAMS.search((email.header(name) or "").lower()[:200]):
             return f"{name} names a program that answers by itself"
     return None
+
+
+def _passes_on(email: IncomingEmail) -> bool:
+    """Tell whether a program sends what a person wrote, such as a web form: no reply, and answered elsewhere."""
+    if _word(email, "Auto-Submitted") != "auto-generated" or email.in_reply_to or email.references:
+        return False
+    elsewhere = email.reply_to[:1] if email.sender and email.return_path != "" else ()
+    return any(domain_of(box.address) != domain_of(email.sender.address) for box in elsewhere if email.sender)
 
 
 def _reported(email: IncomingEmail) -> str | None:

@@ -112,6 +112,7 @@ def test_i8_words_count_beside_a_sign(header: str, body: str) -> None:
         ("Precedence: list\nSubject: [users] Re: question", AWAY),
         ("Precedence: bulk\nList-Id: <users.x.test>\nSubject: Re: question", AWAY),
         ("Return-Path: <ada@x.test>\nSubject: Offer", "Thank you for your mail."),
+        ("Auto-Submitted: auto-generated\nReply-To: bob@y.test\nSubject: Contact form", "Hello"),
     ],
 )
 def test_i8_a_person_is_not_taken_for_a_program(header: str, body: str) -> None:
