@@ -75,7 +75,7 @@ def _start(value: str, zone_name: str) -> tuple[date | None, datetime | None]:
             return None, None
         if time[4] is None:
             return date(int(time[1]), int(time[2]), int(time[3])), None
-        zone = UTC if time[7] else _zone(zone_name)
+        zone = UTC if time[7] else _zone(zone_name) if zone_name else None
         if zone is None:
             return None, None
         year, month, day, hour, minute, second = map(int, time.groups()[:6])
@@ -86,13 +86,13 @@ def _start(value: str, zone_name: str) -> tuple[date | None, datetime | None]:
 
 @lru_cache(maxsize=64)
 def _zone(name: str) -> tzinfo | None:
-    name = name.strip().rpartition("/mozilla.org/")[2][:60]
-    if not name:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        pass
+    name = name.strip()[:80]
+    # Some programs put their own name before that of the zone.
+    for one in (name, "/".join(name.split("/")[-2:])):
+        try:
+            return ZoneInfo(one)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            continue
     # Imported here: its tables are large, and few invitations name a zone as Windows does.
     from babel.core import get_global
 

@@ -55,7 +55,7 @@ def read_head(data: bytes, start: int, end: int, limits: HeaderLimits, defects: 
     odd = _NO_FIELD.search(text)
     if odd is not None and (kept := _length_of_header(text, odd.start(), defects)) < len(text):
         text, body = text[:kept], start + kept
-    fields = _fields(text.replace("\r\n", "\n").replace("\r", " ").replace("\0", ""), limits, defects)
+    fields = _fields(text.replace("\r\n", "\n").replace("\r", " "), limits, defects)
     return fields, body if fields.all else start
 
 
