@@ -177,7 +177,7 @@ class Settings(BaseModel):
         30, ge=1, description="Servers that an inbound mail may have passed; after more it goes round in a circle."
     )
     LOOP_MAILS_PER_HOUR: int = Field(
-        50,
+        100,
         ge=0,
         description="Mails of one sender to one alias within an hour; what comes after waits for a person, as two "
         "machines may be answering each other. 0 is no limit.",

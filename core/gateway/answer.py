@@ -16,7 +16,7 @@ import structlog
 
 from core import clock
 from core.errors import PostroomError
-from core.gateway.lookup import Lookup, counts, is_by_hand
+from core.gateway.lookup import Lookup, is_by_hand, is_old
 from core.gateway.values import NewRecord, Outcome, Received, Unmatched, Verdict
 from core.mail.address import normalised
 from core.mail.automatic import automatic_reason
@@ -98,7 +98,7 @@ def _no_reader(email: Received, lookup: Lookup) -> str:
         return "it names no sender"
     if is_by_hand(email):
         return "a person brought it in"
-    if not counts(email):
+    if is_old(email):
         return "it is an old mail"
     if email.notice is not None:
         return "it is a report"

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from core import clock
@@ -167,6 +168,19 @@ class Lookup:
         meant = [one for one in ours if normalised(one) in written or normalised(one) not in self.mailboxes]
         return tuple(meant or ours)
 
+    @cached_property
+    def aliases(self) -> frozenset[str]:
+        """The addresses that this system itself receives at, without tags."""
+        own = (f"{alias}@{self.own_domain}" for alias in (self.catchall_alias, self.bounce_alias, ALIAS))
+        return frozenset((*own, *(route.alias for route in self.routes)))
+
+    def is_system(self, address: str) -> bool:
+        """Whether it is a reply or bounce address, from which nobody writes."""
+        return domain_of(address) == self.own_domain and alias_of(address)[0] in (
+            self.catchall_alias,
+            self.bounce_alias,
+        )
+
     def owns_domain_of(self, address: str) -> bool:
         """Whether the address is at a domain of ours, be there such an address or not."""
         return domain_of(address) in self.domains
@@ -187,10 +201,7 @@ class Lookup:
 
     def is_own(self, address: str) -> bool:
         """Whether the address is one that this system itself receives at: an alias, a reply or a bounce address."""
-        local = alias_of(address)[0]
-        if domain_of(address) == self.own_domain and local in (self.catchall_alias, self.bounce_alias):
-            return True
-        return self.route_of(address) is not None
+        return self.is_system(address) or self.route_of(address) is not None
 
     def learn_message(self, message: KnownMessage) -> None:
         """Take note of a message that this batch just wrote."""
@@ -303,17 +314,21 @@ async def open_lookup() -> Lookup:
 
 
 def counts(email: Received) -> bool:
-    """Whether a mail counts for how often its sender writes: what came just now, and not by hand.
+    """Whether a mail counts for how often its sender writes: what was written just now, and did not come by hand.
 
-    An old mail that is fetched for the first time goes round in no circle now. In a dry run it is as if it came.
+    What goes round in a circle is written by programs, and those date their mails (RFC 5322, section 3.6.1).
     """
+    return bool(email.sender and email.parsed.date_at) and not is_old(email) and not is_by_hand(email)
+
+
+def is_old(email: Received) -> bool:
+    """Whether a mail was written a while ago, and is fetched only now."""
     written_at = email.parsed.date_at
-    is_old = written_at is not None and written_at < clock.now() - _LATELY
-    return bool(email.sender) and not is_old and not is_by_hand(email)
+    return written_at is not None and written_at < clock.now() - _LATELY
 
 
 def is_by_hand(email: Received) -> bool:
-    """Whether a person brought the mail in, rather than the network."""
+    """Whether a person brought the mail in, rather than the network; in a dry run it is as if it came."""
     return email.spool_id > 0 and email.source.removeprefix(OPEN).startswith(BY_HAND)
 
 

@@ -48,6 +48,8 @@ class Terms:
     """Where our tracked links lead, which a quotation of a mail of ours still holds."""
     mailboxes: frozenset[str] = frozenset()
     """The addresses of the mailboxes that are fetched: not what a mail is about."""
+    aliases: frozenset[str] = frozenset()
+    """The addresses that lead somewhere, without tags."""
 
 
 def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
@@ -127,7 +129,8 @@ def _fingerprint(parsed: IncomingEmail, raw: bytes, terms: Terms) -> str:
     """Hash what does not change on the way: all but the header lines that servers add.
 
     The Message-ID alone would not do: anybody can send a mail with another's (SECURITY I4). Our own recipients count,
-    as a blind copy to a second alias is a second delivery; the mailbox that one of several ways went through does not.
+    as a blind copy to a second alias is a second delivery; the mailbox that one of several ways went through does not,
+    unless nothing else leads anywhere.
     """
     digest = sha256()
     for piece in _lasting(parsed, terms) if parsed.message_id else (raw,):
@@ -136,10 +139,17 @@ def _fingerprint(parsed: IncomingEmail, raw: bytes, terms: Terms) -> str:
     return digest.hexdigest()
 
 
+def _untagged(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
+
+
 def _lasting(parsed: IncomingEmail, terms: Terms) -> Iterator[bytes]:
     written = {normalised(mailbox.address) for mailbox in (*parsed.to, *parsed.cc)}
+    written = {address for address in written if domain_of(address) in terms.domains}
     hinted = {normalised(mailbox.address) for mailbox in parsed.recipients} - terms.mailboxes
-    ours = {address for address in written | hinted if domain_of(address) in terms.domains}
+    ours = written | {address for address in hinted if _untagged(address) in terms.aliases}
+    ours = ours or {address for address in hinted if domain_of(address) in terms.domains}
     sender = parsed.sender.address if parsed.sender else ""
     texts = (parsed.message_id, sender, parsed.header("Date"), parsed.subject, parsed.text, parsed.html, *sorted(ours))
     yield from ((text or "").encode() for text in texts)

@@ -81,6 +81,7 @@ OUTCOMES: Mapping[str, str] = MappingProxyType(
         "unsubscribed": "It took its writer off a list.",
         "duplicate": "It is a copy of a mail that was dealt with before.",
         "loop": "It came back to us in a circle, and was set aside.",
+        "volume": "Its sender wrote so often that it may be a machine in a circle. It waits for a person.",
         "automatic": "A machine sent it: it is no reply, and nothing answers it.",
         "ignored": "A rule set it aside.",
         "unmatched": "No rule knew where it belongs. It waits for a person.",

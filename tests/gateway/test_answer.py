@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core import clock
-from core.delivery.outgoing import envelope_sender, load_messages
+from core.delivery.outgoing import envelope_sender
 from core.gateway import spool
 from core.gateway.explain import explain
 from core.gateway.receive import process
@@ -72,7 +72,7 @@ async def test_an_unknown_address_is_refused_once_and_with_none_of_the_senders_w
 async def test_i8_an_answer_has_no_envelope_sender(polite: None) -> None:
     await receive(proven("Hello"))
     (message,) = await sent()
-    assert envelope_sender((await load_messages([message.id]))[message.id], None) == ""
+    assert envelope_sender({"presentation": message.presentation}, None) == ""
 
 
 async def test_a_refusal_is_in_the_language_of_the_mail(polite: None) -> None:

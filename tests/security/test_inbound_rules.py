@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,8 @@ async def test_i7_ten_thousand_forged_mails_answer_nobody(ticket: Any, host: Run
 
 async def test_i8_two_of_us_that_answer_each_other_come_to_an_end(ticket: Any, host: Runtime) -> None:
     change_settings(host, LOOP_MAILS_PER_HOUR=5)
-    machine = [mail(f"We got your mail {number}", sender="robot@other.test") for number in range(40)]
+    now = format_datetime(clock.now())
+    machine = [mail(f"We got your mail {number}", sender="robot@other.test", Date=now) for number in range(40)]
     accounts = await receive(*machine)
     assert [account.outcome for account in accounts].count(Outcome.RECORD) == 5
     held = await get_model("InboundEmail").filter(outcome="loop")

@@ -34,7 +34,7 @@ def _own(email: Received, lookup: Lookup) -> str | None:
     if email.sender and lookup.is_own(email.sender):
         return f"it comes from our own alias {email.sender}"
     envelope_sender = email.parsed.return_path
-    if envelope_sender and lookup.is_own(envelope_sender):
+    if envelope_sender and lookup.is_system(envelope_sender):
         return f"its envelope sender is our own {normalised(envelope_sender)}"
     return None
 

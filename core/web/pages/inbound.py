@@ -91,7 +91,7 @@ async def inbound_page(request: Request, inbound_id: RecordId, access: Allowed) 
         record=line[1],
         parsed=parsed,
         text=text[:_TEXT_MAX_CHARS],
-        sentence=OUTCOMES.get(mail.outcome, mail.outcome),
+        sentence=_sentence(mail),
         copies=await _copies(access, mail),
         settled_by=mail.settled_by,
         may_write=access.may("InboundEmail", Right.WRITE),
@@ -152,6 +152,11 @@ async def discard(inbound_id: RecordId, access: Allowed, reason: Annotated[str, 
     mail = await _find(access, inbound_id, Right.WRITE)
     await mail.discard(reason)
     return RedirectResponse(f"/inbound/{inbound_id}", 303)
+
+
+def _sentence(mail: Any) -> str:
+    held = mail.outcome == "loop" and mail.state == "unmatched"
+    return OUTCOMES.get("volume" if held else mail.outcome, mail.outcome)
 
 
 async def _copies(access: Access, mail: Any) -> list[dict[str, Any]]:
