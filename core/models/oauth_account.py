@@ -369,6 +369,8 @@ class OAuthAccount(Record):
         await account.refresh_from_db()
         for server_id in await get_model("OutgoingMailServer").filter(oauth_id=account.pk).values_list("id", flat=True):
             await note_success(str(server_id))
+        for server in await get_model("IncomingMailServer").filter(oauth_id=account.pk):
+            await server.resume()
         log.info("mail account signed in", account=account.name)
         return account
 

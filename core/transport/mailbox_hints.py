@@ -38,7 +38,7 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     ("move", "", "Make that folder in the mailbox, or name one that `postroom inbound folders` shows."),
     ("delete", "", "This login may not delete there; choose to mark mail as seen instead."),
     ("store", "", "This login may not mark mail there; choose to keep it as it is."),
-    ("fetch", "broke the protocol|more than it was asked", "The server sent nonsense. It is tried again; where one "
+    ("", "broke the protocol|more than it was asked", "The server sent nonsense. It is tried again; where one "
      "mail does that each time, it is left there and told of."),
     ("", "no answer within|closed the connection|connection failed|ended the session", "The server or the network was "
      "slow or went away. It is tried again by itself."),

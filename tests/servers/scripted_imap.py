@@ -76,7 +76,8 @@ class ScriptedImap:
         self.uid_validity = 9
         self.uids: list[int] = [1, 2, 3]
         self.watcher: Callable[[bytes], None] = lambda line: None
-        """Told of each line before it is answered."""
+        """Told of each line before it is answered, and `then` when it was."""
+        self.then: Callable[[bytes], None] = lambda line: None
         self.connections: set[asyncio.Task[None]] = set()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,6 +93,7 @@ class ScriptedImap:
                     self.watcher(line)
                     await self._answer(line, reader, writer)
                     await writer.drain()
+                    self.then(line)
         finally:
             writer.transport.abort()
             self.connections.discard(task)
@@ -142,14 +144,14 @@ class ScriptedImap:
                 writer.write(b"* SEARCH %d\r\n" % uid)
         elif b"RFC822.SIZE" in command:
             for uid in filter(lambda uid: _covers(command, uid), self.uids):
-                writer.write(b"* %d FETCH (UID %d RFC822.SIZE %d)\r\n" % (uid, uid, len(MAIL)))
+                writer.write(b"* %d FETCH (UID %d RFC822.SIZE %d)\r\n" % (uid, uid, len(mail_number(uid))))
         elif b"BODY.PEEK" in command and not await self._fetch(tag, command, writer):
             return
         writer.write(tag + b" OK done\r\n")
 
     async def _fetch(self, tag: bytes, command: bytes, writer: asyncio.StreamWriter) -> bool:
         """Answer a fetch of mails, badly; return whether the proper end is to follow."""
-        announced = len(MAIL)
+        more_bytes = 0
         match self.misbehaviour:
             case Misbehaviour.BYE:
                 writer.write(b"* BYE going down\r\n")
@@ -160,11 +162,11 @@ class ScriptedImap:
             case Misbehaviour.POISON if _covers(command, 2):
                 return await self._break_off(writer)
             case Misbehaviour.SHORT_LITERAL:
-                announced += 10_000
+                more_bytes = 10_000
             case Misbehaviour.LONG_LITERAL:
-                announced -= 10
+                more_bytes = -10
             case Misbehaviour.HUGE_LITERAL:
-                announced = 4_000_000_000
+                more_bytes = 4_000_000_000
             case Misbehaviour.ENDLESS_LINE:
                 while True:
                     writer.write(b"* 1 FETCH " + b"(" * 65536)
@@ -192,11 +194,11 @@ class ScriptedImap:
             elif self.misbehaviour is Misbehaviour.NIL_BODY and uid == 2:
                 writer.write(b"* 2 FETCH (UID 2 FLAGS () BODY[] NIL)\r\n")
             elif _covers(command, uid):
-                writer.write(_mail(uid, announced))
+                writer.write(_mail(uid, more_bytes))
         return True
 
     async def _break_off(self, writer: asyncio.StreamWriter) -> bool:
-        writer.write(_mail(1, len(MAIL))[:60])
+        writer.write(_mail(1)[:60])
         await writer.drain()
         writer.close()
         return False
@@ -218,8 +220,9 @@ async def scripted_imap(misbehaviour: Misbehaviour = Misbehaviour.NONE) -> Async
         await server.wait_closed()
 
 
-def _mail(uid: int, announced: int) -> bytes:
-    return b"* %d FETCH (UID %d FLAGS (\\Seen) BODY[] {%d}\r\n%b)\r\n" % (uid, uid, announced, mail_number(uid))
+def _mail(uid: int, more_bytes: int = 0) -> bytes:
+    raw = mail_number(uid)
+    return b"* %d FETCH (UID %d FLAGS (\\Seen) BODY[] {%d}\r\n%b)\r\n" % (uid, uid, len(raw) + more_bytes, raw)
 
 
 def _covers(command: bytes, uid: int) -> bool:
