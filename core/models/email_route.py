@@ -38,6 +38,7 @@ class EmailRoute(Record):
     acknowledgement = fields.ForeignKeyField(
         "models.EmailTemplate", null=True, related_name="acknowledges", on_delete=fields.SET_NULL
     )
+    acknowledgement_id: int | None
     """Answers, once, who wrote here: a template for EmailRoute. None, as by default, answers nobody."""
     company = fields.ForeignKeyField("models.Company", null=True, related_name="routes", on_delete=fields.SET_NULL)
     active = fields.BooleanField(default=True)
@@ -49,6 +50,7 @@ class EmailRoute(Record):
         if self.active:
             self._check_settings()
             await self._check_alone()
+        await self._check_acknowledgement()
         await super().save(*args, **kwargs)
 
     def _check_settings(self) -> None:
@@ -59,6 +61,17 @@ class EmailRoute(Record):
         if not isinstance(self.defaults, dict):
             raise UserError("defaults: write a mapping of field names to values.")
         check_route(self.target_model, self.target_name_field, self.defaults)
+
+    async def _check_acknowledgement(self) -> None:
+        """Refuse a template that says anything of the mail or its record: those are a stranger's words."""
+        if self.acknowledgement_id is None:
+            return
+        template = await get_model("EmailTemplate").get(id=self.acknowledgement_id).prefetch_related("model")
+        if template.model.identifier != "EmailRoute":
+            raise UserError(
+                f"acknowledgement: the template {template.identifier} is for {template.model.identifier}; "
+                "choose one for EmailRoute, so that nothing of a stranger's mail is sent on."
+            )
 
     async def _check_alone(self) -> None:
         own = settings().MAIL_DOMAIN.lower()

@@ -9,6 +9,7 @@ import pytest
 
 from core import clock
 from core.delivery.outgoing import envelope_sender
+from core.errors import UserError
 from core.gateway import spool
 from core.gateway.explain import explain
 from core.gateway.receive import process
@@ -170,6 +171,15 @@ async def test_a_route_acknowledges_where_it_is_told_to(polite: None, routes: di
     assert (message.res_model, message.body) == ("Ticket", "<p>You wrote to leads.</p>")
     entries = await get_model("Message").filter(res_model="Ticket", res_id=message.res_id).order_by("id")
     assert [entry.direction for entry in entries] == ["Inbound", "Outbound"]
+
+
+async def test_i7_an_acknowledgement_can_say_nothing_of_a_record(polite: None, routes: dict[str, Any]) -> None:
+    model = await get_model("ModelRegistry").get(identifier="Ticket")
+    routes["leads"].acknowledgement = await get_model("EmailTemplate").create(
+        identifier="echo", name="Echo", model=model, subject="{{ name }}", content="{{ description }}"
+    )
+    with pytest.raises(UserError, match="is for Ticket; choose one for EmailRoute"):
+        await routes["leads"].save()
 
 
 @pytest.mark.parametrize("language", ["en", "de", "es", "fr", "pl"])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from core.errors import PostroomError, UserError
 from core.gateway.cases import CaseResult, check_cases
 from core.gateway.explain import explain
-from core.mail.sketch import Sketch
 from core.gateway.values import Outcome
 from core.mail.parse import parse
+from core.mail.sketch import Sketch
 from core.runtime import get_model
 from tests.gateway.conftest import ORIGINAL, mail
 
