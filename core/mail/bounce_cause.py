@@ -56,7 +56,7 @@ _WORDS = {
 }
 
 _BY_STATUS = {
-    **dict.fromkeys(("1.1", "1.3", "1.4", "4.1"), Cause.NO_ADDRESS),
+    **dict.fromkeys(("1.1", "1.3", "1.4"), Cause.NO_ADDRESS),
     **dict.fromkeys(("1.2", "1.10", "4.4", "4.310", "4.312"), Cause.NO_DOMAIN),
     **dict.fromkeys(("1.6", "2.1", "1.9"), Cause.DISABLED),
     **dict.fromkeys(("2.2", "3.1"), Cause.FULL),
@@ -64,7 +64,7 @@ _BY_STATUS = {
     **dict.fromkeys(("1.7", "1.8", "2.4"), Cause.POLICY),
     "4.6": Cause.LOOP,
     "4.7": Cause.EXPIRED,
-    **dict.fromkeys(("4.2", "4.3", "4.5", "3.2", "4.316"), Cause.UNREACHABLE),
+    **dict.fromkeys(("4.1", "4.2", "4.3", "4.5", "3.2", "4.316"), Cause.UNREACHABLE),
     **dict.fromkeys(("7.25", "7.28"), Cause.BLOCKED),
 }
 _CERTAIN_STATUS = frozenset({"2.2", "2.3", "3.4", "4.6", "4.7", "1.7", "1.8"})
@@ -77,6 +77,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     (Cause.NO_ADDRESS, r"recipient address(?:es)? rejected: access denied|recipnotfound"
                        r"|all recipient addresses rejected"),
     (Cause.FULL, r"quota|mail ?box (?:is |was )?(?:almost |currently )?full|box(?:en)? (?:is )?full|mailfull"
+                 r"|full (?:mail ?box|inbox)|(?:folder|inbox|account|mailbox) (?:is |are )?full"
                  r"|disk (?:space|full)"
                  r"|(?:insufficient|not enough|exceed\w*|out of|no) .{0,30}(?:storage|space)"
                  r"|mailbox .{0,30}(?:size limit|exceed)"
@@ -111,7 +112,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                        r"|resolve (?:user|name))"
                        r"|wasn.t found at|not found (?:in|at|on) .{0,60}(?:director|server|system|domain)"
                        r"|not (?:listed|found) in .{0,40}(?:director|book|list)|not our customer|user_unknown"
-                       r"|bad destination mailbox|bad (?:address|recipient|mailbox)|undeliverable address"
+                       r"|bad destination mailbox|bad (?:address|recipient|mailbox)"
                        r"|unrouteable address|no valid recipient|not on (?:this|our) (?:system|server)"
                        r"|mailbox (?:unavailable|not available|is unavailable|name not allowed)"
                        r"|unavailable.{0,20}or not local|mail-?box .{0,10}not (?:here|local)"
@@ -140,7 +141,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     (Cause.SPAM, r"blocked by (?:our|the) .{0,20}(?:spam|bulk|content|filter)|spam firewall"),
     (Cause.BLOCKED, r"block ?(?:ed )?list|black ?list|deny ?list|blocked (?:using|by|for|from|due|because)|\b(?:rbl"
                     r"|dnsbl|uribl|surbl|spamhaus|spamcop|sorbs|cbl|abuseat|barracudacentral)|reputation"
-                    r"|(?:client )?host .{0,60}(?:rejected|blocked|refused)"
+                    r"|client host .{0,60}(?:rejected|blocked|refused)"
                     r"|(?:reverse|rdns|ptr|fcrdns)\b|rate.?limit|too many (?:message|connection|e?-?mail|recipient"
                     r"|concurrent|session|error)|throttl|temporarily (?:deferred|rate)|too (?:quickly|fast|frequent)"
                     r"|greylist|graylist|ip .{0,40}(?:block|ban|reject|deny|denied|listed)|banned|bad (?:helo|ehlo)"),
@@ -153,7 +154,8 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                    r"|accepted)|authrequired|notauthorized|permission|restrict|refus|access denied|prohibit"
                    r"|preferences|not accept(?:ing)? (?:your |any )?(?:mail|message|e-?mail)"
                    r"|only accept|encrypt|tls required|starttls|administrative|rejected"),
-    (Cause.EXPIRED, r"(?:delivery )?time (?:has )?(?:expired|exceeded)|retry (?:time|timeout|limit)"
+    (Cause.EXPIRED, r"failed \d{1,4} attempts|(?:delivery )?time (?:has )?(?:expired|exceeded)|retry (?:time|timeout"
+                    r"|limit)"
                     r"|queue (?:too long|period|life ?time)|(?:in|on) (?:the )?queue (?:for|too)|expired"
                     r"|message (?:is )?too old|attempts? (?:exceeded|reached)|maximum (?:delivery|retry"
                     r"|number of) (?:attempts|time)"
@@ -180,7 +182,12 @@ def cause_of(status: str | None, words: str) -> Cause:
         return _BY_STATUS[detail]
     words = words[:_WORDS_CHARS]
     said = next((cause for cause, pattern in _PATTERNS if pattern.search(words)), None)
-    by_status = _BY_STATUS.get(detail) or (Cause.POLICY if detail.startswith("7.") else None)
+    # Exchange Online says so of an address that it does not know, others of a host that does not answer.
+    by_status = (
+        Cause.NO_ADDRESS
+        if status == "5.4.1"
+        else _BY_STATUS.get(detail) or (Cause.POLICY if detail.startswith("7.") else None)
+    )
     # Such words stand in many a report whose code says more.
     if said in (None, Cause.POLICY, Cause.UNREACHABLE, Cause.EXPIRED) and by_status:
         return by_status

@@ -103,7 +103,7 @@ def test_a_report_is_read(kind: bytes, line_end: bytes) -> None:
                 address="full@x.test", action="failed", status="5.2.2", diagnostic="", hard=False, cause="full"
             ),
             BouncedRecipient(
-                address="slow@x.test", action="delayed", status="4.4.1", diagnostic="", hard=False, cause="no_address"
+                address="slow@x.test", action="delayed", status="4.4.1", diagnostic="", hard=False, cause="unreachable"
             ),
         ),
         original_message_id="<17.abc@ours.test>",
