@@ -7,6 +7,7 @@ without QUIT has deleted nothing: what was to go is read once more, makes no sec
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from core.gateway.fetch_imap import BATCH_COUNT, MAILS_PER_VISIT, oldest_day
 from core.gateway.fetch_lease import Lease
 from core.gateway.fetch_left import Leftovers
 from core.gateway.fetch_source import pop3_source
+from core.gateway.large_mail import LARGE_BYTES
 from core.orm.transaction import transaction
 from core.runtime import get_model, settings
 from core.transport.mailbox_items import FetchedMail, Item
@@ -61,7 +63,7 @@ class _Mailbox:
         taken = [*new, *again][:MAILS_PER_VISIT]
         has_all = await self._fetch(taken)
         self.fetched.more |= not has_all or len(new) > MAILS_PER_VISIT
-        await self._forget({name for name in self.known if name not in {_name(one) for one in self.listed.values()}})
+        await self._forget(self.known.keys() - {_name(one) for one in self.listed.values()})
         self.fetched.left_behind += await self._left.words()
         if self._deletes and await self.session.quit():
             await self._forget({_name(one) for one in taken})
@@ -84,21 +86,26 @@ class _Mailbox:
 
     async def _keep(self, batch: Sequence[Item]) -> None:
         """Commit mails together with their ids, and then ask for their deletion, where that is wanted."""
-        mails = [(self.listed[item.uid], item.raw) for item in batch if isinstance(item, FetchedMail)]
         for item in batch:
             if not isinstance(item, FetchedMail):
                 await self._left.leave(_name(self.listed[item.uid]), item)
-        named = [(one, pop3_source(self.server, one.uid, _digest(raw)), raw) for one, raw in mails]
-        new = [(source, raw) for one, source, raw in named if one.uid or f"sha256:{_digest(raw)}" not in self.known]
+        mails = [await self._told_apart(item) for item in batch if isinstance(item, FetchedMail)]
+        wanted = [mail for mail in mails if mail is not None]
         async with transaction():
-            stored = await spool.store_many(new)
-            await self._left.forget(*(_name(one) for one, _ in mails))
-            await self._remember("fetched", {one.uid: one.size_bytes for one, _ in mails if one.uid})
+            stored = await spool.store_many([(source, raw) for _, source, raw in wanted])
+            await self._left.forget(*(_name(one) for one, *_ in wanted))
+            await self._remember("fetched", {one.uid: one.size_bytes for one, *_ in wanted if one.uid})
         self.fetched.stored += len(stored)
-        self.fetched.known += len(mails) - len(stored)
+        self.fetched.known += len(wanted) - len(stored)
         if self._deletes:
-            wanted = {source for source, _ in new}
-            await self.session.delete([one.number for one, source, _ in named if source in wanted])
+            await self.session.delete([one.number for one, *_ in wanted])
+
+    async def _told_apart(self, mail: FetchedMail) -> tuple[Listed, str, bytes] | None:
+        """Return what is listed of a mail, its source and its bytes; None for one without an id, passed over."""
+        one, digest = self.listed[mail.uid], await _digest(mail.raw)
+        if not one.uid and f"sha256:{digest}" in self.known:
+            return None
+        return one, pop3_source(self.server, one.uid, digest), mail.raw
 
     async def _pass_over_once(self) -> None:
         """At the first visit remember the old mails that are not wanted."""
@@ -110,7 +117,9 @@ class _Mailbox:
         limits = {"max_batch_bytes": spool.BATCH_BYTES, "max_batch_count": BATCH_COUNT}
         nameless = [one for one in old if not one.uid]
         async for batch in self.session.fetch_batches(nameless, max_mail_bytes=settings().MAX_MAIL_BYTES, **limits):
-            names |= {f"sha256:{_digest(item.raw)}": len(item.raw) for item in batch if isinstance(item, FetchedMail)}
+            for item in batch:
+                if isinstance(item, FetchedMail):
+                    names[f"sha256:{await _digest(item.raw)}"] = len(item.raw)
         async with transaction():
             await self._remember("passed", names)
             await get_model("MailFolder").filter(id=place.id).update(first_uid=1)
@@ -172,7 +181,10 @@ def _name(one: Listed) -> str:
     return one.uid or f"#{one.number}:{one.size_bytes}"
 
 
-def _digest(raw: bytes) -> str:
+async def _digest(raw: bytes) -> str:
+    """Return the SHA-256 of a mail; in a thread where the loop would stand still for it."""
+    if len(raw) > LARGE_BYTES:
+        return (await asyncio.to_thread(sha256, raw)).hexdigest()
     return sha256(raw).hexdigest()
 
 

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
+from core.gateway.large_mail import goes_in_pieces, write_in_pieces
 from core.gateway.values import Account, Outcome, Received
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
@@ -69,8 +70,11 @@ async def store_many(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
         await model.bulk_create(rows, ignore_conflicts=True)
         ids = dict(await model.filter(source__in=list(new)).order_by("id").values_list("source", "id"))
         raw_mail = get_model("InboundRaw")
-        contents = [raw_mail(email_id=ids[source], content=raw) for source, raw in new.items()]
+        small = {source: raw for source, raw in new.items() if not goes_in_pieces(raw)}
+        contents = [raw_mail(email_id=ids[source], content=raw) for source, raw in small.items()]
         await raw_mail.bulk_create(contents, ignore_conflicts=True)
+        for source in new.keys() - small.keys():
+            await write_in_pieces(ids[source], new[source])
         return ids
 
 
