@@ -43,11 +43,13 @@ def split_reply(text: str) -> Reply:
     """Cut a text body in two: what is shown, and what is folded."""
     shown: list[str] = []
     folded: list[str] = []
+    parts: set[Part] = set()
     for segment in segments(text):
         piece = text[segment.start : segment.end].strip("\n")
         if piece.strip():
+            parts.add(segment.part)
             (folded if segment.part.is_folded else shown).append(piece)
-    return Reply("\n\n".join(shown), "\n\n".join(folded)) if folded else Reply(text, "")
+    return Reply("\n\n".join(shown), "\n\n".join(folded), Part.QUOTATION not in parts) if folded else Reply(text, "")
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:

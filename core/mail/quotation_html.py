@@ -14,7 +14,7 @@ from html import escape
 from lxml.etree import LxmlError
 from lxml.html import HtmlElement, HTMLParser, document_fromstring, tostring
 
-from core.mail.quotation_rules import Hint, Line, heads, parts_of
+from core.mail.quotation_rules import Hint, Line, Part, heads, parts_of
 from core.mail.values import Reply
 
 _MAX_CHARS = 1024 * 1024
@@ -72,7 +72,8 @@ def split_reply_html(html: str) -> Reply:
     shown_there = [
         leaf for line, part in zip(other.lines, parts, strict=True) if not part.is_folded for leaf in line.leaves
     ]
-    return Reply(_without(page, folded), _without(other, shown_there))
+    is_signature = all(part is not Part.QUOTATION or not line.text for line, part in zip(lines, parts, strict=True))
+    return Reply(_without(page, folded), _without(other, shown_there), is_signature)
 
 
 @dataclass(frozen=True, slots=True)

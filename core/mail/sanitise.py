@@ -60,7 +60,17 @@ _ATTRIBUTES = {
     "ol": {"start", "type"},
 }
 _STYLES = {
-    *("color", "background-color", "font", "font-family", "font-size", "font-style", "font-weight", "line-height"),
+    *(
+        "color",
+        "background",
+        "background-color",
+        "font",
+        "font-family",
+        "font-size",
+        "font-style",
+        "font-weight",
+        "line-height",
+    ),
     *("text-align", "text-decoration", "text-indent", "vertical-align", "white-space", "direction", "letter-spacing"),
     *("padding", "padding-top", "padding-right", "padding-bottom", "padding-left", "border", "border-top"),
     *("border-right", "border-bottom", "border-left", "border-collapse", "border-spacing", "border-color"),
@@ -70,6 +80,7 @@ _STYLE_REFUSED = re.compile(r"[\\@]|/\*|url|expression|image|attr\s*\(|var\s*\(|
 _STYLE_KEPT = re.compile(
     r"\s*[a-z-]{2,30}\s*:\s*(?:[\w\s#%.,!+-]|'[\w\s-]*'|\"[\w\s-]*\"|rgba?\([\d\s,.%/]{1,40}\))+\s*", re.IGNORECASE
 )
+_COLOUR = re.compile(r"(?:^|\s)#[0-9a-f]{3,8}\b|rgba?\([\d\s,.%/]{1,40}\)", re.IGNORECASE)
 _REMOTE = re.compile(r"\s*(?:https?:)?//|(?<=\()[\s'\"]*(?:https?:)?//", re.IGNORECASE)
 _CLASSES = ("MsoNormal", "MsoListParagraph", "MsoPlainText", "MsoNoSpacing")
 """What Outlook calls a paragraph without a gap; the frame's own sheet says so."""
@@ -187,7 +198,7 @@ class _Filters:
             self.held_back += 1
         if "\\" in value or "/*" in value or "@" in value:
             return None
-        return ";".join(one for one in value.split(";") if _STYLE_KEPT.fullmatch(one)) or None
+        return ";".join(filter(None, map(_harmless, value.split(";")))) or None
 
     def _source(self, value: str) -> str | None:
         if value[:4].lower() == "cid:":
@@ -197,6 +208,15 @@ class _Filters:
             return value if self._remote_images else None
         # On the second pass the addresses are those that the first one resolved.
         return value if self._is_again or _PICTURE.match(value) else None
+
+
+def _harmless(declaration: str) -> str | None:
+    """Return a declaration that loads nothing; of a background with a picture its colour, else light words are lost."""
+    if _STYLE_KEPT.fullmatch(declaration):
+        return declaration
+    name, _, value = declaration.partition(":")
+    colour = _COLOUR.search(value) if name.strip().lower() == "background" else None
+    return f"background-color:{colour[0].strip()}" if colour else None
 
 
 # Links that say one host and lead to another.

@@ -142,6 +142,8 @@ class Reply:
 
     new: str
     quoted: str
+    is_signature: bool = False
+    """Whether nothing but a signature is folded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from core.mail.address import normalised, tolerant_addresses
 from core.mail.body import html_to_text
 from core.mail.quotation import split_reply, split_reply_html
 from core.mail.sanitise import has_remote_pictures
+from core.mail.values import Reply
 from core.runtime import get_model
 
 _PLAIN_TAGS = re.compile(r"<(?!/?(?:p|br|div|span|a|b|i|em|strong|font|wbr|o:p|body|html)\b)[a-z!/]", re.IGNORECASE)
@@ -27,11 +28,15 @@ _STYLED = re.compile(
 _BARE_LINK = re.compile(r'<a href="([^"<>]{1,2000})"[^<>]{0,200}>\1</a>')
 _PICTURE = re.compile(r"<img\b(?:[^<>]{0,1000}?\bheight\s?=\s?[\"']?(\d{1,4}))?", re.IGNORECASE)
 
+_TALL = re.compile(r"<(?:h[1-3]|tr)\b", re.IGNORECASE)
+
 _LINE_PX = 24
-_AROUND_PX = 40
-_PICTURE_PX = 120
+_TALL_PX = 18
+_GAP_PX = 12
+_AROUND_PX = 34
+_PICTURE_PX = 80
 _MEASURED_CHARS = 200_000
-_LINE_CHARS, _NARROW_LINE_CHARS = 96, 44
+_LINE_CHARS, _NARROW_LINE_CHARS = 92, 38
 _LOWEST_PX, _HIGHEST_PX = 70, 900
 
 
@@ -57,6 +62,7 @@ class Body:
 
     new: str
     quoted: str
+    fold_title: str = "Quoted text"
     is_html: bool = False
     is_quoted_html: bool = False
     height: Height = Height(_LOWEST_PX, _LOWEST_PX)
@@ -97,12 +103,13 @@ def body_of(message: Any) -> Body:
     """Cut a message's body."""
     if _is_plain(message.body) and "style=" not in message.body:
         cut = split_reply(text_of(message))
-        return Body(cut.new, cut.quoted)
+        return Body(cut.new, cut.quoted, _fold_title(cut))
     cut = split_reply_html(message.body)
     is_html, is_quoted_html = not _is_plain(cut.new), bool(cut.quoted) and not _is_plain(cut.quoted)
     return Body(
         new=cut.new if is_html else html_to_text(cut.new),
         quoted=cut.quoted if is_quoted_html else html_to_text(cut.quoted),
+        fold_title=_fold_title(cut),
         is_html=is_html,
         is_quoted_html=is_quoted_html,
         height=frame_height(cut.new) if is_html else Height(0, 0),
@@ -110,6 +117,10 @@ def body_of(message: Any) -> Body:
         pictures=Pictures.HELD if has_remote_pictures(message.body) else Pictures.NONE,
         sender=sender_of(message),
     )
+
+
+def _fold_title(cut: Reply) -> str:
+    return "Signature" if cut.is_signature else "Quoted text"
 
 
 def text_of(message: Any) -> str:
@@ -126,8 +137,11 @@ def frame_height(html: str) -> Height:
     pictures_px = sum(
         min(int(one[1] or _PICTURE_PX), 500) for one in _PICTURE.finditer(html) if one[1] not in ("0", "1")
     )
+    extra_px = pictures_px + sum(_TALL_PX for _ in _TALL.finditer(html)) + _AROUND_PX
+    # Paragraphs of Outlook stand close, and one between two of them is blank itself.
+    gap_px = 0 if "MsoNormal" in html else _GAP_PX
     wide, narrow = (
-        sum(1 + len(line) // width for line in lines) * _LINE_PX + pictures_px + _AROUND_PX
+        sum((1 + len(line) // width) * _LINE_PX if line else gap_px for line in lines) + extra_px
         for width in (_LINE_CHARS, _NARROW_LINE_CHARS)
     )
     return Height(_within(wide), _within(narrow))

@@ -25,7 +25,8 @@ _HEAD = (
     "img,table{max-width:100%}img{height:auto}img:not([src]){display:inline-block;min-width:1em;color:#6a7480;"
     "font-size:13px;outline:1px dashed #cfd6de}img:not([src])[width='1'],img:not([src])[height='1']{display:none}"
     "blockquote{margin:0 0 0 8px;padding:0 0 0 12px;border-left:3px solid #cfd6de;color:#4a5563}"
-    "@media(max-width:520px){table,td,th,img{max-width:100%!important}table[width],td[width]{width:auto}}"
+    "@media(max-width:520px){table[width]{width:100%!important}td[width],th[width]{width:auto!important}"
+    "img{max-width:calc(100vw - 40px)!important}}"
     "</style></head><body>"
 )
 _NONE: Mapping[str, str] = MappingProxyType({})

@@ -53,6 +53,14 @@ class Entry:
         return text_of(self.message)
 
     @property
+    def files(self) -> tuple[Any, ...]:
+        """The files to list: not the pictures that a frame shows."""
+        if not (self.body.is_html or self.body.is_quoted_html):
+            return self.attachments
+        html = str(self.message.body)
+        return tuple(one for one in self.attachments if not one.content_id or f"cid:{one.content_id}" not in html)
+
+    @property
     def can_be_undone(self) -> bool:
         """Whether the message still waits for its first try, so that its author may take it back."""
         waiting = [one.state == "queued" and not one.attempts and one.due_at > clock.now() for one in self._deliveries]
