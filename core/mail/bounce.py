@@ -37,7 +37,9 @@ def read_bounce(email: IncomingEmail) -> Bounce | None:
     fields = _fields(email, signs, text)
     original = original_in(email, text)
     told = recipients_of(fields, original.recipients)
-    if not told:
+    if told:
+        told = [_explained(one, text, original) for one in told]
+    else:
         if fields.groups or not _speaks_of_failure(email, signs, text):
             return None
         told = _told_to_people(email, text, original)
@@ -109,6 +111,18 @@ def _text(email: IncomingEmail) -> str:
     return html_to_text((email.html or "")[:_HTML_CHARS])
 
 
+def _explained(one: BouncedRecipient, text: str, original: Original) -> BouncedRecipient:
+    """Return a fate with the cause that only the words for people tell, where the fields tell none."""
+    if one.action != "failed" or one.cause != Cause.UNKNOWN:
+        return one
+    said = before_original(text)
+    names = frozenset({normalised(one.address), normalised(one.original_address or one.address)})
+    found = next(iter(told_in(said, Known(hints=names))), None)
+    words = found.words if found else all_words(said)
+    cause = cause_of(one.status, words)
+    return replace(one, cause=cause.value, hard=is_hard(one.action, one.status, cause, words or one.diagnostic))
+
+
 def _told_to_people(email: IncomingEmail, text: str, original: Original) -> list[BouncedRecipient]:
     said = before_original(text)
     known = _known(email, original)
@@ -124,7 +138,7 @@ def _told_to_people(email: IncomingEmail, text: str, original: Original) -> list
             told_in(words, known)
             or told_in(more, known)
             or _only_one(original, known)
-            or told_in(more, replace(known, others=frozenset()))
+            or told_in(more, replace(known, others=frozenset()), only_strong=True)
         )
     action = "delayed" if _is_delay(email, said) else "failed"
     return [_failed(one, action, said) for one in told]

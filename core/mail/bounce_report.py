@@ -122,6 +122,9 @@ def _recipient(
     final = _address(group.get("final-recipient", ""), known) or actual
     if not (final or original):
         return None
+    # Where a server delivers inside, such as user@ims_daemon, is nobody's address.
+    if original and final and "." not in final.rpartition("@")[2]:
+        final = original
     found = _STATUS.search(group.get("status", "") or about.get("status", ""))
     diagnostic = _after_type(decoded_words(group.get("diagnostic-code", "")))[:DIAGNOSTIC_CHARS]
     status = found[0] if found else None

@@ -58,11 +58,14 @@ class _Candidate:
     score: int
 
 
-def told_in(text: str, known: Known) -> list[Told]:
-    """Return the addresses that failed, in the order in which they are told; none where none is certain enough."""
+def told_in(text: str, known: Known, *, only_strong: bool = False) -> list[Told]:
+    """Return the addresses that failed, in the order in which they are told; none where none is certain enough.
+
+    `only_strong` asks for those that stand alone on their line or after a word for a recipient.
+    """
     lines = [line[:_LINE_CHARS] for line in text[:TEXT_CHARS].splitlines()]
     found = list(_candidates(lines, known))
-    best = _best(found, known)
+    best = [one for one in _best(found, known) if one.position >= _STRONG or not only_strong]
     first: dict[str, _Candidate] = {}
     for one in best:
         first.setdefault(normalised(one.address), one)

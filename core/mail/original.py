@@ -28,7 +28,9 @@ _HEADER_LINE = re.compile(
     r"|subject|date|sender|reply-to|x-[a-z0-9-]{1,60})[ \t]?:",
     re.IGNORECASE,
 )
-_TELLING = frozenset({"received", "return-path", "message-id", "mime-version", "content-type", "delivered-to"})
+_OF_SERVERS = frozenset({"received", "return-path", "mime-version", "content-type", "delivered-to"})
+_TELLING = _OF_SERVERS | {"message-id"}
+"""One of these is in the header of a mail; a Message-ID is in a mere summary of it too."""
 _FOR = re.compile(r"\sfor\s{1,4}<?([^\s<>@;]{1,64}@[^\s<>@;]{1,255}?)>?(?:;|\s|$)")
 _QUOTED = re.compile(r"(?m)^[ \t>|]{0,8}(?=\S)")
 _MARK = re.compile(
@@ -73,7 +75,7 @@ def original_in(email: IncomingEmail, text: str) -> Original:
 
 def before_original(text: str, *, marks: bool = True) -> str:
     """Return the report's own words: what stands before the mail it quotes, and before a line that announces that."""
-    start = _start_of_header(text)
+    start = _start_of_header(text, _OF_SERVERS)
     mark = _MARK.search(text, 0, len(text) if start is None else start) if marks else None
     ends = [end for end in (start, mark and mark.start()) if end is not None]
     return text[: min(ends)] if ends else text
@@ -98,7 +100,7 @@ def _unquoted(match: re.Match[str]) -> str:
     return match[0].lstrip(">|") if match[0].strip() else " " * bool(match[0])
 
 
-def _start_of_header(text: str) -> int | None:
+def _start_of_header(text: str, telling: frozenset[str] = _TELLING) -> int | None:
     """Return where the first run of header lines starts that only the header of a mail can be."""
     at = 0
     start: int | None = None
@@ -109,7 +111,7 @@ def _start_of_header(text: str) -> int | None:
         if found:
             start = at if start is None else start
             lines += 1
-            is_telling |= found[1].lower() in _TELLING
+            is_telling |= found[1].lower() in telling
             if is_telling and lines >= _RUN_LINES:
                 return start
         elif not (lines and line[:1] in " \t>|" and line.strip()):

@@ -152,6 +152,18 @@ def test_a_broken_report_is_read_all_the_same(fields: str, address: str, action:
     assert (found.address, found.action) == (address, action)
 
 
+def test_where_a_server_delivers_inside_is_nobodys_address() -> None:
+    fields = "Original-Recipient: rfc822;a@x.test\nFinal-Recipient: rfc822;@store.x.test:a@ims_daemon\nAction: failed"
+    assert one(dsn(fields)).address == "a@x.test"
+
+
+def test_the_words_for_people_tell_the_cause_that_the_fields_leave_out() -> None:
+    fields = "Original-Recipient: rfc822;<a@x.test>\nFinal-Recipient: LOCAL;<a>\nAction: failed\nStatus: 5.0.0"
+    words = "Failed to deliver to '<a@x.test>'\nLOCAL module reports:\n account is full (quota exceeded)"
+    found = one(dsn(fields, text=words))
+    assert (found.address, found.cause, found.hard) == ("a@x.test", "full", False)
+
+
 def test_recipients_without_a_blank_line_between_are_two() -> None:
     fields = "\n".join(f"Final-Recipient: rfc822; {name}@x.test\nAction: failed\nStatus: 5.1.1" for name in "ab")
     bounce = read_bounce(parse(dsn(fields)))
@@ -279,7 +291,7 @@ _EXPECTED = "X-Expected:"
 
 @pytest.mark.parametrize("file", sorted(SAMPLES.glob("*.eml")), ids=lambda file: file.stem)
 def test_a_report_written_for_people_names_who_failed(file: Path) -> None:
-    """Each sample says in its first line what is expected: `address action hard|soft cause`, or none."""
+    """Each sample says in its first line what is expected: `address action hard|soft cause`, nobody, or none."""
     first, _, raw = file.read_bytes().partition(b"\n")
     expected = [piece.split() for piece in first.decode().removeprefix(_EXPECTED).split(",")]
     bounce = read_bounce(parse(raw))
@@ -287,6 +299,9 @@ def test_a_report_written_for_people_names_who_failed(file: Path) -> None:
         assert bounce is None
         return
     assert bounce is not None
+    if expected == [["nobody"]]:
+        assert bounce.recipients == ()
+        return
     assert [
         [told.address, told.action, "hard" if told.hard else "soft", told.cause] for told in bounce.recipients
     ] == expected
