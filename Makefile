@@ -2,6 +2,7 @@
 # make test   set up and run every check: style, types, tests against real servers
 # make bench  measure against the goals of docs/performance.md
 # make soak   kill workers every two seconds for SOAK_SECONDS on both databases, and count what was lost or repeated
+# make fuzz   read mutated mails for FUZZ_SECONDS, and keep in var/fuzz what breaks something
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,8 +11,9 @@ NO_SKIP ?= 0
 WORKERS ?= 2
 
 SOAK_SECONDS ?= 60
+FUZZ_SECONDS ?= 60
 
-.PHONY: run test check bench soak clean
+.PHONY: run test check bench soak fuzz clean
 
 run: $(VENV)/run.stamp
 	@.ci/debian run
@@ -34,6 +36,11 @@ bench: $(VENV)/test.stamp
 
 soak: $(VENV)/test.stamp
 	$(BIN)/python -m tests.faults.soak --seconds $(SOAK_SECONDS)
+
+# Atheris follows the code; where it cannot be installed, mails are mutated blindly.
+fuzz: $(VENV)/test.stamp
+	-@$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Postroom needs Python 3.11 or later" >&2; exit 1; }

@@ -2,7 +2,6 @@
 
 Outlook packs a body's RTF by LZFu (MS-OXRTFCP), and mostly that RTF is HTML in disguise (MS-OXRTFEX). Both readers are
 bounded in what they give and linear in what they take; they run nothing, load nothing and never raise on any bytes.
-The text holds what the RTF holds, NUL too: who takes it cleans it.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from core.mail.charset import codec_of, decode
+from core.mail.words import clean_text
 
 RTF_MAX_BYTES = 512 * 1024
 _MAX_DEPTH = 200
@@ -220,5 +220,5 @@ def read_rtf(rtf: bytes) -> RtfBody:
     named = f"cp{page[1].decode('ascii')}" if page else "cp1252"
     codec = "utf-8" if named == "cp65001" else named if codec_of(named) else "cp1252"
     from_html = rtf.find(_HTML_MARK, 0, 2000) >= 0
-    said = _RtfReader(from_html, codec).read(rtf)
-    return RtfBody(said.strip(), None) if from_html else RtfBody(None, said.strip())
+    said = clean_text(_RtfReader(from_html, codec).read(rtf)).strip()
+    return RtfBody(said, None) if from_html else RtfBody(None, said)

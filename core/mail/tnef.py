@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from core.mail.charset import codec_of
 from core.mail.rtf import read_rtf, unpacked_rtf
-from core.mail.words import clean_text, decode_text
+from core.mail.words import decode_text
 
 _SIGNATURE = b"\x78\x9f\x3e\x22"
 _MAX_DEPTH = 3
@@ -128,8 +128,8 @@ def _read_message(value: bytes, codec: str, found: Tnef) -> None:
     if html:
         found.html = decode_text(html, html_codec)
     said = read_rtf(rtf)
-    found.html = found.html or (clean_text(said.html) if said.html else None)
-    found.text = found.text or (clean_text(said.text) if said.text else None)
+    found.html = found.html or said.html
+    found.text = found.text or said.text
 
 
 def _read_file(number: int, value: bytes, codec: str, found: Tnef, depth: int) -> None:

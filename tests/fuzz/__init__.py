@@ -1,0 +1,1 @@
+"""Inputs that nobody thought of, for what reads mail: mutated mails, and the properties that hold for every one."""
