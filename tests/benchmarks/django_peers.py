@@ -37,6 +37,7 @@ def main(peer: str, port: int, count: int, bytes_wanted: int, folder: str) -> No
     print(json.dumps({
         "single_s": single.wall_s,
         "bulk_s": bulk.wall_s,
+        "bulk_cpu_s": bulk.cpu_s,
         "sending_cpu_s": sending.cpu_s,
         "sending_s": sending.wall_s,
         "sent": count * 3,

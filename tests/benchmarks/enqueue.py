@@ -34,6 +34,7 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
                 figures = await asyncio.to_thread(peer_figures, peer, port, count // 3)
                 yield Row(f"{name}, a commit each", count // 3 / figures["single_s"], "mails/s")
                 yield Row(f"{name}, many", count // 3 * 2 / figures["bulk_s"], "mails/s")
+                yield Row(f"{name}, many", figures["bulk_cpu_s"] / (count // 3 * 2) * 1e6, "CPU us/mail")
 
 
 async def _ours(database: str, count: int) -> AsyncIterator[Row]:
@@ -64,6 +65,8 @@ async def _ours(database: str, count: int) -> AsyncIterator[Row]:
     yield _row(f"queue_email, {_AT_ONCE} callers at once", database, at_once, share * _AT_ONCE, _GOALS[database])
     yield _row("queue_email, one transaction", database, together, count, "")
     yield _row("queue_many", database, many, count * 3, ">= 60000/s", raw_many.per_s(count * 3))
+    own_us, raw_us = many.cpu_us(count * 3), raw_many.cpu_us(count * 3)
+    yield Row(f"queue_many, {database}", own_us, "CPU us/mail", "", own_us / raw_us)
     yield _row("render, then queue_many", database, rendered, count * 3, "")
     per_core = 1e6 / rendered.cpu_us(count * 3)
     yield Row(f"render, then queue_many, {database}", per_core, "mails/s per core", ">= 20000/s")
