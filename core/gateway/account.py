@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.gateway.lookup import Lookup
 from core.gateway.spool import original_of
 from core.gateway.values import (
@@ -41,6 +43,16 @@ def account_of(verdict: Verdict, email: Received, trace: tuple[TraceStep, ...], 
         waits=isinstance(verdict, Unmatched),
         door=next(iter(lookup.doors(email)), ""),
     )
+
+
+def without_record(verdict: Verdict, refusal: str) -> Verdict:
+    """Return what is left of a verdict whose record was refused: a reply is one all the same."""
+    match verdict:
+        case NewRecord():
+            return Unmatched(refusal, Outcome.UNROUTED)
+        case Reply():
+            return replace(verdict, also=())
+    return verdict
 
 
 def _outcome(verdict: Verdict) -> tuple[Outcome, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from core.errors import PostroomError
-from core.gateway.account import account_of
+from core.gateway.account import account_of, without_record
 from core.gateway.answer import answer_to
 from core.gateway.authenticity import authenticated
 from core.gateway.decide import decide
@@ -16,7 +16,7 @@ from core.gateway.lookup import Lookup, open_lookup
 from core.gateway.receive import read_in_time
 from core.gateway.spool import Spooled
 from core.gateway.target import refusal_of, values_of
-from core.gateway.values import Account, NewRecord, Outcome, Received, Reply, Route, TraceStep, Unmatched, Verdict
+from core.gateway.values import Account, NewRecord, Received, Reply, Route, TraceStep, Verdict
 from core.mail.authentication import Authentication
 from core.mail.authentication import Verdict as Proof
 
@@ -53,15 +53,11 @@ async def _foretold(verdict: Verdict, email: Received, trace: tuple[TraceStep, .
         try:
             fields[route.alias] = _shown(await values_of(route, email, _contact_id(email, route, lookup)))
         except PostroomError as error:
-            return _unrouted(refusal_of(route, error), email, trace, lookup)
+            why = refusal_of(route, error)
+            return replace(account_of(without_record(verdict, why), email, trace, lookup), error=why)
     answer = await answer_to(verdict, email, lookup)
     account = account_of(verdict, email, trace, lookup)
     return replace(account, fields=fields, answer=answer.words if answer else None)
-
-
-def _unrouted(why: str, email: Received, trace: tuple[TraceStep, ...], lookup: Lookup) -> Account:
-    verdict = Unmatched(why, Outcome.UNROUTED)
-    return replace(account_of(verdict, email, trace, lookup), error=why)
 
 
 def _routes(verdict: Verdict) -> tuple[Route, ...]:

@@ -58,15 +58,46 @@ _TO = st.sampled_from(
     ["leads@our.test", "orders@our.test", "x@our.test", f"catchall+{TOKEN}@our.test", "a@b.test", "LEADS+x@our.test"]
 )
 _REFERENCE = st.sampled_from(["", ORIGINAL, "<unknown@x.test>"])
-_SUBJECT = st.sampled_from(["Hello", "unwanted", "poison", "urgent", "Automatic reply: away", "\x00\xff"])
+_SUBJECT = st.sampled_from(
+    ["Hello", "unwanted", "poison", "urgent", "Automatic reply: away", "\x00\xff", "refuse me", "Re: Your invoice"]
+)
+_HEADER = st.sampled_from(
+    [
+        ("X-Nothing", "at all"),
+        ("Delivered-To", "orders@our.test"),
+        ("X-Original-To", "support+x@our.test"),
+        ("Cc", "orders@our.test, leads+b@our.test"),
+        ("Cc", "board@our.test"),
+        ("X-Loop", "leads@our.test"),
+        ("Return-Path", "<>"),
+        ("In-Reply-To", ORIGINAL),
+        ("Date", "Mon, 2 Jun 2025 09:00:00 +0000"),
+    ]
+)
 
 
 @hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(to=st.lists(_TO, min_size=0, max_size=3), reference=_REFERENCE, subject=_SUBJECT, number=st.integers(0, 10**12))
+@given(
+    to=st.lists(_TO, min_size=0, max_size=3),
+    reference=_REFERENCE,
+    subject=_SUBJECT,
+    header=_HEADER,
+    number=st.integers(0, 10**12),
+)
 async def test_the_trace_is_what_really_happened(
-    routes: dict[str, Any], invoice: Any, to: list[str], reference: str, subject: str, number: int
+    routes: dict[str, Any],
+    invoice: Any,
+    to: list[str],
+    reference: str,
+    subject: str,
+    header: tuple[str, str],
+    number: int,
 ) -> None:
-    raw = mail(subject, to=", ".join(to), References=reference, message_id=f"<{number}@customer.test>")
+    await get_model("EmailRoute").get_or_create(
+        address="board", defaults={"target_model": "Order", "target_name_field": "title", "sender_policy": "staff"}
+    )
+    plain = mail(subject, to=", ".join(to), References=reference, message_id=f"<{number}@customer.test>")
+    raw = f"{header[0]}: {header[1]}\r\n".encode() + plain
     foretold = await explain(raw)
     spool_id = await spool.store(raw, foretold.source)
     if spool_id is not None:
