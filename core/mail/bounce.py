@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from core.mail.address import normalised, tolerant_addresses
 from core.mail.body import html_to_text
-from core.mail.bounce_cause import Cause, cause_of, is_hard, status_in
+from core.mail.bounce_cause import Cause, cause_of, is_hard, is_refusal, status_in
 from core.mail.bounce_report import DIAGNOSTIC_CHARS, Fields, has_fields, read_fields, recipients_of
 from core.mail.bounce_signs import ANSWERED, DELAYED, NAMES, NOT_DELIVERED, SENDERS
 from core.mail.bounce_text import TEXT_CHARS, Known, Told, all_words, told_in
@@ -22,6 +22,8 @@ from core.mail.thread import alias_of
 from core.mail.values import Bounce, BouncedRecipient, IncomingEmail
 
 _HTML_CHARS = 100_000
+_REFUSAL_CHARS = 4000
+_LINE_CHARS = 400
 _CERTAIN = 3
 """Signs of a mail system, added up, that need no second look."""
 _VERP = re.compile(r"([^\s+=@]{1,64})=((?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24})@", re.IGNORECASE)
@@ -101,6 +103,7 @@ def _speaks_of_failure(email: IncomingEmail, signs: int, text: str) -> bool:
     if email.header("X-Failed-Recipients"):
         return True
     by_words = NOT_DELIVERED.search(text[:TEXT_CHARS].lower()) is not None
+    by_words = by_words or any(is_refusal(line[:_LINE_CHARS]) for line in text[:_REFUSAL_CHARS].splitlines())
     is_system = signs > _CERTAIN or (signs == _CERTAIN and email.return_path != "")
     return (_is_titled(email) or by_words) if is_system else (_is_titled(email) and by_words)
 

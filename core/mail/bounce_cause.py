@@ -144,7 +144,8 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                     r"|client host .{0,60}(?:rejected|blocked|refused)"
                     r"|(?:reverse|rdns|ptr|fcrdns)\b|rate.?limit|too many (?:message|connection|e?-?mail|recipient"
                     r"|concurrent|session|error)|throttl|temporarily (?:deferred|rate)|too (?:quickly|fast|frequent)"
-                    r"|greylist|graylist|ip .{0,40}(?:block|ban|reject|deny|denied|listed)|banned|bad (?:helo|ehlo)"),
+                    r"|greylist|graylist|ip .{0,40}(?:block|ban|reject|deny|denied|listed)|banned"
+                    r"|unwanted (?:message|mail|e-?mail)|bad (?:helo|ehlo)"),
     (Cause.SPAM, r"spam|unsolicited|\bjunk|virus|malware|phish|trojan|content (?:reject|filter|restrict|den)"
                  r"|(?:message|mail) content|considered .{0,30}(?:bulk|unwanted)|suspicious|not rfc.{0,10}compl"
                  r"|prohibited (?:attachment|file|content)|迷惑|垃圾|спам"),
@@ -171,6 +172,8 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
 _PATTERNS = tuple((cause, re.compile(pattern, re.IGNORECASE)) for cause, pattern in _TABLE)
 _SAYS_SO = frozenset({"550", "551", "553", "521", "556"})
 """Replies that mean the mailbox or the domain where nothing else is said (RFC 5321, RFC 7504)."""
+_BARE_CHARS = 120
+"""A reply with more words than an address and a few says something, if not what."""
 _REPLY = re.compile(r"(?<![\d.])([45]\d\d)(?![\d.])")
 _STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
 
@@ -200,7 +203,9 @@ def is_hard(action: str, status: str | None, cause: Cause, words: str) -> bool:
     if action != "failed" or (status or reply or "5").startswith("4"):
         return False
     if cause is Cause.UNKNOWN:
-        return status in ("5.0.0", "5.1.0", "5.1.5") or (status is None and reply in _SAYS_SO)
+        return status in ("5.0.0", "5.1.0", "5.1.5") or (
+            status is None and reply in _SAYS_SO and len(words) < _BARE_CHARS
+        )
     return cause.is_of_address
 
 
@@ -213,6 +218,13 @@ def reply_in(words: str) -> str | None:
     """Return the first SMTP reply code of a failure in the words."""
     found = _REPLY.search(words[:_WORDS_CHARS])
     return found[1] if found else None
+
+
+def is_refusal(words: str) -> bool:
+    """Tell whether a line is a server's reply that an address or a mail is refused."""
+    if reply_in(words) is None and status_in(words) is None:
+        return False
+    return cause_of(None, words) not in (Cause.UNKNOWN, Cause.UNREACHABLE, Cause.EXPIRED, Cause.POLICY)
 
 
 def speaks_of_failure(words: str) -> bool:

@@ -84,8 +84,10 @@ def before_original(text: str, *, marks: bool = True) -> str:
 def _attached(email: IncomingEmail) -> Iterator[bytes]:
     for file in email.files:
         kind = file.content_type
-        if (kind.startswith("message/") and kind not in _OTHER_REPORTS) or kind in _HEADER_TYPES:
-            yield file.content[:_HEAD_BYTES].lstrip()
+        content = file.content[:_HEAD_BYTES].lstrip()
+        is_header = kind == "text/plain" and content[:12].lower().startswith((b"received:", b"return-path:"))
+        if (kind.startswith("message/") and kind not in _OTHER_REPORTS) or kind in _HEADER_TYPES or is_header:
+            yield content
 
 
 def _quoted(text: str) -> Original:
