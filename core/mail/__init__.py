@@ -10,14 +10,18 @@ compose  compose(email: OutgoingEmail) -> bytes
 dkim     sign(content, keys) -> bytes                read_private_key(pem) -> PrivateKey
 published  judge_key, judge_spf, judge_dmarc -> Finding
 parse    parse(raw: bytes, limits: Limits = Limits()) -> IncomingEmail
+         (its rooms: header_fields parameters charset words date file_name flowed uuencoded rtf tnef event)
 thread   message_id(unique, domain) -> str           ids_in(header_text) -> tuple[str, ...]
          alias_of(address) -> tuple[str, str]        reply_address(token, alias, domain) -> str
          tokens_in(addresses, alias, domain) -> tuple[str, ...]
 body     html_to_text(html) -> str                   text_to_html(text) -> str
 sanitise  safe_html(html, resolve_cid, *, remote_images=False) -> str    cleaned_html(...) -> Cleaned
-quotation  segments(text) -> tuple[Segment, ...]
+quotation  passages(text) -> tuple[Passage, ...]
          split_reply(text) -> Reply                  split_reply_html(html) -> Reply
 words    decode_text(data, charset) -> str           decoded_words(text) -> str
+charset  decode(data, declared, hint) -> Decoded     codec_of(charset) -> str | None
+date     read_date(text) -> datetime | None          file_name  safe_file_name(name) -> str
+tnef     read_tnef(data) -> Tnef | None              event  read_event(text, method) -> Event | None
 guard    automatic_reason(email) -> str | None       loop_reason(email, instance, max_hops) -> str | None
          loop_tag(secret) -> str
 bounce   read_bounce(email) -> Bounce | None
