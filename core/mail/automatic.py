@@ -131,8 +131,13 @@ def no_answer_reason(email: IncomingEmail) -> str | None:
     suppress = _word(email, "X-Auto-Response-Suppress")
     if suppress not in _NO:
         return f"X-Auto-Response-Suppress is {suppress}"
-    found = next((name for name in _LIST_HEADERS if email.header(name)), None)
+    found = list_header(email)
     return f"it has the header {found}, as lists and mailings do" if found else None
+
+
+def list_header(email: IncomingEmail) -> str | None:
+    """Return the name of a header that only mailing lists and mailings write (RFC 2369, RFC 2919), or None."""
+    return next((name for name in _LIST_HEADERS if email.header(name)), None)
 
 
 def _declared(email: IncomingEmail) -> str | None:
@@ -185,7 +190,7 @@ def _guessed(email: IncomingEmail) -> str | None:
 
 def _supported(email: IncomingEmail) -> str | None:
     """Believe the words of an automatic answer where the header speaks for one as well, and for no list or mailing."""
-    if any(email.header(name) for name in _LIST_HEADERS):
+    if list_header(email):
         return None
     sign, is_weak = _sign(email)
     if not sign:

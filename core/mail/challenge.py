@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from core.mail.automatic import automatic_reason
+from core.mail.automatic import automatic_reason, list_header
 from core.mail.body import html_to_text
 from core.mail.values import IncomingEmail
 
@@ -67,7 +67,8 @@ def challenge_reason(email: IncomingEmail) -> str | None:
         return f"it has the header {named}"
     writer = f"{email.sender.address if email.sender else ''} {email.return_path or ''}".lower()
     is_filter = _FILTERS.search(writer) is not None
-    if not is_filter and automatic_reason(email) is None and not _is_nobody(writer):
+    is_program = automatic_reason(email) is not None and list_header(email) is None
+    if not (is_filter or is_program or _is_nobody(writer)):
         return None
     if _ASKS.search(_words(email)) is None:
         return None
