@@ -15,6 +15,7 @@ Value: TypeAlias = "bytes | list[Value] | None"
 """An atom, string or literal; a parenthesised list; NIL."""
 
 _PLAIN = re.compile(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,19}) BODY\[\] \{[0-9]+\}", re.IGNORECASE)
+_PLAIN_SIZE = re.compile(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,19}) RFC822\.SIZE ([0-9]{1,19})\)", re.IGNORECASE)
 _FETCH = re.compile(rb"\* [0-9]+ FETCH (?=\()", re.IGNORECASE)
 _TOKEN = re.compile(
     rb" *(?:(?P<open>\()|(?P<close>\))"
@@ -33,6 +34,16 @@ def content_of(response: Response) -> tuple[int, bytes] | None:
     items = fetch_items(response)
     content = items.get(b"BODY[]") if items else None
     return (number(items.get(b"UID")), content) if items and isinstance(content, bytes) else None
+
+
+def size_of(response: Response) -> tuple[int, int] | None:
+    """Return the UID and size that a response brings, None for one that brings none; raises ResponseError."""
+    if plain := _PLAIN_SIZE.fullmatch(response[0]):
+        return int(plain[1]), int(plain[2])
+    items = fetch_items(response)
+    if not items or not {b"UID", b"RFC822.SIZE"} <= items.keys():
+        return None
+    return number(items[b"UID"]), number(items[b"RFC822.SIZE"])
 
 
 def fetch_items(response: Response) -> dict[bytes, Value] | None:

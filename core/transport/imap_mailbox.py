@@ -15,7 +15,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from core.transport.imap_account import ImapAccount, ImapError
-from core.transport.imap_fetch import content_of, fetch_items, number
+from core.transport.imap_fetch import content_of, size_of
 from core.transport.imap_list import Folder, folder_of
 from core.transport.imap_names import day, folder_argument, uid_set
 from core.transport.imap_reader import ResponseError
@@ -230,12 +230,7 @@ class Mailbox:
     async def _sizes(self, uids: Sequence[int]) -> dict[int, int]:
         answer = await self._session.ok("sizes", "UID FETCH", uid_set(uids), "(UID RFC822.SIZE)")
         with self._session.reading():
-            fetched = [fetch_items(response) for response in answer.responses]
-            sizes = {
-                number(items[b"UID"]): number(items[b"RFC822.SIZE"])
-                for items in fetched
-                if items and b"UID" in items and b"RFC822.SIZE" in items
-            }
+            sizes = dict(found for response in answer.responses if (found := size_of(response)) is not None)
         return {uid: sizes[uid] for uid in uids if uid in sizes}
 
     async def _mails(self, sizes: Mapping[int, int]) -> list[Item]:

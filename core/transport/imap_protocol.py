@@ -244,13 +244,17 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
 
     def _handle_untagged(self, response: Response) -> None:
         pending = self._pending()
-        if response[0][2:5].upper() == b"BYE" and not (pending and pending[0].name == "LOGOUT"):
-            self.fail("the server ended the session", response[0][6:])
-        if _EXISTS.match(response[0]):
-            self.news.set()
-            self._end_idle()
+        if len(response) == 1:
+            self._hear(response[0], is_leaving=bool(pending) and pending[0].name == "LOGOUT")
         for command in pending:
             command.append_to_resp(response)
+
+    def _hear(self, line: bytes, *, is_leaving: bool) -> None:
+        if line[2:5].upper() == b"BYE" and not is_leaving:
+            self.fail("the server ended the session", line[6:])
+        if _EXISTS.match(line):
+            self.news.set()
+            self._end_idle()
 
     def _handle_continuation(self, line: bytes) -> None:
         name = self.pending_sync_command.name if self.pending_sync_command is not None else ""

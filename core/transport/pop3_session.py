@@ -98,15 +98,21 @@ class Pop3Session:
 
     async def _mail(self, number: int, size_bytes: int) -> Item:
         self.fetching = number
-        answer = await self._within("fetch", self._wire.line())
+        seconds = self.account.timeout_s + size_bytes / SLOWEST_BYTES_PER_S
+        answer, raw = await self._wire.within("fetch", seconds, self._answer_and_mail(size_bytes))
         if answer.startswith(b"-ERR"):
             refusal = Pop3Error("fetch", str(self.account), "", answer[5:])
             return Unfetchable(number, size_bytes, refusal.server_text)
+        return FetchedMail(number, size_bytes, raw)
+
+    async def _answer_and_mail(self, size_bytes: int) -> tuple[bytes, bytes]:
+        answer = await self._wire.line()
+        if answer.startswith(b"-ERR"):
+            return answer, b""
         if not answer.startswith(b"+OK"):
-            raise self._wire.fail("fetch", "the server broke the protocol", answer)
+            raise ValueError(f"it answers {answer[:40]!r}")
         # Twice, because some servers count a line end as one byte.
-        text = self._wire.text(2 * size_bytes + _BEYOND_BYTES)
-        return FetchedMail(number, size_bytes, await self._within("fetch", text, size_bytes))
+        return answer, await self._wire.text(2 * size_bytes + _BEYOND_BYTES)
 
     async def _numbered(
         self, step: str, command: str, pattern: re.Pattern[bytes], *, may_fail: bool = False

@@ -12,7 +12,7 @@ from imap_tools.imap_utf7 import utf7_decode
 
 from core.errors import ConfigError
 from core.transport import imap_reader
-from core.transport.imap_fetch import content_of, fetch_items
+from core.transport.imap_fetch import content_of, fetch_items, size_of
 from core.transport.imap_list import Folder, folder_of
 from core.transport.imap_names import (
     day,
@@ -79,6 +79,7 @@ def test_bytes_of_any_kind_are_read_or_refused(chunks: list[bytes]) -> None:
     try:
         for response in read(chunks):
             content_of(response)
+            size_of(response)
             folder_of(response)
     except ResponseError:
         pass
@@ -109,6 +110,9 @@ def test_items_come_in_any_order_and_form() -> None:
     assert content_of((b"* 7 FETCH (BODY[] {5}", b"short", b" UID 9)")) == (9, b"short")
     assert content_of((b"* 7 FETCH (UID 9 BODY[] NIL)",)) is None
     assert content_of((b"* 7 EXPUNGE",)) is None
+    assert size_of((b"* 7 FETCH (UID 9 RFC822.SIZE 5)",)) == (9, 5)
+    assert size_of((b"* 7 FETCH (RFC822.SIZE 5 FLAGS () UID 9)",)) == (9, 5)
+    assert size_of((b"* 7 FETCH (FLAGS ())",)) is None
 
 
 @pytest.mark.parametrize(
