@@ -22,8 +22,9 @@ words    decode_text(data, charset) -> str           decoded_words(text) -> str
 charset  decode(data, declared, hint) -> Decoded     codec_of(charset) -> str | None
 date     read_date(text) -> datetime | None          file_name  safe_file_name(name) -> str
 tnef     read_tnef(data) -> Tnef | None              event  read_event(text, method) -> Event | None
-guard    automatic_reason(email) -> str | None       loop_reason(email, instance, max_hops) -> str | None
-         loop_tag(secret) -> str
-bounce   read_bounce(email) -> Bounce | None
+automatic  automatic_reason, program_reason, no_answer_reason (email) -> str | None
+guard    loop_reason(email, instance, max_hops) -> str | None          loop_tag(secret) -> str
+notice   read_notice(email) -> Bounce | Complaint | Receipt | Challenge | None
+bounce   read_bounce(email) -> Bounce | None         bounce_cause  cause_of(status, words) -> Cause
 retry    classify(phase, code, enhanced) -> Outcome  next_try_after(retry_count, schedule) -> timedelta | None
 """
