@@ -19,6 +19,7 @@ from typing import NamedTuple
 from core.mail.address import tolerant_addresses
 from core.mail.body import html_to_text, text_to_html
 from core.mail.charset import codec_of
+from core.mail.cms import signed_content
 from core.mail.date import read_date
 from core.mail.event import read_event
 from core.mail.file_name import numbered, safe_file_name
@@ -227,6 +228,7 @@ class _Reader:
     overrun: bool = False
     has_body: bool = False
     decoded_once: bool = False
+    opened_once: bool = False
 
     def read(
         self, data: bytes, fields: Fields, start: int, end: int, depth: int, default: str = "text/plain"
@@ -247,7 +249,13 @@ class _Reader:
                 return bodies
             kind.type = "text/plain"
         content = self._decoded(data[start:end], encoding, kind)
-        return self._read_leaf(kind, content, fields)
+        bodies = self._read_leaf(kind, content, fields)
+        if kind.type in _SEALED_TYPES and not self.opened_once and (inner := signed_content(content)) is not None:
+            # Once is enough: what nests would take memory each time.
+            self.opened_once = True
+            fields, start = read_head(inner, 0, len(inner), self.header_limits, self.defects)
+            bodies = bodies + self.read(inner, fields, start, len(inner), depth + 1)
+        return bodies
 
     def _stop(self) -> None:
         if not self.overrun:
@@ -406,6 +414,7 @@ class _Reader:
 
 _SAME_AGAIN = "text/x-amp-html"
 """One more alternative of the same HTML."""
+_SEALED_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _TNEF_TYPES = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 _CALENDAR_TYPES = frozenset({"text/calendar", "application/ics", "text/x-vcalendar"})
 _SHOWN_AS_TEXT = frozenset({"message/partial", "message/external-body"})
