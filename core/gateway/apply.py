@@ -5,6 +5,8 @@ Decides nothing. What it raises undoes the whole mail; RecordRefused says that t
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +15,9 @@ from core.events import tell
 from core.gateway.account import account_of
 from core.gateway.answer import answer_to, send_answer
 from core.gateway.entries import Entries
-from core.gateway.lookup import Lookup, Sender, message_ids_of
+from core.gateway.lookup import Lookup, message_ids_of
 from core.gateway.report import note_bounce, note_other
-from core.gateway.target import create_record, header_form, refusal_of
+from core.gateway.target import header_form, new_record, refusal_of
 from core.gateway.values import (
     Account,
     Bounced,
@@ -33,11 +35,19 @@ from core.gateway.values import (
 )
 from core.mail.body import text_to_html
 from core.mail.values import Mailbox
+from core.orm.insert import insert_many
+from core.orm.insert import new_record as new_row
 from core.orm.outage import is_outage
+from core.orm.record import Record
 from core.runtime import get_model, runtime
 
 _SUBJECT_CHARS = 998
 _REASON_CHARS = 500
+_NAME_CHARS = 200
+_ADDRESS_CHARS = 320
+
+Records = Mapping[tuple[int, int], Any]
+"""The records that mails created, by the ids of mail and route."""
 
 
 class RecordRefused(PostroomError):
@@ -58,17 +68,37 @@ class CarriedOut:
         return self.account if self.entry is None else replace(self.account, message=self.entry.id)
 
 
-async def carry_out(
-    verdict: Verdict, email: Received, trace: tuple[TraceStep, ...], lookup: Lookup, entries: Entries
-) -> CarriedOut:
-    """Do what the verdict means; timeline entries wait in `entries`."""
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A mail, and what the rules say of it."""
+
+    email: Received
+    verdict: Verdict
+    trace: tuple[TraceStep, ...]
+
+
+async def carry_out_all(decided: Sequence[Decided], lookup: Lookup, entries: Entries) -> list[CarriedOut]:
+    """Do what verdicts mean that do not hang together: contacts and records of all of them are created together."""
+    records = await begin_records(decided, lookup)
+    done = []
+    for one in decided:
+        done.append(await carry_out(one, lookup, entries, records))
+        if done[-1].account.outcome is not Outcome.DUPLICATE:
+            lookup.learn_copy(one.email, done[-1].account.record)
+    return done
+
+
+async def carry_out(decided: Decided, lookup: Lookup, entries: Entries, records: Records) -> CarriedOut:
+    """Do what the verdict means; `records` are those that it asks for, timeline entries wait in `entries`."""
+    email, verdict, trace = decided.email, decided.verdict, decided.trace
     account = account_of(verdict, email, trace, lookup)
     match verdict:
         case Reply(parent, _, also):
             entry = await _post_reply(parent, email, lookup, entries)
-            return CarriedOut((await _create(also, parent, account, email, lookup, entries))[0], entry)
+            account, _ = await _tell_of(also, parent, account, email, lookup, entries, records)
+            return CarriedOut(account, entry)
         case NewRecord(routes, _, about):
-            account, entry = await _create(routes, about, account, email, lookup, entries)
+            account, entry = await _tell_of(routes, about, account, email, lookup, entries, records)
             return CarriedOut(await _answered(account, verdict, email, lookup, entries, entry), entry)
         case Bounced():
             return CarriedOut(account, await note_bounce(verdict, email, entries))
@@ -82,28 +112,82 @@ async def carry_out(
     return CarriedOut(account)
 
 
-async def _create(
+async def _know_senders(emails: Sequence[Received], lookup: Lookup) -> None:
+    """Create contacts for the senders that nobody knows."""
+    unknown = [email for email in emails if email.sender and lookup.sender(email.sender) is None]
+    new = {email.sender: email.parsed.sender for email in unknown}
+    model = get_model("Contact")
+    contacts = [
+        model(name=(author.name or author.address)[:_NAME_CHARS], email=address[:_ADDRESS_CHARS])
+        for address, author in new.items()
+        if author is not None
+    ]
+    if model.save is Record.save:
+        await insert_many(runtime().database, contacts)
+    else:  # An addon's own is to see each.
+        for contact in contacts:
+            await contact.save()
+    for address, contact in zip(new, contacts, strict=True):
+        lookup.learn_sender(address, contact.id)
+
+
+async def begin_records(decided: Sequence[Decided], lookup: Lookup) -> Records:
+    """Create the contacts and records that verdicts ask for; RecordRefused for one of a single mail that cannot be."""
+    await _know_senders([one.email for one in decided if isinstance(one.verdict, Reply | NewRecord)], lookup)
+    made: dict[tuple[int, int], Any] = {}
+    by_model: dict[Any, list[Any]] = defaultdict(list)
+    for one in decided:
+        for route in _routes_of(one.verdict):
+            sender = lookup.sender(one.email.sender, route.company_id)
+            try:
+                record = await new_record(route, one.email, sender.contact_id if sender else None)
+                if len(decided) == 1:
+                    await record.save()
+            except Exception as error:
+                if isinstance(error, TemporaryFailure) or is_outage(error):
+                    raise  # The database or the network, not the record: the same mail may do better later.
+                raise RecordRefused(refusal_of(route, error)) from error
+            made[one.email.spool_id, route.id] = record
+            by_model[type(record)].append(record)
+    if len(decided) > 1:
+        for model, records in by_model.items():
+            await model.save_many(records)
+    return made
+
+
+def _routes_of(verdict: Verdict) -> tuple[Route, ...]:
+    match verdict:
+        case Reply():
+            return verdict.also
+        case NewRecord():
+            return verdict.routes
+    return ()
+
+
+async def _tell_of(
     routes: tuple[Route, ...],
     about: KnownMessage | None,
     account: Account,
     email: Received,
     lookup: Lookup,
     entries: Entries,
+    records: Records,
 ) -> tuple[Account, Any]:
-    """Create a record for each route; return the account with their ids, and the first one's entry.
+    """Put the mail on the timelines of the records of the routes; return the account with their ids, and the first
+    one's entry.
 
     `about` is the message that the mail refers to: its timeline is told of them, and they of it.
     """
-    made = [await create_with_entry(route, email, lookup, entries) for route in routes]
+    made = [await first_entry(route, records[email.spool_id, route.id], email, lookup, entries) for route in routes]
     names = [f"{route.target_model}:{record.id}" for route, (record, _) in zip(routes, made, strict=True)]
     if about is not None:
         for name, (_, entry) in zip(names, made, strict=True):
             _link(about, name, entry, entries)
     kept = (account.record,) if account.outcome is Outcome.REPLY and account.record else ()
-    records = (*kept, *names)
+    told = (*kept, *names)
     company_id = made[0][1].company_id if made and not kept else account.company_id
-    several = records if len(records) > 1 else ()
-    return replace(account, record=records[0], records=several, company_id=company_id), made[0][1] if made else None
+    several = told if len(told) > 1 else ()
+    return replace(account, record=told[0], records=several, company_id=company_id), made[0][1] if made else None
 
 
 async def _answered(
@@ -153,15 +237,8 @@ async def _unsubscribe(message_id: int, delivery_id: int) -> None:
         )
 
 
-async def create_with_entry(route: Route, email: Received, lookup: Lookup, entries: Entries) -> tuple[Any, Any]:
-    """Create one route's record with the mail as its first timeline entry; return both, or raise RecordRefused."""
-    sender = await _sender(email, lookup, route.company_id)
-    try:
-        record = await create_record(route, email, sender.contact_id if sender else None)
-    except Exception as error:
-        if isinstance(error, TemporaryFailure) or is_outage(error):
-            raise  # The database or the network, not the record: the same mail may do better later.
-        raise RecordRefused(refusal_of(route, error)) from error
+async def first_entry(route: Route, record: Any, email: Received, lookup: Lookup, entries: Entries) -> tuple[Any, Any]:
+    """Put the mail on the timeline of the record that it created; return both."""
     company_id = getattr(record, "company_id", None) or route.company_id
     where = {"res_model": route.target_model, "res_id": record.id, "company_id": company_id}
     message = await _post(email, lookup, entries, **where)
@@ -191,8 +268,9 @@ async def _post_reply(parent: KnownMessage, email: Received, lookup: Lookup, ent
 async def _post(email: Received, lookup: Lookup, entries: Entries, **where: Any) -> Any:
     """Make the mail a timeline entry. A From address is no proof: a user is its author only where that is verified."""
     parsed, proof = email.parsed, email.authentication
-    sender = await _sender(email, lookup, where["company_id"])
-    message = get_model("Message")(
+    sender = lookup.sender(email.sender, where["company_id"])
+    message = new_row(
+        get_model("Message"),
         direction="Inbound",
         author_contact_id=sender.contact_id if sender else None,
         author_id=sender.user_id if sender and proof.is_verified else None,
@@ -214,19 +292,6 @@ async def _post(email: Received, lookup: Lookup, entries: Entries, **where: Any)
     entries.add(message, email.files)
     await tell("message_posted", message=message)
     return message
-
-
-async def _sender(email: Received, lookup: Lookup, company_id: int | None) -> Sender | None:
-    """Return the contact that the mail says it is from, created where nobody has the address."""
-    author = email.parsed.sender
-    if author is None:
-        return None
-    known = lookup.sender(email.sender, company_id)
-    if known is None:
-        name = (author.name or author.address)[:200]
-        contact = await get_model("Contact").create(name=name, email=email.sender[:320])
-        known = lookup.learn_sender(email.sender, contact.id)
-    return known
 
 
 def _shown(mailbox: Mailbox) -> str:

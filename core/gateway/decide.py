@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from core.contributions import GatewayRule
 from core.gateway.lookup import Lookup
@@ -24,21 +23,19 @@ LONGEST_RULE_S = 10.0
 async def decide(email: Received, lookup: Lookup) -> tuple[Verdict, tuple[TraceStep, ...]]:
     """Return the verdict of the first rule that has one, and every rule asked with its answer."""
     trace: list[TraceStep] = []
-    for rule in rules_in_order():
-        answer = await _asked(rule, email, lookup)
-        if answer is None or isinstance(answer, Pass):
-            trace.append(TraceStep(rule.name, hit=False, reason=answer.reason if answer else ""))
-            continue
-        trace.append(TraceStep(rule.name, hit=True, reason=answer.reason))
-        return answer, tuple(trace)
-    return Unmatched("no rule had an answer"), tuple(trace)
-
-
-async def _asked(rule: GatewayRule, email: Received, lookup: Lookup) -> Any:
+    asked = ""
     try:
         async with asyncio.timeout(LONGEST_RULE_S) as limit:
-            return await rule.decide(email, lookup)
+            for rule in rules_in_order():
+                asked = rule.name
+                answer = await rule.decide(email, lookup)
+                if answer is None or isinstance(answer, Pass):
+                    trace.append(TraceStep(asked, hit=False, reason=answer.reason if answer else ""))
+                    continue
+                trace.append(TraceStep(asked, hit=True, reason=answer.reason))
+                return answer, tuple(trace)
     except TimeoutError as error:
         if not limit.expired():
             raise
-        raise TimeoutError(f"the rule {rule.name} had no answer within {LONGEST_RULE_S:g} s") from error
+        raise TimeoutError(f"the rule {asked} had no answer within {LONGEST_RULE_S:g} s") from error
+    return Unmatched("no rule had an answer"), tuple(trace)

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.gateway.lookup import Lookup
 from core.gateway.values import KeptFile, KnownMessage
-from core.orm.insert import insert_many
+from core.orm.insert import insert_many, new_record
 from core.runtime import get_model, runtime
 
 _Key = tuple[object, str, str, str | None]
@@ -80,7 +80,8 @@ def _key(message: Any, file: KeptFile) -> _Key:
 
 
 def _attachment(message: Any, file: KeptFile) -> Any:
-    return get_model("Attachment")(
+    return new_record(
+        get_model("Attachment"),
         name=file.name,
         content_type=file.content_type,
         content=file.content,

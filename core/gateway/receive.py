@@ -14,14 +14,15 @@ import structlog
 
 from core.errors import UserError
 from core.gateway import spool
-from core.gateway.apply import CarriedOut, RecordRefused, carry_out
+from core.gateway.account import without_record
+from core.gateway.apply import CarriedOut, Decided, RecordRefused, carry_out_all
 from core.gateway.authenticity import authenticated
 from core.gateway.decide import decide
 from core.gateway.entries import Entries
 from core.gateway.lookup import Lookup, message_ids_of, open_lookup
 from core.gateway.reading import Terms, read
 from core.gateway.spool import Spooled
-from core.gateway.values import Account, NewRecord, Outcome, Received, Reply, Report, TraceStep, Unmatched, Verdict
+from core.gateway.values import Account, Outcome, Received, Report, TraceStep, Verdict
 from core.orm.transaction import transaction
 from core.runtime import settings
 
@@ -88,40 +89,36 @@ async def _settle(
     async with transaction():
         held = await spool.hold(token, [mail.id for mail in mails])
         ours = [email for email in received if email.spool_id in held]
-        carried_out = [await _settle_one(email, lookup, entries, refusal, choose) for email in ours]
+        carried_out = await _settle_all(ours, lookup, entries, refusal, choose)
         await entries.write()
         accounts = [replace(one.finished(), error=refusal) for one in carried_out]
         await spool.finish(list(zip(ours, accounts, strict=True)))
     return accounts
 
 
-async def _settle_one(
-    email: Received, lookup: Lookup, entries: Entries, refusal: str | None, choose: Choose
-) -> CarriedOut:
-    if entries.holds(message_ids_of(email)):
-        await entries.write()
-    verdict, trace = await choose(email, lookup)
-    if refusal:
-        verdict = _without_record(verdict, refusal)
-    carried_out = await carry_out(verdict, email, trace, lookup, entries)
-    if carried_out.account.outcome is not Outcome.DUPLICATE:
-        lookup.learn_copy(email, carried_out.account.record)
-    return carried_out
-
-
-def _without_record(verdict: Verdict, refusal: str) -> Verdict:
-    """Return what is left of a verdict whose record was refused: a reply is one all the same."""
-    match verdict:
-        case NewRecord():
-            return Unmatched(refusal, Outcome.UNROUTED)
-        case Reply():
-            return replace(verdict, also=())
-    return verdict
+async def _settle_all(
+    emails: Sequence[Received], lookup: Lookup, entries: Entries, refusal: str | None, choose: Choose
+) -> list[CarriedOut]:
+    """Decide about mails in order, and carry out together those of which none bears on the next."""
+    done: list[CarriedOut] = []
+    decided: list[Decided] = []
+    about: set[str | None] = set()
+    for email in emails:
+        if not about.isdisjoint((email.sender, email.fingerprint, *message_ids_of(email))):
+            # It is by the same sender, a copy of one of them, or answers one.
+            done += await carry_out_all(decided, lookup, entries)
+            decided, about = [], set()
+        about |= {email.sender, email.fingerprint, email.parsed.message_id}
+        if entries.holds(message_ids_of(email)):
+            await entries.write()
+        verdict, trace = await choose(email, lookup)
+        decided.append(Decided(email, without_record(verdict, refusal) if refusal else verdict, trace))
+    return done + await carry_out_all(decided, lookup, entries)
 
 
 async def read_in_time(mails: Sequence[Spooled], lookup: Lookup) -> list[Received]:
     """Read mails in a thread, or raise TimeoutError after PARSE_SECONDS, leaving the thread to its bounded work."""
-    terms = Terms(lookup.domains, settings().MAX_ATTACHMENTS, settings().BASE_URL, lookup.mailboxes)
+    terms = Terms(lookup.domains, settings().MAX_ATTACHMENTS, settings().BASE_URL, lookup.mailboxes, lookup.aliases)
     budget_s = settings().PARSE_SECONDS
 
     def read_all() -> list[Received]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from core import clock
-from core.gateway.apply import create_with_entry
+from core.gateway.apply import Decided, begin_records, first_entry
 from core.gateway.entries import Entries
 from core.gateway.lookup import open_lookup
 from core.gateway.rules import alias, catch_all
@@ -36,8 +37,9 @@ async def route_inbound(recipients: Sequence[str], sender_email: str, subject: s
         verdict = await catch_all.decide(email, lookup)
     if not isinstance(verdict, NewRecord):
         return None
-    entries = Entries(lookup)
+    route, entries = verdict.routes[0], Entries(lookup)
     async with transaction():
-        record, _ = await create_with_entry(verdict.routes[0], email, lookup, entries)
+        (record,) = (await begin_records([Decided(email, replace(verdict, routes=(route,)), ())], lookup)).values()
+        await first_entry(route, record, email, lookup, entries)
         await entries.write()
     return record

@@ -45,11 +45,9 @@ def check_route(target_model: str, target_name_field: str, defaults: Mapping[str
     return model
 
 
-async def create_record(route: Route, email: Received, contact_id: int | None) -> Any:
-    """Create the route's record of a mail, through its model, and return it; whatever that raises goes on."""
-    record = get_model(route.target_model)(**await values_of(route, email, contact_id))
-    await record.save()
-    return record
+async def new_record(route: Route, email: Received, contact_id: int | None) -> Any:
+    """Return the route's record of a mail, not stored yet; whatever its model or an addon raises goes on."""
+    return get_model(route.target_model)(**await values_of(route, email, contact_id))
 
 
 async def values_of(route: Route, email: Received, contact_id: int | None) -> dict[str, Any]:

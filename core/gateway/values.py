@@ -52,11 +52,12 @@ class Received:
     authentication: Authentication = NOT_ASKED
     """Whether it is proven to be from its From address."""
     spool_id: int = 0
+    sender: str = field(init=False)
+    """The normalised From address, which proves nothing; empty where there is none."""
 
-    @property
-    def sender(self) -> str:
-        """The normalised From address, which proves nothing; empty where there is none."""
-        return normalised(self.parsed.sender.address) if self.parsed.sender else ""
+    def __post_init__(self) -> None:
+        author = self.parsed.sender
+        object.__setattr__(self, "sender", normalised(author.address) if author else "")
 
     @property
     def bounce(self) -> Bounce | None:

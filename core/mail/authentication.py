@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
@@ -64,7 +64,11 @@ class Authentication:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""
-        return asdict(self)
+        checks = [
+            {"method": one.method, "result": one.result, "domain": one.domain, "detail": one.detail}
+            for one in self.checks
+        ]
+        return {"verdict": self.verdict.value, "reason": self.reason, "checks": checks}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Authentication:

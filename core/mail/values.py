@@ -6,8 +6,8 @@ brackets (`<unique@domain>`, RFC 5322 section 3.6.4). Bcc is never a header: a b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 
@@ -122,18 +122,22 @@ class IncomingEmail:
     files: tuple[File, ...] = ()
     event: Event | None = None
     defects: tuple[str, ...] = ()
+    _by_name: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name: dict[str, tuple[str, ...]] = {}
+        for name, value in self.headers:
+            key = name.lower()
+            by_name[key] = (*by_name[key], value) if key in by_name else (value,)
+        object.__setattr__(self, "_by_name", by_name)
 
     def header(self, name: str) -> str | None:
         """Return the first header of that name in any case, or None."""
-        return next(self._values(name), None)
+        return next(iter(self.headers_named(name)), None)
 
     def headers_named(self, name: str) -> tuple[str, ...]:
         """Return every header of that name in any case, top to bottom."""
-        return tuple(self._values(name))
-
-    def _values(self, name: str) -> Iterator[str]:
-        wanted = name.lower()
-        return (value for key, value in self.headers if key.lower() == wanted)
+        return self._by_name.get(name.lower(), ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from core.events import tell
 from core.mail.address import normalised
 from core.models.rendering import related
 from core.models.tracked import changes_between, tracked_values
+from core.orm.insert import insert_many
 from core.orm.record import Record
 from core.orm.transaction import Transaction, transaction
-from core.runtime import acting_user, get_model
+from core.runtime import acting_user, get_model, runtime
 
 
 class Chatter(Record):
@@ -225,6 +226,21 @@ class Chatter(Record):
                 running.memo[key] = await self._stored()
                 running.before_commit(partial(self._write_changes, running, key))
             await super().save(*args, **kwargs)
+
+    @classmethod
+    async def save_many(cls, records: Sequence[Any]) -> None:
+        """Store new records of this model, and tell the addons once they are durable: together, or one by one where an
+        addon's own `save` is to see each.
+        """
+        async with transaction() as running:
+            if cls.save is not Chatter.save:
+                for record in records:
+                    await record.save()
+                return
+            await insert_many(runtime().database, records)
+            for record in records:
+                running.memo[("tracked", cls.__name__, record.pk)] = None
+                await tell("record_created", record=record)
 
     async def delete(self, *args: Any, **kwargs: Any) -> None:
         """Delete the record with its timeline, followers and activities."""

@@ -62,6 +62,17 @@ def blank_row(model: Any) -> dict[str, Any]:
     return {**plan.blank, **{name: make() for name, make in plan.made}}
 
 
+def new_record(model: Any, **values: Any) -> Any:
+    """Return a record that is not stored yet, in a tenth of the constructor's time; `values` are of the right types, by
+    the attributes of their columns (`company_id`).
+    """
+    plan = _plan(model)
+    made = {name: make() for name, make in plan.made}
+    record = model.__new__(model)
+    record.__dict__ = {**plan.blank, **made, plan.key: None, **_NEW, "_await_when_save": {}, **values}
+    return record
+
+
 def stored_record(model: Any, row: dict[str, Any], row_id: int) -> Any:
     """Return the record of a row that was inserted, and is now the record's own; so are its lists and mappings."""
     plan = _plan(model)
@@ -75,6 +86,7 @@ def stored_record(model: Any, row: dict[str, Any], row_id: int) -> Any:
     return record
 
 
+_NEW = {"_partial": False, "_saved_in_db": False, "_custom_generated_pk": False}
 _STORED = {"_partial": False, "_saved_in_db": True, "_custom_generated_pk": False}
 
 
