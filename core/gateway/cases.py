@@ -24,7 +24,7 @@ class Way:
 
     @property
     def words(self) -> str:
-        return f"{self.outcome}{f' {self.record}' if self.record else ''} by {self.rule or 'no rule'}"
+        return f"{self.outcome}{f' {self.record}' if self.record else ''}{f' by {self.rule}' if self.rule else ''}"
 
 
 @dataclass(frozen=True, slots=True)
