@@ -14,7 +14,7 @@ from core.mail.address import normalised, tolerant_addresses
 from core.mail.body import html_to_text
 from core.mail.bounce_cause import Cause, cause_of, is_hard, is_refusal, status_in
 from core.mail.bounce_report import DIAGNOSTIC_CHARS, Fields, has_fields, read_fields, recipients_of
-from core.mail.bounce_signs import ANSWERED, DELAYED, NAMES, NOT_DELIVERED, SENDERS
+from core.mail.bounce_signs import ANSWERED, DELAYED, MAYBE_SENDERS, NAMES, NOT_DELIVERED, OF_MAIL, SENDERS
 from core.mail.bounce_text import TEXT_CHARS, Known, Told, all_words, told_in
 from core.mail.original import STATUS_TYPES, Original, before_original, original_in
 from core.mail.parse import parse
@@ -22,7 +22,7 @@ from core.mail.thread import alias_of
 from core.mail.values import Bounce, BouncedRecipient, IncomingEmail
 
 _HTML_CHARS = 100_000
-_REFUSAL_CHARS = 4000
+_REFUSAL_LINES = 60
 _LINE_CHARS = 400
 _CERTAIN = 3
 """Signs of a mail system, added up, that need no second look."""
@@ -44,8 +44,9 @@ def read_bounce(email: IncomingEmail) -> Bounce | None:
     else:
         if fields.groups or not _speaks_of_failure(email, signs, text):
             return None
-        told = _told_to_people(email, text, original)
-        if not told and ((inner := _wrapped(email)) or signs < _CERTAIN):
+        is_doubtful = signs < _CERTAIN or (signs == _CERTAIN and not _is_titled(email))
+        told = _told_to_people(email, text, original, only_strong=is_doubtful)
+        if not told and ((inner := _wrapped(email)) or is_doubtful):
             return inner
     return Bounce(
         recipients=tuple(told),
@@ -83,6 +84,7 @@ def system_signs(email: IncomingEmail) -> int:
     signs += 3 if path == "" or (path and SENDERS.fullmatch(path) is not None and "daemon" in path) else 0
     signs += 3 if _is_report(email) else 0
     signs += 3 if local and SENDERS.fullmatch(local) else 0
+    signs += 1 if local and MAYBE_SENDERS.fullmatch(local) else 0
     signs += 2 if NAMES.search(written) or not local else 0
     return signs
 
@@ -102,10 +104,13 @@ def _speaks_of_failure(email: IncomingEmail, signs: int, text: str) -> bool:
     """Tell whether subject or text say so: both, where a person may have written them, or a program that is away."""
     if email.header("X-Failed-Recipients"):
         return True
-    by_words = NOT_DELIVERED.search(text[:TEXT_CHARS].lower()) is not None
-    by_words = by_words or any(is_refusal(line[:_LINE_CHARS]) for line in text[:_REFUSAL_CHARS].splitlines())
-    is_system = signs > _CERTAIN or (signs == _CERTAIN and email.return_path != "")
-    return (_is_titled(email) or by_words) if is_system else (_is_titled(email) and by_words)
+    lines = text[:TEXT_CHARS].lower().splitlines()
+    by_reply = any(is_refusal(line[:_LINE_CHARS]) for line in lines[:_REFUSAL_LINES])
+    told = [line for line in (email.subject.lower(), *lines) if NOT_DELIVERED.search(line)]
+    is_titled = _is_titled(email)
+    if signs > _CERTAIN or (signs == _CERTAIN and email.return_path != ""):
+        return is_titled or by_reply or bool(told)
+    return is_titled and (by_reply or any(OF_MAIL.search(line) for line in told)) and (len(told) > 1 or by_reply)
 
 
 def _text(email: IncomingEmail) -> str:
@@ -126,7 +131,9 @@ def _explained(one: BouncedRecipient, text: str, original: Original) -> BouncedR
     return replace(one, cause=cause.value, hard=is_hard(one.action, one.status, cause, words or one.diagnostic))
 
 
-def _told_to_people(email: IncomingEmail, text: str, original: Original) -> list[BouncedRecipient]:
+def _told_to_people(
+    email: IncomingEmail, text: str, original: Original, *, only_strong: bool
+) -> list[BouncedRecipient]:
     said = before_original(text)
     known = _known(email, original)
     named = [mailbox.address for mailbox in tolerant_addresses(email.header("X-Failed-Recipients") or "")]
@@ -138,10 +145,10 @@ def _told_to_people(email: IncomingEmail, text: str, original: Original) -> list
         words = f"{email.subject}\n\n{said}"
         more = f"{email.subject}\n\n{before_original(text, marks=False)}"
         told = (
-            told_in(words, known)
-            or told_in(more, known)
+            told_in(words, known, only_strong=only_strong)
+            or told_in(more, known, only_strong=only_strong)
             or _only_one(original, known)
-            or told_in(more, replace(known, others=frozenset()), only_strong=True)
+            or (told_in(more, replace(known, others=frozenset()), only_strong=True) if _is_titled(email) else [])
         )
     action = "delayed" if _is_delay(email, said) else "failed"
     return [_failed(one, action, said) for one in told]

@@ -9,25 +9,30 @@ from __future__ import annotations
 import re
 
 SENDERS = re.compile(
-    r"mailer.?daemon|mail.?daemon|mail.?master|mdaemon|post.?master|post_?office|mail.?admin\w*|mail.?administrator"
-    r"|mail.?(?:delivery|system|server|service|gateway|error)\w*|bounces?|ndr|mmdf|imss|vams|e500_smtp\w*|autoresponse"
-    r"|microsoftexchange[0-9a-f]*|symantec_\w+|(?:delivery|undeliver)\w*|mail-?return\w*|smtp\w*|inetgw\d*"
-    r"|maildelivery\w*|dsn"
+    r"mailer.?daemon|mail.?daemon|mail.?master|mdaemon|post.?master|post_?office|mail.?administrator|ndr|mmdf|imss"
+    r"|e500_smtp\w*|microsoftexchange[0-9a-f]*|symantec_\w+|mail.?delivery\w*"
 )
-"""Local parts: sendmail, qmail, Exim, Postfix, Courier; MDaemon; Exchange; InterScan; McAfee; MMDF; PowerMTA."""
+"""Local parts of mail systems: sendmail, qmail, Exim, Postfix, Courier; MDaemon; Exchange; InterScan; McAfee; MMDF."""
+
+MAYBE_SENDERS = re.compile(
+    r"mail.?admin\w*|mail.?(?:system|server|service|gateway|error|return)\w*|bounces?|vams|autoresponse|undeliver\w*"
+    r"|delivery\w*|smtp\w*|inetgw\d*|dsn|gateway\S*"
+)
+"""Local parts that gateways have, and parcel services and other senders too."""
 
 NAMES = re.compile(
     r"mail (?:delivery|system|administrator|server|transport|router|gateway)|(?:mail)? ?delivery (?:sub)?system"
     r"|mailer.?daemon"
-    r"|post ?master|system ?administrator|internet mail|systemadministrator|administrateur syst|mail deliver|bounce"
-    r"|non.?delivery|delivery (?:sub|status|service|notif)|postmeister|microsoft outlook$|administrador del sistema"
+    r"|post ?master|system ?administrator|internet mail|systemadministrator|administrateur syst|mail deliver"
+    r"|non.?delivery|delivery (?:sub|status)|postmeister|microsoft outlook$|administrador del sistema"
     r"|メール配送|почтов|退信|系统管理员|系統管理員|jetmail|mail error"
 )
 """Display names: Sendmail, Exim, Exchange 5.5 to 365, IMail, Netscape; Japanese, Russian and Chinese providers."""
 
 NOT_DELIVERED = re.compile(
     # Sendmail, Postfix, Exim, qmail, Courier, Gmail, Yahoo, AOL, Exchange, Notes, MDaemon, MailEnable, GroupWise.
-    r"undeliver|un-deliver|non.?deliver|no(?:t|n) (?:be |been |yet been |yet )?(?:success\w* )?(?:deliver|sent to"
+    r"undeliver|error sending (?:your|the) |un-deliver|non.?deliver|no(?:t|n) (?:be |been |yet been "
+    r"|yet )?(?:success\w* )?(?:deliver|sent to"
     r"|remis|distribu)"
     r"|(?:couldn.t|wasn.t|can.t|isn.t|cannot|hasn.t(?: yet)?|did not|didn.t|unable to|failed to|failure to"
     r"|unable to be) (?:be |been )?(?:successfully )?(?:deliver|reach|receive|sent|send|forward|complete|process)"
@@ -69,11 +74,19 @@ NOT_DELIVERED = re.compile(
     r"|возврат|возвращ"
     # Japanese, Chinese, Korean.
     r"|配信(?:不能|エラー|でき|に失敗|されませんで|が完了)|送信(?:エラー|失敗|でき|されませんで|に失敗)"
-    r"|送信できませんでした|届けでき|届きませんでした|配送できませんでした|お届け|エラーメール|メールエラー|リターンメール|宛先不明"
+    r"|送信できませんでした|届けでき|届きませんでした|配送できませんでした|お届け|エラーメール|メールエラー"
+    r"|リターンメール|宛先不明"
     r"|退信|退件|投递失败|投遞失敗|无法(?:投递|送达|发送|传递|到达)|無法(?:投遞|送達|傳遞|傳送|寄達)|传输失败"
     r"|传送失败|傳送失敗|发送失败|發送失敗|递送失败|未送达|被退回|반송|전송 ?실패|배달|전달되지"
 )
 """Subjects and sentences that say that a mail did not arrive."""
+
+OF_MAIL = re.compile(
+    r"messages?\b|e-?mails?\b|\bmails?\b|courriel|courrier|nachricht|mensaje|correo|messaggio|mensagem|bericht\b"
+    r"|wiadomo"
+    r"|сообщени|письм|メール|メッセージ|邮件|郵件|메일|meddeland|melding|viesti|zpráv|üzenet|ileti|posta"
+)
+"""That it was a mail, and no parcel."""
 
 DELAYED = re.compile(
     r"not yet been deliver|hasn.t yet been|(?:message|delivery|mail|e-?mail) (?:is |was |has been |still )?delayed"
