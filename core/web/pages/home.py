@@ -59,8 +59,8 @@ async def undrained() -> int:
 async def _inbound(access: Access) -> dict[str, int] | None:
     if not access.may("InboundEmail"):
         return None
-    model = get_model("InboundEmail")
-    return {state: await model.filter(state=state).count() for state in ("received", "unmatched", "quarantined")}
+    rows = access.records("InboundEmail")
+    return {state: await rows.filter(state=state).count() for state in ("received", "unmatched", "quarantined")}
 
 
 async def _late_jobs(access: Access) -> list[Any]:
