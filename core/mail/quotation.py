@@ -1,6 +1,6 @@
 """A body cut into what its writer says and what a page folds: quoted mail, signatures.
 
-Nothing is thrown away and nothing moved: the segments of a text cover it. Own words are never folded knowingly; where
+Nothing is thrown away and nothing moved: the passages of a text cover it. Own words are never folded knowingly; where
 unsure, all is shown. The rules are in `quotation_rules`, the words of mail programs in `quotation_words`, and HTML is
 read by `quotation_html`.
 """
@@ -15,7 +15,7 @@ from core.mail.quotation_html import split_reply_html
 from core.mail.quotation_rules import Line, Part, parts_of
 from core.mail.values import Reply
 
-__all__ = ["Part", "Segment", "segments", "split_reply", "split_reply_html"]
+__all__ = ["Part", "Passage", "passages", "split_reply", "split_reply_html"]
 
 REPLY_MAX_CHARS = 1024 * 1024
 _MAX_LINES = 20_000
@@ -24,15 +24,15 @@ _LATE_INTRODUCTION = re.compile(r"(?<=[^\s-])[\s-]{1,4}(?=On [^:]{0,22}\d[^\n]{4
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of a body, from `start` up to `end`, in characters; the segments of a body cover it."""
+class Passage:
+    """A stretch of a body, from `start` up to `end`, in characters; the passages of a body cover it."""
 
     part: Part
     start: int
     end: int
 
 
-def segments(text: str) -> tuple[Segment, ...]:
+def passages(text: str) -> tuple[Passage, ...]:
     """Read a text body; what lies beyond a megabyte, or 20,000 lines, belongs to the part that it continues."""
     pieces = list(_pieces(text[:REPLY_MAX_CHARS]))
     parts = parts_of([_line(raw) for _, raw in pieces])
@@ -44,11 +44,11 @@ def split_reply(text: str) -> Reply:
     shown: list[str] = []
     folded: list[str] = []
     parts: set[Part] = set()
-    for segment in segments(text):
-        piece = text[segment.start : segment.end].strip("\n")
+    for passage in passages(text):
+        piece = text[passage.start : passage.end].strip("\n")
         if piece.strip():
-            parts.add(segment.part)
-            (folded if segment.part.is_folded else shown).append(piece)
+            parts.add(passage.part)
+            (folded if passage.part.is_folded else shown).append(piece)
     return Reply("\n\n".join(shown), "\n\n".join(folded), Part.QUOTATION not in parts) if folded else Reply(text, "")
 
 
@@ -74,9 +74,9 @@ def _line(raw: str) -> Line:
 _INVISIBLE = frozenset({"\u200b", "\ufeff", "\u200e", "\u200f", "\u00ad"})
 
 
-def _merged(parts: Sequence[Part], starts: Sequence[int]) -> Iterator[Segment]:
+def _merged(parts: Sequence[Part], starts: Sequence[int]) -> Iterator[Passage]:
     begun = 0
     for at in range(1, len(parts) + 1):
         if at == len(parts) or parts[at] is not parts[begun]:
-            yield Segment(parts[begun], starts[begun], starts[at])
+            yield Passage(parts[begun], starts[begun], starts[at])
             begun = at

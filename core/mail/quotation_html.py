@@ -18,7 +18,7 @@ from core.mail.quotation_rules import Hint, Line, Part, heads, parts_of
 from core.mail.values import Reply
 
 _MAX_CHARS = 1024 * 1024
-_MAX_TAGS = 30_000
+_MAX_TAGS = 25_000
 _MAX_SIGNATURE_LINES = 30
 
 _BLOCKS = frozenset({

@@ -19,8 +19,10 @@ from core.mail.words import clean_text
 HTML_MAX_CHARS = 2 * 1024 * 1024
 HTML_MAX_DEPTH = 256
 _MAX_TAGS = 200_000
-_MAX_NESTABLE_TAGS = 20_000
+_MAX_NESTABLE_TAGS = 12_000
 """However these nest, they are cleaned in a fraction of a second; the time grows with the square of the depth."""
+_MAX_REFERENCE_STEPS = 30_000_000_000
+"""Ampersands times characters: the parser takes some 8 ps for each, however they stand."""
 _MAX_REPEATED_TAGS = 10_000_000
 """How many elements the repair of unclosed formatting may make: 4,000 times `<font size=N><p>` make 8 million."""
 
@@ -111,7 +113,7 @@ def cleaned_html(html: str, resolve_cid: Callable[[str], str | None], *, remote_
     `HTML_MAX_CHARS` is cut; what nests deeper than `HTML_MAX_DEPTH`, or would take long, comes back as its text.
     """
     filters = _Filters(resolve_cid, remote_images)
-    html = clean_text(html[:HTML_MAX_CHARS])
+    html = clean_text(html[:HTML_MAX_CHARS]).replace("&nbsp;", "\xa0")
     if _is_costly(html):
         return Cleaned(_as_text(html), 0)
     cleaned = _clean(html, filters)
@@ -276,6 +278,8 @@ def _organisation(host: str) -> tuple[str, ...]:
 def _is_costly(html: str) -> bool:
     """Tell whether a parser may take more than a second, by counting alone, which no trick of syntax deceives."""
     tags = html.count("<")
+    if html.count("&") * len(html) > _MAX_REFERENCE_STEPS:
+        return True
     if tags > _MAX_TAGS or _count(_NESTABLE, html) > _MAX_NESTABLE_TAGS:
         return True
     telling = _TELLING_FORMATTING.findall(html)

@@ -21,7 +21,7 @@ _HEAD = (
     "html{background:#fff;color-scheme:light}"
     "body{margin:12px;font:15px/1.5 system-ui,sans-serif;color:#1d232b;overflow-wrap:anywhere}"
     "p.MsoNormal,li.MsoNormal,div.MsoNormal,.MsoPlainText,.MsoNoSpacing{margin:0}"
-    "a{color:#1a56b0}small{color:#8a3b12}"
+    "a[href]{color:#1a56b0}small{color:#8a3b12}"
     "img,table{max-width:100%}img{height:auto}img:not([src]){display:inline-block;min-width:1em;color:#6a7480;"
     "font-size:13px;outline:1px dashed #cfd6de}img:not([src])[width='1'],img:not([src])[height='1']{display:none}"
     "blockquote{margin:0 0 0 8px;padding:0 0 0 12px;border-left:3px solid #cfd6de;color:#4a5563}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.mail.quotation import Part, segments, split_reply
+from core.mail.quotation import Part, passages, split_reply
 
 INTRODUCTIONS = [
     "On Mon, 5 Jan 2026 at 10:00, Alice <alice@x.test> wrote:",
@@ -175,7 +175,7 @@ def test_what_follows_a_header_or_divider_is_quoted(heading: str) -> None:
 def test_what_is_passed_on_is_shown(divider: str) -> None:
     text = f"FYI\n\n{divider}\nFrom: Alice <alice@x.test>\nSubject: Chairs\n\nWe need chairs.\n"
     assert split_reply(text).new == text
-    assert [one.part for one in segments(text)] == [Part.OWN, Part.FORWARD]
+    assert [one.part for one in passages(text)] == [Part.OWN, Part.FORWARD]
     quoted = f"No.\n\nOn 5 Jan 2026 at 10:12, Bob <bob@y.test> wrote:\n\n{text}"
     assert split_reply(quoted).new == "No."
 
@@ -319,7 +319,7 @@ lines = st.sampled_from([
 
 @given(st.lists(lines, max_size=14).map("\n".join))
 def test_the_segments_are_the_body_and_nothing_is_lost(text: str) -> None:
-    found = segments(text)
+    found = passages(text)
     assert "".join(text[one.start : one.end] for one in found) == text
     reply = split_reply(text)
     assert sorted(f"{reply.new}\n{reply.quoted}".split()) == sorted(text.split())
@@ -328,7 +328,7 @@ def test_the_segments_are_the_body_and_nothing_is_lost(text: str) -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_read(text: str) -> None:
-    assert "".join(text[one.start : one.end] for one in segments(text)) == text
+    assert "".join(text[one.start : one.end] for one in passages(text)) == text
 
 
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=6))
