@@ -8,7 +8,7 @@ mails before it are stored and marked. No transaction is open while the network 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -163,7 +163,9 @@ class _FolderVisit:
         await self.place.reach(uids[-1])
         return True
 
-    def _batches(self, uids: Sequence[int], max_batch_bytes: int, max_batch_count: int) -> Any:
+    def _batches(
+        self, uids: Sequence[int], max_batch_bytes: int, max_batch_count: int
+    ) -> AsyncGenerator[list[Item], None]:
         return self.mailbox.fetch_batches(
             uids,
             max_mail_bytes=settings().MAX_MAIL_BYTES,

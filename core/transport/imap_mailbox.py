@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from itertools import zip_longest
@@ -150,7 +150,7 @@ class Mailbox:
         max_mail_bytes: int = 50 * MEGABYTE,
         max_batch_bytes: int = 8 * MEGABYTE,
         max_batch_count: int = 250,
-    ) -> AsyncIterator[Item]:
+    ) -> AsyncGenerator[Item, None]:
         """Yield these mails in rising order, as `fetch_batches` brings them."""
         limits = {"max_batch_bytes": max_batch_bytes, "max_batch_count": max_batch_count}
         async for batch in self.fetch_batches(uids, max_mail_bytes=max_mail_bytes, **limits):
@@ -159,7 +159,7 @@ class Mailbox:
 
     async def fetch_batches(
         self, uids: Iterable[int], *, max_mail_bytes: int, max_batch_bytes: int, max_batch_count: int
-    ) -> AsyncIterator[list[Item]]:
+    ) -> AsyncGenerator[list[Item], None]:
         """Yield these mails in lists, in rising order, leaving them unseen; one list is fetched ahead.
 
         A mail over `max_mail_bytes` comes as TooLarge, before the others of its window, and is not transferred; one
@@ -211,7 +211,7 @@ class Mailbox:
                 await self._session.ok("noop", "NOOP")
         return protocol.news.is_set()
 
-    async def _one_ahead(self, parts: Sequence[Mapping[int, int]], max_bytes: int) -> AsyncIterator[list[Item]]:
+    async def _one_ahead(self, parts: Sequence[Mapping[int, int]], max_bytes: int) -> AsyncGenerator[list[Item], None]:
         """Yield the mails of each part while the next one is on its way, unless one of the two is a large mail."""
         ahead: asyncio.Task[list[Item]] | None = None
         try:

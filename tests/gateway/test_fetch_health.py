@@ -1,4 +1,4 @@
-"""How a mailbox does: who is told of its failures, how long it is left alone, when it is switched off, what mends it."""
+"""How a mailbox does: who is told of failures, how long it is left alone, when it is switched off, what mends it."""
 
 from __future__ import annotations
 

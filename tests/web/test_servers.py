@@ -134,3 +134,31 @@ async def test_the_senders_that_a_user_may_choose(world: World, visitor: Visitor
         },
     ]
     assert (await (await visitor()).client.post("/api/email/smtpOptions", json={})).status_code == 401
+
+
+async def test_a_mailbox_says_how_it_does_and_what_to_do(world: World, visitor: Visitor) -> None:
+    server = await get_model("IncomingMailServer").create(
+        name="Leads", server="127.0.0.1", port=1, use_ssl=False, username="leads@acme.test", password="hunter2-secret"
+    )
+    await (
+        get_model("IncomingMailServer")
+        .filter(id=server.pk)
+        .update(
+            failure_count=3,
+            failing_since_at=clock.now(),
+            next_fetch_at=clock.now() + timedelta(minutes=9),
+            last_error="<b>the login is refused</b>",
+            last_hint="Check username and password.",
+        )
+    )
+    root = await visitor("root")
+    page = (await root.get("/servers")).text
+    for words in ("Leads", "leads@acme.test", "Failing", "&lt;b&gt;the login", "Check username and password."):
+        assert words in page
+    assert "hunter2" not in page
+    assert "connection" in unescape((await root.post(f"/servers/incoming/{server.pk}/test")).text)
+    assert (await root.post(f"/servers/incoming/{server.pk}/resume")).status_code == 303
+    page = (await root.get("/servers")).text
+    assert "Not visited yet" in page
+    ann = await visitor("ann")
+    assert (await ann.post(f"/servers/incoming/{server.pk}/test")).status_code in (403, 404)
