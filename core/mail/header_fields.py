@@ -26,6 +26,8 @@ _WELL_KNOWN = re.compile(
     r"(?mi)^(?:from|to|cc|subject|date|message-id|mime-version|received|return-path|reply-to|sender|delivered-to"
     r"|content-[a-z-]{2,40}|references|in-reply-to|dkim-signature|list-[a-z-]{2,40}|x-[a-z0-9-]{2,80})[ \t]*:"
 )
+# Some programs put a blank line between the boundary and the header of a part.
+_HEADER_OF_PART = re.compile(rb"(?:content-[a-z-]{1,30}[ \t]*:[^\n]*\n(?:[ \t]+[^\s][^\n]*\n)*)+\r?\n", re.IGNORECASE)
 _MBOX_LINE = re.compile(r">?From \S.*\n?")
 _CHARSET = re.compile(r"\bcharset\s*=\s*\"?([^\s;\"]{1,60})", re.IGNORECASE)
 _MOST_BYTES = 1024 * 1024
@@ -49,7 +51,10 @@ class HeaderLimits(NamedTuple):
 def read_head(data: bytes, start: int, end: int, limits: HeaderLimits, defects: list[str]) -> tuple[Fields, int]:
     """Return the fields of the entity in `data[start:end]` and where its body begins; without fields all is body."""
     if data.startswith((b"\n", b"\r\n"), start):
-        return Fields([], {}), min(data.index(b"\n", start) + 1, end)
+        first_line = min(data.index(b"\n", start) + 1, end)
+        if not _HEADER_OF_PART.match(data, first_line, end):
+            return Fields([], {}), first_line
+        start = first_line
     head_end, body = _blank_line(data, start, end)
     text = data[start : min(head_end, start + _MOST_BYTES)].decode("latin_1")
     odd = _NO_FIELD.search(text)

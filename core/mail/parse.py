@@ -69,11 +69,14 @@ def parse(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> IncomingEmail:
     if reader.overrun:
         reader.files = [File(ORIGINAL, "message/rfc822", raw)]
     people = _People(fields, limits, defects)
+    authors = people.of("from")
+    if len(authors) > 1:
+        defects.append("From names more than one author; the first one counts.")
     defects += (f"The header {name} comes more than once; the first one counts." for name in _doubled(fields))
     return IncomingEmail(
         headers=tuple((name, _words(value)) for name, value in fields.all),
         subject=_words(fields.first.get("subject", "")),
-        sender=next(iter(people.of("from")), None),
+        sender=next(iter(authors), None),
         reply_to=people.of("reply-to"),
         to=people.of("to"),
         cc=people.of("cc"),

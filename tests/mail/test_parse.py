@@ -326,6 +326,21 @@ BOMBS = {
     "qp": b"Content-Transfer-Encoding: quoted-printable\n\n" + b"=" * 2_000_000,
     "no header end": b"X" * 5_000_000,
     "forwarded": b"Content-Type: message/rfc822\n\n" * 2_000,
+    "fields": b"Subject: x\n" * 180_000,
+    "fields and others": b"From: b\nodd\n" * 160_000,
+    "others": b"Subject: x\n" + b"odd\n" * 400_000 + b"To: y\n",
+    "carriage returns": b"a: b\r" * 350_000,
+    "false boundaries": b"Content-Type: multipart/mixed\n\n" + b"--x\n" * 450_000,
+    "headers of parts": b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\n" + b"content-a:b\n" * 160_000,
+    "html parts": b"Content-Type: multipart/mixed; boundary=b\n\n"
+    + (b"--b\nContent-Type: text/html\n\n" + b"<p>x<b>" * 290) * 900,
+    "pieces of base64": b"Content-Type: a/b\nContent-Transfer-Encoding: base64\n\n" + b"QQ==\n" * 400_000,
+    "flowed": b"Content-Type: text/plain; format=flowed\n\n" + b"a \n" * 600_000,
+    "rich text": b"Content-Type: text/rtf\n\n{\\rtf1 " + b"\\u1?" * 400_000,
+    "nested": b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (at, at) for at in range(29))
+    + b"\n"
+    + b"--b\n" * 450_000,
+    "attributes": b"Content-Type: application/ms-tnef\n\n\x78\x9f\x3e\x22\0\0" + b"\1\2\x90\0\0\0\0\0\0\0\0" * 170_000,
 }
 
 

@@ -210,6 +210,7 @@ def test_a_type_that_cannot_be_read_is_text(head: bytes) -> None:
         (b"x=y", b"--b\nContent-Type: text/plain\n\none\n--b\nContent-Type: text/plain\n\ntwo\n--b--"),
         (b"boundary=wrong", b"--b\nContent-Type: text/plain\n\none\n--b\nContent-Type: text/plain\n\ntwo\n--b--"),
         (b'boundary="\xc3\xa4"', b"--\xc3\xa4\n\none\n--\xc3\xa4\n\ntwo\n--\xc3\xa4--"),
+        (b"boundary=b", b"--b\n\nContent-Type: text/plain\n\none\n--b\n\ntwo\n--b--"),
         (b'boundary="--b"', b"----b\n\none\n----b\n\ntwo\n----b--"),
     ],
 )
