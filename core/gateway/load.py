@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import UserError
 from core.gateway import spool
 from core.gateway.explain import source_of
+from core.gateway.intake import take_in
 from core.gateway.receive import process
 from core.gateway.values import Account, Outcome
 from core.runtime import get_model, settings
@@ -55,6 +57,34 @@ async def load(paths: Sequence[Path]) -> AsyncIterator[Account]:
         raise UserError(
             f"Of more than {largest} bytes, and not brought in: {', '.join(too_large)}. Raise MAX_MAIL_BYTES for them."
         )
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What became of mails that were brought in: the first ones' accounts, and of the others how many wait for a
+    worker, how many were known, and how many were too large.
+    """
+
+    accounts: list[Account] = field(default_factory=list)
+    later: int = 0
+    known: int = 0
+    too_large: int = 0
+
+
+async def load_files(files: Iterable[BinaryIO], at_once: int) -> Loaded:
+    """Bring in the mails of open files, and deal with the first `at_once` of them."""
+    loaded = Loaded()
+    for file in files:
+        for raw in await asyncio.to_thread(list, mails_in(file, settings().MAX_MAIL_BYTES)):
+            if raw is None:
+                loaded.too_large += 1
+            elif raw and len(loaded.accounts) < at_once:
+                loaded.accounts.append(await bring_in(raw))
+            elif raw:
+                is_new = await take_in(raw, source_of(raw)) is not None
+                loaded.later += is_new
+                loaded.known += not is_new
+    return loaded
 
 
 async def bring_in(raw: bytes) -> Account:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 from core.access import Access
 from core.errors import UserError
-from core.gateway import by_hand, receive, replay, spool
+from core.gateway import by_hand, intake, load, receive, replay, spool
 from core.gateway.proposals import Proposals, proposals_for
 from core.mail.values import IncomingEmail
 from core.orm import fields
@@ -84,6 +85,26 @@ class InboundEmail(Record):
             raise UserError(f'The mail "{source}" was taken in before.')
         await receive.process([spool_id])
         return await get_model("InboundEmail").get(id=spool_id)
+
+    @classmethod
+    async def take_in(
+        cls, raw: bytes, way: str, return_path: str | None = None, recipients: Sequence[str] = ()
+    ) -> int | None:
+        """Commit a mail that came by a way, such as "webhook", with what its envelope said, and return its row's id;
+        None where it was taken in before. A worker deals with it at once.
+        """
+        source = intake.identity(way, raw, return_path or "", recipients)
+        return await intake.take_in(intake.with_envelope(raw, return_path, recipients), source)
+
+    @classmethod
+    async def take_in_reply(cls, raw: bytes) -> bool:
+        """Commit a mail that anybody may bring, if it is to a reply address that we gave out; whether it was."""
+        return await intake.take_in_reply(raw)
+
+    @classmethod
+    async def load(cls, files: Iterable[BinaryIO], at_once: int) -> load.Loaded:
+        """Take in the mails of `.eml` and mbox files, deal with the first `at_once` of them, and return what became."""
+        return await load.load_files(files, at_once)
 
     async def proposals(self, email: IncomingEmail, access: Access) -> Proposals:
         """Return the records and routes that the mail, read as `email`, may belong to, as far as the user may read."""

@@ -5,14 +5,19 @@ Opened by its first question, since most hosts ask none.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from core.errors import TransportError, UserError
 from core.mail.names import NamesAway
 
 if TYPE_CHECKING:
     from dns.asyncresolver import Resolver
 
+_PORT = 53
+_LAST_PORT = 65535
 _ANSWER_S = 2.0
 _AWAY_S = 20.0
 _AWAY_AFTER = 4
@@ -21,6 +26,12 @@ away. One alone says nothing: whoever sends mail chooses the names, and may choo
 _REMEMBERED = 10_000
 _SPECIAL = frozenset({"test", "localhost", "local", "invalid", "example", "internal", "onion", "lan"})
 """Top labels that the public DNS has nothing under (RFC 6761 and its like)."""
+
+
+class DnsError(TransportError):
+    """No name server answered, or it could not say."""
+
+    code = "dns"
 
 
 class DnsNames:
@@ -60,11 +71,12 @@ class DnsNames:
             raise NamesAway("The DNS did not answer a moment ago, and is not asked again yet.")
         # A sixth of a command's start; only who judges mail needs it.
         from dns.exception import DNSException, Timeout
-        from dns.resolver import NXDOMAIN, NoAnswer, NoNameservers
+        from dns.resolver import NXDOMAIN, LRUCache, NoAnswer, NoNameservers
 
         try:
             if self._resolver is None:
-                self._resolver = _open(self._name_server, self._answer_s)
+                self._resolver = open_resolver(self._name_server or None, timeout_s=self._answer_s)
+                self._resolver.cache = LRUCache(_REMEMBERED)
             found = list(await self._resolver.resolve(name, kind))
         except (NXDOMAIN, NoAnswer):
             found = []
@@ -76,17 +88,40 @@ class DnsNames:
             if self._unanswered >= _AWAY_AFTER:
                 self._away_until, self._unanswered = monotonic() + _AWAY_S, 0
             raise NamesAway(f"The DNS does not answer: {error}") from error
-        except (DNSException, UnicodeError, ValueError) as error:
+        except (DnsError, DNSException, UnicodeError, ValueError) as error:
             raise NamesAway(f"The DNS cannot be asked for {name[:80]}: {error}") from error
         self._unanswered = 0
         return found
 
 
-def _open(name_server: str, answer_s: float) -> Resolver:
-    from dns.resolver import LRUCache
+def open_resolver(name_server: str | None = None, *, timeout_s: float) -> Resolver:
+    """Return what asks the system's name servers, or only the one at an address such as `192.0.2.1` or `[::1]:5353`.
 
-    from core.transport.dns import open_resolver
+    Raises UserError for a `name_server` that is no address, and DnsError where the system names no server.
+    """
+    # A sixth of a command's start; only who judges mail, or looks at keys, needs it.
+    from dns.asyncresolver import Resolver
+    from dns.exception import DNSException
 
-    resolver = open_resolver(name_server or None, timeout_s=answer_s)
-    resolver.cache = LRUCache(_REMEMBERED)
+    if name_server is None:
+        try:
+            resolver = Resolver()
+        except DNSException as error:
+            raise DnsError(f"This system names no name server: {error}") from error
+    else:
+        resolver = Resolver(configure=False)
+        address, resolver.port = _address(name_server)
+        resolver.nameservers = [address]
+    resolver.lifetime = timeout_s
     return resolver
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, port = text, str(_PORT)
+    if "]:" in text or text.count(":") == 1:
+        host, _, port = text.rpartition(":")
+    with suppress(ValueError):
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+        if 0 < int(port) <= _LAST_PORT:
+            return str(address), int(port)
+    raise UserError(f'"{text}" is no address of a name server; write 192.0.2.1, or [::1]:5353.')

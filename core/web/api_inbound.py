@@ -13,10 +13,9 @@ from pydantic import BaseModel
 
 from core import clock
 from core.errors import TemporaryFailure, UserError
-from core.gateway.intake import identity, take_in, take_in_reply, with_envelope
 from core.mail.brought import Brought, brought_in_form, brought_in_json
 from core.orm.outage import database_errors, is_outage
-from core.runtime import settings
+from core.runtime import get_model, settings
 from core.web.webhook_proof import Call, WebhookRefused, prove, secrets_in
 
 PATH = "/api/email/webhook/receive"
@@ -57,10 +56,9 @@ async def receive(request: Request) -> Taken:
     brought = await _brought(request, body)
     if not brought.raw.strip():
         raise UserError("The request has no mail in it.")
-    source = identity("webhook", brought.raw, brought.return_path or "", brought.recipients)
-    raw = with_envelope(brought.raw, brought.return_path, brought.recipients)
+    model = get_model("InboundEmail")
     try:
-        spool_id = await take_in(raw, source)
+        spool_id = await model.take_in(brought.raw, "webhook", brought.return_path, brought.recipients)
     except database_errors() as error:
         raise _unkept(error) from error
     return Taken(id=spool_id, known=spool_id is None)
@@ -74,7 +72,7 @@ async def receive_reply(request: Request) -> Response:
     """
     body = await _body(request)
     try:
-        await take_in_reply(body)
+        await get_model("InboundEmail").take_in_reply(body)
     except database_errors() as error:
         raise _unkept(error) from error
     return PlainTextResponse("OK")
