@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.mail.charset import codec_of, decode
+from core.mail.charset import _KNOWN, codec_of, decode
 
 
 @pytest.mark.parametrize(
@@ -173,3 +173,8 @@ def test_i8_two_megabytes_of_anything_are_read_at_once(piece: bytes, declared: s
     started = time.process_time()
     decode(data, declared)
     assert time.process_time() - started < 0.5
+
+
+def test_every_codec_that_a_name_leads_to_exists() -> None:
+    for codec in sorted(set(_KNOWN.values())):
+        b"a".decode(codec, "replace")
