@@ -98,14 +98,19 @@ class Lookup:
     def origins(self, email: Received) -> tuple[Origin, ...]:
         """Return what the signed return paths that the mail came to say, each a proof that it was ours.
 
-        Those, and signed addresses to unsubscribe at, prove the same where a report gives the mail back with them.
+        One that a report gives back with the mail proves the same.
         """
-        keys = settings().secret_keys
-        came_to = [tag for local, tag in self._own_tags(email.recipients) if local == self.bounce_alias]
-        told = self._own_tags(email.told_addresses)
-        paths = (*came_to, *(tag for local, tag in told if local == self.bounce_alias))
-        lists = (ids for local, tag in told if local == ALIAS and (ids := read_unsubscribe_tag(keys, tag)))
-        return (*(found for tag in paths if (found := read_return_tag(keys, tag))), *(Origin(*ids) for ids in lists))
+        tags = [
+            tag
+            for local, tag in self._own_tags((*email.recipients, *email.told_addresses))
+            if local == self.bounce_alias
+        ]
+        return tuple(origin for tag in tags if (origin := read_return_tag(settings().secret_keys, tag)))
+
+    def left_lists(self, email: Received) -> tuple[Origin, ...]:
+        """Return what the signed addresses to unsubscribe at say that a report gives back: good for leaving a list."""
+        tags = (tag for local, tag in self._own_tags(email.told_addresses) if local == ALIAS)
+        return tuple(Origin(*ids) for tag in tags if (ids := read_unsubscribe_tag(settings().secret_keys, tag)))
 
     def unsubscriptions(self, email: Received) -> tuple[tuple[int, int], ...]:
         """Return (message id, delivery id) of the signed addresses to unsubscribe at among the recipients."""
@@ -234,7 +239,7 @@ class Lookup:
             rows += await message.filter(message_id__in=list(ids)).values(*_COLUMNS)
         if tokens:
             rows += await message.filter(tracking_identifier__in=list(tokens)).values(*_COLUMNS)
-        if row_ids := {origin.message_id for mail in mails for origin in self.origins(mail)}:
+        if row_ids := {one.message_id for mail in mails for one in (*self.origins(mail), *self.left_lists(mail))}:
             rows += await message.filter(id__in=list(row_ids), direction="Outbound").values(*_COLUMNS)
         known = await _with_records([_known(row) for row in rows])
         # Ours before a stranger's who took its Message-ID, then the oldest.

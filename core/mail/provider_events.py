@@ -146,6 +146,8 @@ def words_of(event: ProviderEvent, recipient: str, *, proven: bool = True) -> st
         case EventKind.COMPLAINED:
             return f"{recipient} reported the mail as unwanted{'; nothing is sent there any more' if proven else ''}."
         case EventKind.UNSUBSCRIBED:
+            if event.provider == "report":
+                return f"{recipient} wants no more of this list, as a report says."
             return f"{recipient} unsubscribed at {event.provider}."
         case EventKind.READ:
             return f"{recipient} opened the mail, as a read receipt says."

@@ -123,11 +123,14 @@ async def test_a_proven_complaint_suppresses(invoice: Any, signed: str) -> None:
     assert entry.text == "ada@customer.test reported the mail as unwanted; nothing is sent there any more."
 
 
-async def test_a_complaint_that_hides_who_is_told_by_the_signed_address(host: Runtime, invoice: Any) -> None:
+async def test_i9_a_signed_way_off_a_list_proves_no_more_than_that(host: Runtime, invoice: Any) -> None:
     delivery = await get_model("Delivery").get(recipient="ada@customer.test")
     address = unsubscribe_address(host.settings.secret_keys, "our.test", invoice.sent_message.id, delivery.id)
-    await receive(complaint("abuse", unsubscribe=address, recipient="redacted@isp.test"))
-    assert await suppressed_addresses() == ["ada@customer.test"]
+    await get_model("Message").filter(id=invoice.sent_message.id).update(unsubscribe_list="news")
+    (account,) = await receive(complaint("abuse", unsubscribe=address, recipient="redacted@isp.test"))
+    assert account.outcome is Outcome.COMPLAINT
+    entry = await get_model("Suppression").get()
+    assert (entry.address, entry.list, entry.reason) == ("ada@customer.test", "news", "unsubscribe")
 
 
 async def test_opting_out_unsubscribes(invoice: Any, signed: str) -> None:
