@@ -16,7 +16,8 @@ from core.mail.bounce_cause import reply_in, speaks_of_failure, status_in
 from core.mail.bounce_signs import GENERATED, LABEL, NEVER_FAILED, NOT_DELIVERED, NOT_FAILED, SUMMARY
 
 TEXT_CHARS = 64 * 1024
-_MOST_CANDIDATES = 500
+_MOST_CANDIDATES = 300
+_MOST_LINES = 300
 _LINE_CHARS = 1000
 _WORDS_LINES = 12
 _ENOUGH = 4
@@ -182,7 +183,9 @@ def _next(lines: Sequence[str], number: int) -> str:
 
 def all_words(text: str) -> str:
     """Return the lines of a report that say why, for a cause that stands apart from the address."""
-    telling: Iterable[str] = (line for line in text[:TEXT_CHARS].splitlines() if speaks_of_failure(line[:_LINE_CHARS]))
+    telling: Iterable[str] = (
+        line for line in text[:TEXT_CHARS].splitlines()[:_MOST_LINES] if speaks_of_failure(line[:_LINE_CHARS])
+    )
     lines = list(telling)[:_WORDS_LINES]
     by_server = [line for line in lines if status_in(line) or reply_in(line)]
     return " ".join(" ".join([*by_server, *(line for line in lines if line not in by_server)]).split())[:4000]
