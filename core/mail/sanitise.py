@@ -214,7 +214,7 @@ class _Filters:
 
 def _harmless(declaration: str) -> str | None:
     """Return a declaration that loads nothing; of a background with a picture its colour, else light words are lost."""
-    if _STYLE_KEPT.fullmatch(declaration):
+    if _STYLE_KEPT.fullmatch(declaration) and _STYLE_REFUSED.search(declaration) is None:
         return declaration
     name, _, value = declaration.partition(":")
     colour = _COLOUR.search(value) if name.strip().lower() == "background" else None

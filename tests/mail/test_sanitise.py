@@ -54,6 +54,8 @@ def test_what_could_load_or_cover_is_left_out_and_the_rest_of_a_style_stays() ->
     assert "position" not in html
     assert "Segoe UI" in cleaned("<p style=\"background:url(https://x.test);font-family:'Segoe UI',Arial\">x</p>")
     assert cleaned("<p style='background:url(https://x.test)'>x</p>") == "<p>x</p>"
+    assert cleaned("<p style='background: url'>x</p>") == "<p>x</p>"
+    assert cleaned("<p style='background:#123456 url(//x.test/a)'>x</p>") == '<p style="background-color:#123456">x</p>'
     assert cleaned("<p style='color:red;background:u\\72l(https://x.test)'>x</p>") == "<p>x</p>"
 
 
