@@ -10,7 +10,7 @@ compose  compose(email: OutgoingEmail) -> bytes
 dkim     sign(content, keys) -> bytes                read_private_key(pem) -> PrivateKey
 published  judge_key, judge_spf, judge_dmarc -> Finding
 parse    parse(raw: bytes, limits: Limits = Limits()) -> IncomingEmail
-         (its rooms: header_fields parameters charset words date file_name flowed uuencoded rtf tnef event)
+         (with header_fields part_header parameters boundary transfer_encoding flowed uuencoded rtf tnef cms event)
 thread   message_id(unique, domain) -> str           ids_in(header_text) -> tuple[str, ...]
          alias_of(address) -> tuple[str, str]        reply_address(token, alias, domain) -> str
          tokens_in(addresses, alias, domain) -> tuple[str, ...]

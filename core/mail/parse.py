@@ -9,15 +9,14 @@ of their own; this one walks the parts. RFC 5322, RFC 2045 to 2047, RFC 2387. Ar
 from __future__ import annotations
 
 import re
-from binascii import a2b_qp
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from core.mail.address import tolerant_addresses
 from core.mail.body import html_to_text, text_to_html
+from core.mail.boundary import guessed_boundary, part_spans
 from core.mail.charset import codec_of
 from core.mail.cms import signed_content
 from core.mail.date import read_date
@@ -25,14 +24,15 @@ from core.mail.event import read_event
 from core.mail.file_name import numbered, safe_file_name
 from core.mail.flowed import enriched_to_text, unflowed
 from core.mail.header_fields import BREAKS, SINGLE, Fields, HeaderLimits, read_head, start_of_mail
-from core.mail.parameters import value_and_parameters
+from core.mail.part_header import PartKind, extension_of, is_type, kind_of_part
 from core.mail.rtf import read_rtf
 from core.mail.sanitise import joined_html
 from core.mail.thread import ids_in
 from core.mail.tnef import read_tnef
+from core.mail.transfer_encoding import decoded_content, encoding_named
 from core.mail.uuencoded import taken_out
 from core.mail.values import Event, File, IncomingEmail, Mailbox
-from core.mail.words import clean_decoded, clean_text, decode_base64, decode_text, decoded_words
+from core.mail.words import clean_decoded, clean_text, decode_text, decoded_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,19 +206,6 @@ def _shown(bodies: list[_Body]) -> _Body:
 
 
 @dataclass(slots=True)
-class _Kind:
-    """What the header of a part says about its content."""
-
-    type: str
-    parameters: dict[str, str]
-    disposition: str
-    name: str
-    is_named_file: bool
-    """Named in its disposition, not only in its type."""
-    content_id: str | None
-
-
-@dataclass(slots=True)
 class _Reader:
     """Walks the parts of one mail and gathers what it finds."""
 
@@ -241,7 +228,7 @@ class _Reader:
         if self.overrun or self.parts > self.limits.parts or depth > self.limits.depth:
             self._stop()
             return []
-        kind = _kind(fields, default)
+        kind = kind_of_part(fields, default)
         if not depth and not fields.all and b"\0" in data[:_BINARY_WITHIN]:
             self.defects.append("This is no mail, but bytes without a header.")
             kind.type = "application/octet-stream"
@@ -251,8 +238,8 @@ class _Reader:
             if bodies is not None:
                 return bodies
             kind.type = "text/plain"
-        content = self._decoded(data[start:end], encoding, kind)
-        bodies = self._read_leaf(kind, content, fields)
+        content = decoded_content(data[start:end], encoding, kind.type, self.defects)
+        bodies = self._read_leaf(kind, content)
         if kind.type in _SEALED_TYPES and not self.opened_once and (inner := signed_content(content)) is not None:
             # Once is enough: what nests would take memory each time.
             self.opened_once = True
@@ -266,13 +253,13 @@ class _Reader:
             self.defects.append(f"The mail has too many or too deeply nested parts; it is kept whole as {ORIGINAL}.")
 
     def _read_multipart(
-        self, data: bytes, kind: _Kind, encoding: str, start: int, end: int, depth: int
+        self, data: bytes, kind: PartKind, encoding: str, start: int, end: int, depth: int
     ) -> list[_Body] | None:
         spans = self._spans(data, kind, start, end)
-        if not spans and not self.decoded_once and _encoding_named(encoding) in ("base64", "quotedprintable"):
+        if not spans and not self.decoded_once and encoding_named(encoding) in ("base64", "quotedprintable"):
             # No standard allows it, some programs do it. Once is enough: what nests would take memory each time.
             self.decoded_once = True
-            data = self._decoded(data[start:end], encoding, kind)
+            data = decoded_content(data[start:end], encoding, kind.type, self.defects)
             start, end = 0, len(data)
             spans = self._spans(data, kind, start, end)
         if not spans:
@@ -291,19 +278,20 @@ class _Reader:
             return self._chosen(found)
         return [body for bodies in found for body in bodies]
 
-    def _spans(self, data: bytes, kind: _Kind, start: int, end: int) -> list[tuple[int, int]]:
+    def _spans(self, data: bytes, kind: PartKind, start: int, end: int) -> list[tuple[int, int]]:
         boundary = kind.parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
-        most = self.limits.parts + 1
-        spans = _spans(data, boundary, start, end, most) if boundary else []
-        if not spans and (guessed := _FIRST_DELIMITER.search(data, start, min(end, start + _GUESSED_WITHIN))):
+        spans = part_spans(data, boundary, start, end, self.limits.parts) if boundary else []
+        if not spans and (guessed := guessed_boundary(data, start, end)):
             self.defects.append("The boundary of a multipart is missing or wrong; it is guessed.")
-            spans = _spans(data, guessed[1].rstrip(), start, end, most)
+            spans = part_spans(data, guessed, start, end, self.limits.parts)
         return spans
 
     def _chosen(self, alternatives: list[list[_Body]]) -> list[_Body]:
         """Return the one body that alternatives are: the plain text, and the last HTML, which is the richest."""
         bodies = [_shown(bodies) for bodies in alternatives if bodies]
-        plain = [body.text for body in bodies if body.text is not None and body.is_plain]
+        texts = [body for body in bodies if body.text is not None and body.is_plain]
+        # A text that HTML brings along may be made of that HTML.
+        plain = [body.text or "" for body in texts if body.html is None] or [body.text or "" for body in texts]
         every_html = [body.html for body in bodies if body.html is not None]
         html = [one for one in every_html if one.strip()] or every_html[:1]
         for other in html[:-1]:
@@ -313,25 +301,9 @@ class _Reader:
         text = "\n\n".join(dict.fromkeys(filter(None, plain))) if plain else None
         return [_Body(text, html[-1] if html else None)]
 
-    def _decoded(self, content: bytes, encoding: str, kind: _Kind) -> bytes:
-        named = _encoding_named(encoding)
-        if named == "base64":
-            if kind.type.startswith(("text/", "multipart/")) and _PROSE.match(content):
-                self.defects.append("A text is said to be base64 and is not.")
-                return content
-            return decode_base64(content)
-        if named == "quotedprintable":
-            return a2b_qp(_SOFT_BREAK.sub(b"=\n", content) if b"= " in content or b"=\t" in content else content)
-        if named in _UUENCODED:
-            _, files = taken_out(content)
-            return files[0].content if files else content
-        if named not in _AS_IT_IS:
-            self.defects.append(f'The encoding "{encoding[:40]}" of a part is unknown; the part is read as it is.')
-        return content
-
     # A part without parts.
 
-    def _read_leaf(self, kind: _Kind, content: bytes, fields: Fields) -> list[_Body]:
+    def _read_leaf(self, kind: PartKind, content: bytes) -> list[_Body]:
         if self._is_readable(kind):
             if len(content) <= self.limits.html_bytes:
                 return self._read_text(kind, content)
@@ -352,13 +324,13 @@ class _Reader:
             return [_Body(said.text, said.html, is_plain=False)] if (said := read_rtf(content)) != (None, None) else []
         return []
 
-    def _is_readable(self, kind: _Kind) -> bool:
+    def _is_readable(self, kind: PartKind) -> bool:
         if not kind.type.startswith("text/") or kind.disposition == "attachment" or kind.type in _TEXTS_THAT_ARE_FILES:
             return False
         # A name in the type alone is what some programs give to a body.
         return not kind.name or (not kind.is_named_file and not self.has_body)
 
-    def _read_text(self, kind: _Kind, content: bytes) -> list[_Body]:
+    def _read_text(self, kind: PartKind, content: bytes) -> list[_Body]:
         if kind.type != "text/html":
             content, written = taken_out(content)
             for file in written:
@@ -379,28 +351,28 @@ class _Reader:
             text = unflowed(text, delete_space=kind.parameters.get("delsp", "").lower() == "yes")
         return [_Body(text)]
 
-    def _read_tnef(self, kind: _Kind, content: bytes) -> list[_Body]:
+    def _read_tnef(self, kind: PartKind, content: bytes) -> list[_Body]:
         """Take out what a winmail.dat holds, beside itself; its body counts where the mail has no other."""
         self._add_file(File(kind.name or "winmail.dat", kind.type, content, kind.content_id))
         found = read_tnef(content)
         if found is None:
             return []
         for file in found.files:
-            type_ = file.content_type if _TYPE.fullmatch(file.content_type) else "application/octet-stream"
+            type_ = file.content_type if is_type(file.content_type) else "application/octet-stream"
             self._add_file(File(safe_file_name(file.name), type_, file.content, file.content_id or None))
         if self.has_body:
             return []
         body = _Body(_with_line_feeds(found.text or "") or None, _with_line_feeds(found.html or "") or None)
         return [body] if body.text or body.html else []
 
-    def _read_remainder(self, kind: _Kind, content: bytes) -> list[_Body]:
+    def _read_remainder(self, kind: PartKind, content: bytes) -> list[_Body]:
         """Show what stands for something that is not in this mail: where it lies, or which piece of it this is."""
         told = ", ".join(f"{name}: {value}" for name, value in kind.parameters.items() if name != "boundary")
         text = clean_decoded(content).text.replace("\r\n", "\n").strip("\n")
         self.defects.append(f"A part is {kind.type}: {told[:500]}.")
         return [_Body(clean_text(f"[{kind.type}: {told}]\n\n{text}"))]
 
-    def _read_calendar(self, kind: _Kind, content: bytes) -> None:
+    def _read_calendar(self, kind: PartKind, content: bytes) -> None:
         if self.event is None:
             text = clean_decoded(content, kind.parameters.get("charset", "utf-8")).text
             self.event = read_event(text, kind.parameters.get("method", ""))
@@ -411,7 +383,7 @@ class _Reader:
         return f"{subject}.eml" if subject else ""
 
     def _add_file(self, file: File) -> None:
-        name = file.name or f"part-{len(self.files) + 1}{_extension(file.content_type)}"
+        name = file.name or f"part-{len(self.files) + 1}{extension_of(file.content_type)}"
         self.files.append(replace(file, name=name))
 
 
@@ -429,131 +401,16 @@ _TEXTS_THAT_ARE_FILES = frozenset({
     *("text/csv", "text/xml", "text/rfc822-headers", "text/x-amp-html", "text/x-watch-html", "text/javascript"),
     *("text/x-patch", "text/x-diff", "text/tab-separated-values", "text/x-python", "text/x-log", "text/sgml"),
 })  # fmt: skip
-_UUENCODED = frozenset({"uuencode", "xuuencode", "xuue", "uue", "xuu", "yenc", "xyenc"})
-_AS_IT_IS = frozenset({"", "7bit", "8bit", "binary", "7bits", "8bits", "7", "8", "none", "plain", "identity", "bit"})
-_NOT_A_LETTER = re.compile("[^a-z0-9]+")
-_PROSE = re.compile(
-    rb"\s*[A-Za-z]{1,20}[,:.!]? [A-Za-z]{1,20}[,:.!]? [A-Za-z]{1,20}[\s,:.!?]|\s*<(?:!doctype|html)\b", re.IGNORECASE
-)
-_SOFT_BREAK = re.compile(rb"=[ \t]+\r?\n")
 _META_CHARSET = re.compile(rb"<meta\b[^<>]{0,300}?\bcharset\s{0,3}=\s{0,3}[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
-_FIRST_DELIMITER = re.compile(rb"(?mi)^--([^\s-][^\r\n]{0,199}|-[^\r\n]{1,200})\r?\n(?=content-[a-z-]{1,30}[ \t]*:)")
-_GUESSED_WITHIN = 64 * 1024
 _BINARY_WITHIN = 1024
-_MOST_FALSE_DELIMITERS = 10_000
-
-
-def _encoding_named(encoding: str) -> str:
-    """Return the letters and digits of an encoding's name, without comments and what else some programs add."""
-    if encoding in ("", "7bit", "8bit", "base64"):
-        return encoding
-    return _NOT_A_LETTER.sub("", encoding.lower().partition(";")[0].partition("(")[0])
-
-
-def _spans(data: bytes, boundary: bytes, start: int, end: int, most: int) -> list[tuple[int, int]]:
-    """Return where each part of a multipart starts and ends, without the line end that belongs to the delimiter."""
-    delimiter = b"--" + boundary
-    spans: list[tuple[int, int]] = []
-    part_start: int | None = None
-    at = start
-    others = 0
-    while (at := data.find(delimiter, at, end)) >= 0 and len(spans) <= most and others < _MOST_FALSE_DELIMITERS:
-        line_end = data.find(b"\n", at, end)
-        line_end = end if line_end < 0 else line_end
-        after = data[at + len(delimiter) : min(line_end, at + len(delimiter) + 200)].strip()
-        if (at == start or data[at - 1] == 10) and after in (b"", b"--"):
-            if part_start is not None:
-                spans.append((part_start, max(part_start, _before_line_end(data, at))))
-            part_start = min(line_end + 1, end)
-            if after:
-                return spans
-        else:
-            others += 1
-        at = line_end
-    if part_start is not None and part_start < end:
-        spans.append((part_start, end))
-    return spans
 
 
 def _with_line_feeds(text: str) -> str:
     return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).rstrip("\n")
 
 
-def _before_line_end(data: bytes, at: int) -> int:
-    return at - 2 if data[at - 2 : at] == b"\r\n" else at - 1
-
-
-# What the header of a part says.
-
-_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,100}")
-_ALSO_CALLED = {"text": "text/plain", "plain": "text/plain", "html": "text/html", "text/htm": "text/html"}
-_EXTENSIONS = {
-    "text/plain": ".txt",
-    "text/calendar": ".ics",
-    "text/x-vcard": ".vcf",
-    "text/vcard": ".vcf",
-    "text/rfc822-headers": ".txt",
-    "image/jpeg": ".jpg",
-    "image/svg+xml": ".svg",
-    "message/rfc822": ".eml",
-    "message/global": ".eml",
-    "message/delivery-status": ".txt",
-    "application/pgp-signature": ".asc",
-    "application/pkcs7-signature": ".p7s",
-    "application/pkcs7-mime": ".p7m",
-    "application/x-pkcs7-mime": ".p7m",
-    "application/msword": ".doc",
-    "application/vnd.ms-excel": ".xls",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
-}
-
-
-def _kind(fields: Fields, default: str) -> _Kind:
-    first = fields.first
-    declared, parameters = value_and_parameters(first["content-type"]) if "content-type" in first else ("", {})
-    disposition, more = (
-        value_and_parameters(first["content-disposition"]) if "content-disposition" in first else ("", {})
-    )
-    named = _name(more, "filename") or _name(more, "name")
-    name = named or _name(parameters, "name") or _name(parameters, "filename")
-    content_id = first.get("content-id")
-    if content_id is not None:
-        content_id = BREAKS.sub("", content_id).strip("<> ") or None
-    if not name and content_id and "content-location" in first:
-        name = safe_file_name(decoded_words(first["content-location"]).partition("?")[0])
-    kind = _type(declared, default, parameters, has_name=bool(name))
-    return _Kind(kind, parameters, disposition, name, bool(named), content_id)
-
-
-def _type(declared: str, default: str, parameters: dict[str, str], *, has_name: bool) -> str:
-    """Return the type of a part; one that cannot be read is text where it has no name (RFC 2045 section 5.2)."""
-    if not declared:
-        return default
-    if _TYPE.fullmatch(declared):
-        return _ALSO_CALLED.get(declared, declared)
-    if declared in _ALSO_CALLED:
-        return _ALSO_CALLED[declared]
-    if "boundary" in parameters:
-        return "multipart/mixed"
-    return "application/octet-stream" if has_name else default
-
-
-def _name(parameters: dict[str, str], name: str) -> str:
-    value = parameters.get(name)
-    return safe_file_name(decoded_words(value)) if value else ""
-
-
 def _named_apart(files: list[File]) -> tuple[File, ...]:
     if len({file.name.lower() for file in files}) == len(files):
         return tuple(files)
-    return tuple(replace(file, name=name) for file, name in zip(files, numbered(_names(files)), strict=True))
-
-
-def _names(files: list[File]) -> Iterator[str]:
-    return (file.name for file in files)
-
-
-def _extension(kind: str) -> str:
-    subtype = kind.partition("/")[2]
-    return _EXTENSIONS.get(kind) or (f".{subtype}" if subtype.isalnum() and len(subtype) <= 5 else ".bin")
+    names = numbered(file.name for file in files)
+    return tuple(replace(file, name=name) for file, name in zip(files, names, strict=True))

@@ -143,6 +143,12 @@ def test_apple_mail_puts_files_between_html_within_an_alternative() -> None:
     assert [file.content for file in email.files] == [b"%PDF"]
 
 
+def test_words_that_html_brings_along_are_not_said_twice() -> None:
+    rich = mixed(HTML + b"<p>hi", PLAIN + b"footer", boundary=b"in")
+    email = parse(mixed(PLAIN + b"hi", rich, kind=b"alternative"))
+    assert (email.text, email.html) == ("hi", "<div><p>hi</p></div>\n<div>footer</div>")
+
+
 def test_a_footer_of_a_list_is_shown_in_both_forms() -> None:
     both = mixed(PLAIN + b"hi", HTML + b'<div class="gmail_quote">hi</div>', kind=b"alternative", boundary=b"in")
     email = parse(mixed(both, PLAIN + b"the <list>"))
