@@ -74,8 +74,12 @@ class Fetched:
     skipped: str = ""
     is_refused: bool = False
     """Whether only a person can mend the error."""
-    refusal: Exception | None = None
+    refusal: str = ""
     """What the server refused while all else went well: opening one of the folders, or marking what is stored."""
+
+    def refuse(self, error: Exception) -> None:
+        """Note what the server refused, though the visit went on."""
+        self.refusal, self.hint = str(error), hint_for(error)
 
     def fail(self, error: Exception) -> None:
         """Note what ended the visit."""
@@ -100,9 +104,8 @@ async def note(server: Any, lease: Lease, fetched: Fetched) -> None:
     """Write on the record what a visit came to, where the visit is still ours, and tell whom it concerns."""
     database = runtime().database
     dialect = database.dialect
-    refused = [str(fetched.refusal)] if fetched.refusal is not None else []
-    told = fetched.error or " ".join([*refused, *fetched.left_behind])
-    hint = fetched.hint or (hint_for(fetched.refusal) if fetched.refusal else _LEFT_HINT if told else "")
+    told = fetched.error or " ".join(filter(None, [fetched.refusal, *fetched.left_behind]))
+    hint = fetched.hint or (_LEFT_HINT if told else "")
     if fetched.error:
         pause_s = _pause_s(server.failure_count, fetched.is_refused)
         outcome = f"""failure_count = failure_count + 1, next_fetch_at = {dialect.now(pause_s)},
@@ -118,8 +121,8 @@ async def note(server: Any, lease: Lease, fetched: Fetched) -> None:
     if noted and fetched.error:
         log.warning("fetch failed", server=server.name, failures=noted[0]["failure_count"], error=fetched.error)
         await _tell(lease.server_id, int(noted[0]["failure_count"]), fetched)
-    elif noted and fetched.refusal is not None:
-        await _tell_of_refusal(server, fetched.refusal)
+    elif noted and fetched.refusal:
+        await _tell_of_refusal(server, fetched)
 
 
 def _pause_s(failures_before: int, is_refused: bool) -> float:
@@ -148,9 +151,9 @@ async def _tell(server_id: int, failures: int, fetched: Fetched) -> None:
         )
 
 
-async def _tell_of_refusal(server: Any, refusal: Exception) -> None:
-    log.warning("the mail server refused something", server=server.name, error=str(refusal))
+async def _tell_of_refusal(server: Any, fetched: Fetched) -> None:
+    log.warning("the mail server refused something", server=server.name, error=fetched.refusal)
     await get_model("Notification").tell_admins(
         f"The mailbox “{server.name}” needs a look",
-        f"{refusal}. {hint_for(refusal)} Its mail is fetched; what was to be marked, moved or deleted stays.",
+        f"{fetched.refusal}. {fetched.hint} Its mail is fetched; what was to be marked, moved or deleted stays.",
     )

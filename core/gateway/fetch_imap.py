@@ -46,7 +46,8 @@ async def visit(session: ImapSession, server: Any, folders: Sequence[str], lease
     A folder that cannot be opened is told of and hinders no other. Raises ImapError where none can be, and where the
     session is over.
     """
-    mailbox = None
+    mailbox: Mailbox | None = None
+    fault: Exception = ConfigError(f"{server.name} names no folder to fetch from.")
     for name in folders:
         try:
             mailbox = await session.select(name)
@@ -55,9 +56,10 @@ async def visit(session: ImapSession, server: Any, folders: Sequence[str], lease
         except ImapError as error:
             if session.is_over:
                 raise
-            fetched.refusal = error
+            fault = error
+            fetched.refuse(error)
     if mailbox is None:
-        raise fetched.refusal or ConfigError(f"{server.name} names no folder to fetch from.")
+        raise fault
     return mailbox
 
 
@@ -77,19 +79,19 @@ class _Place:
         if not is_new and row.uid_validity == mailbox.uid_validity:
             return place
         first_uid = mailbox.uid_next or max(await mailbox.uids(), default=0) + 1
-        backlog = set(await _old_mail(server, mailbox)) if is_new or row.backlog else set()
+        backlog = [await _old_mail(server, mailbox)] if is_new or row.backlog else []
         if not is_new:
             lost = await Leftovers(server.id, name, f"{mailbox.uid_validity}:").drop_others()
             log.warning("the folder's UIDs were given anew", server=server.name, folder=name, left_behind=lost)
             since = (row.last_success_at or clock.now()) - _RESCAN_MARGIN
-            backlog |= set(await mailbox.search(since=since.date()))
+            backlog.append(await mailbox.search(since=since.date()))
         elif row.uid_validity:
             # Fetched from by a version that kept no UIDs: what is unread is what was not fetched.
-            backlog |= set(await mailbox.unseen_uids())
+            backlog.append(await mailbox.unseen_uids())
         await place._change(
             uid_validity=mailbox.uid_validity,
             first_uid=first_uid,
-            backlog=await _as_ranges(uid for uid in backlog if uid < first_uid),
+            backlog=await _ranges_below(first_uid, backlog),
             last_uid=0,
             moved_below=0 if is_new else first_uid,
         )
@@ -197,7 +199,7 @@ class _FolderVisit:
         except ImapError as error:
             if self.mailbox.is_over:
                 raise
-            self.fetched.refusal = error
+            self.fetched.refuse(error)
 
     async def _afterwards(self, uids: Sequence[int]) -> None:
         match self.server.after_fetch:
@@ -270,8 +272,10 @@ def oldest_day(server: Any) -> date | None:
     return (clock.now() - timedelta(days=server.old_mail_days)).date() if server.old_mail_days else None
 
 
-async def _as_ranges(uids: Any) -> str:
-    numbers = list(uids)
-    if len(numbers) > _MANY_UIDS:
-        return await asyncio.to_thread(uid_set, numbers)
-    return uid_set(numbers)
+async def _ranges_below(limit: int, found: Sequence[Sequence[int]]) -> str:
+    """Return UIDs below a limit as ranges; in a thread where there are very many."""
+
+    def ranges() -> str:
+        return uid_set(uid for uids in found for uid in uids if uid < limit)
+
+    return await asyncio.to_thread(ranges) if sum(map(len, found)) > _MANY_UIDS else ranges()

@@ -31,6 +31,10 @@ LOOK_EVERY_S = 300.0
 _STEADY_AFTER_S = 60
 """A connection that ends while waiting, after such a time, was ended as servers do, and is no failure."""
 _BUSY_S = 0.5
+_BARREN_S = 0.5
+_LONGEST_BARREN_S = 30.0
+"""A server that tells of mail which is not there is listened to more and more seldom."""
+_VISITS_AT_ONCE = 16
 _STAGGER_S = 2.0
 _SETTINGS = (
     *("server", "port", "use_ssl", "tls", "verify_certificate", "username", "password", "oauth_id", "folders"),
@@ -41,10 +45,11 @@ _SETTINGS = (
 async def watch_mailboxes(stop: asyncio.Event) -> None:
     """Wait in every mailbox that wants it and that no other worker waits in, until `stop`."""
     watches: dict[int, _Watch] = {}
+    gate = asyncio.Semaphore(_VISITS_AT_ONCE)
     try:
         while not stop.is_set():
             try:
-                await _keep_up(watches)
+                await _keep_up(watches, gate)
             except database_errors() as error:
                 if not is_outage(error):
                     log.error("mailboxes to wait in cannot be read", exc_info=error)
@@ -53,14 +58,14 @@ async def watch_mailboxes(stop: asyncio.Event) -> None:
         await asyncio.gather(*(watch.end() for watch in watches.values()))
 
 
-async def _keep_up(watches: dict[int, _Watch]) -> None:
+async def _keep_up(watches: dict[int, _Watch], gate: asyncio.Semaphore) -> None:
     """End the watches whose record changed, and begin those that are missing."""
     wanted = await _wanted()
     for server_id, watch in list(watches.items()):
         if watch.is_over or wanted.get(server_id) != watch.settings:
             await watches.pop(server_id).end()
     for server_id in wanted.keys() - watches.keys():
-        watches[server_id] = _Watch(server_id, wanted[server_id])
+        watches[server_id] = _Watch(server_id, wanted[server_id], gate)
 
 
 async def _wanted() -> dict[int, tuple[Any, ...]]:
@@ -85,8 +90,9 @@ async def _rest(stop: asyncio.Event) -> None:
 class _Watch:
     """One mailbox that this worker waits in, or tries to."""
 
-    def __init__(self, server_id: int, as_set: tuple[Any, ...]):
+    def __init__(self, server_id: int, as_set: tuple[Any, ...], gate: asyncio.Semaphore):
         self.settings = as_set
+        self._gate = gate
         self._server_id = server_id
         self._task = asyncio.create_task(self._run())
 
@@ -109,7 +115,7 @@ class _Watch:
         async with lease.kept():
             server = await get_model("IncomingMailServer").get(id=self._server_id)
             fetched = Fetched(server.name)
-            stay = _Stay(server, lease)
+            stay = _Stay(server, lease, self._gate)
             try:
                 async with imap.open_session(account_of(server)) as session:
                     await stay.keep(session)
@@ -126,8 +132,10 @@ class _Watch:
 class _Stay:
     """One connection that fetches and waits in turn."""
 
-    def __init__(self, server: Any, lease: Lease):
+    def __init__(self, server: Any, lease: Lease, gate: asyncio.Semaphore):
         self.is_waiting = False
+        self._gate = gate
+        self._stored = 0
         self._server = server
         self._lease = lease
         self._loop = asyncio.get_running_loop()
@@ -140,9 +148,15 @@ class _Stay:
     async def keep(self, session: ImapSession) -> None:
         """Fetch what is there and what comes, for as long as the lease holds."""
         first, *others = self._server.folders
-        folders = [*others, first]
+        folders, rest_s, has_news = [*others, first], _BARREN_S, False
         while self._lease.is_held:
+            stored_before = self._stored
             mailbox = await self._visit(session, folders)
+            if has_news and self._stored == stored_before:
+                await asyncio.sleep(rest_s)
+                rest_s = min(2 * rest_s, _LONGEST_BARREN_S)
+            else:
+                rest_s = _BARREN_S
             self.is_waiting = True
             has_news = await mailbox.wait_for_change(LOOK_EVERY_S)
             self.is_waiting = False
@@ -153,10 +167,11 @@ class _Stay:
         """Fetch until nothing is left, and return the folder to wait in."""
         while True:
             fetched, visit = Fetched(self._server.name), await self._turn()
-            async with visit.kept():
+            async with visit.kept(), self._gate:
                 mailbox = await fetch_imap.visit(session, self._server, folders, visit, fetched)
                 await fetch_health.note(self._server, visit, fetched)
             if fetched.stored:
+                self._stored += fetched.stored
                 await runtime().bell.ring(TOPIC)
             if not fetched.more:
                 return mailbox

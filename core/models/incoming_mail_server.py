@@ -141,9 +141,11 @@ class IncomingMailServer(Record):
 
     def _become_another(self, changed: set[str], stored: Any) -> set[str]:
         """Count another mailbox, and note who named the host; return the names of the changed columns."""
-        if "server" in changed:
-            user = acting_user()
-            self.public_host_only = self.public_host_only or (user is not None and not user.is_admin)
+        user = acting_user()
+        if user is not None and not user.is_admin:
+            # Nor does anybody else let a host be inside of our network.
+            was_confined = stored is not None and stored.public_host_only
+            self.public_host_only = self.public_host_only or was_confined or "server" in changed
         if stored is not None and not changed.isdisjoint(_LOGIN):
             self.mailbox_number = stored.mailbox_number + 1
         return {"public_host_only", "mailbox_number"}

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from core.errors import ConfigError
 from core.transport import sasl
 from core.transport.imap_account import ImapAccount, ImapAuthenticationError, ImapError
 from core.transport.imap_mailbox import ImapSession, Mailbox
@@ -130,7 +131,10 @@ async def _show_password(protocol: ImapProtocol, account: ImapAccount, capabilit
         return "PLAIN"
     if "LOGINDISABLED" in capabilities:
         raise ImapError("login", str(account), "the server offers no login by password")
-    arguments = quoted(account.username), quoted(account.password)
+    try:
+        arguments = quoted(account.username), quoted(account.password)
+    except ConfigError as error:
+        raise ImapError("login", str(account), "the server takes no login with other than ASCII characters") from error
     answer = await protocol.run("login", "LOGIN", *arguments, within_s=account.timeout_s, secret=arguments[1])
     _require_login(account, answer)
     return "LOGIN"
