@@ -65,11 +65,14 @@ def read_head(data: bytes, start: int, end: int, limits: HeaderLimits, defects: 
 
 
 def start_of_mail(data: bytes) -> int:
-    """Return where a mail begins: after a byte order mark, and after blank lines where fields follow them."""
-    start = first = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-    while data.startswith((b"\n", b"\r\n"), first):
-        first = data.index(b"\n", first) + 1
+    """Return where a mail begins: after a byte order mark, and after white space where a field follows it."""
+    start = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    blank = _BLANKS.match(data, start)
+    first = blank.end() if blank else start
     return first if _WELL_KNOWN.match(data[first : first + 200].decode("latin_1")) else start
+
+
+_BLANKS = re.compile(rb"[ \t\r\n]*")
 
 
 def _blank_line(data: bytes, start: int, end: int) -> tuple[int, int]:

@@ -73,8 +73,8 @@ def _type(declared: str, default: str, parameters: dict[str, str], *, has_name: 
     """Return the type of a part; one that cannot be read is text where it has no name (RFC 2045 section 5.2)."""
     if not declared:
         return default
-    if is_type(declared):
-        return _ALSO_CALLED.get(declared, declared)
+    if known := _TYPE.match(declared):
+        return _ALSO_CALLED.get(known[0], known[0])
     if declared in _ALSO_CALLED:
         return _ALSO_CALLED[declared]
     if "boundary" in parameters:

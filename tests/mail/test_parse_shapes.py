@@ -26,6 +26,7 @@ from core.mail.values import Mailbox
         b"\n\r\nFrom: a@x.test\nSubject: s\n\nbody",
         b"From a@x.test Mon Jan  1 00:00:00 2024\nFrom: a@x.test\nSubject: s\n\nbody",
         b">From a@x.test Mon Jan  1 00:00:00 2024\nFrom: a@x.test\nSubject: s\n\nbody",
+        b" From: a@x.test\nSubject: s\n\nbody",
         b"  continued from nowhere\nFrom: a@x.test\nSubject: s\n\nbody",
         b"From: a@x.test\nno colon here\nSubject: s\n\nbody",
         b"no colon here\nFrom: a@x.test\nSubject: s\n\nbody",
@@ -198,6 +199,8 @@ def test_a_text_with_a_name_in_its_type_alone_is_the_body() -> None:
         b"Content-Type: text/plain charset=us-ascii",
         b"Content-Type: text/markdown",
         b"Content-Type: =?utf-8?q?x?=",
+        b"Content-Type: text/plain>",
+        b"Content-Type: <html>",
         b"Content-Type: text/plain;; charset",
     ],
 )
@@ -354,6 +357,18 @@ def test_a_signature_and_a_signed_text_are_untouched() -> None:
         b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\nContent-Transfer-Encoding: base64\n\nMIIB"
     )
     assert [(file.name, file.content) for file in parse(sealed).files] == [("part-1.p7m", b"0\x82\x01")]
+
+
+def test_a_part_without_a_header_is_text() -> None:
+    email = parse(
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b\nI have no header\n\n--b\n\ntwo\n--b\n\n"
+    )
+    assert email.text == "one\n\nI have no header\n\ntwo"
+
+
+def test_a_parameter_on_a_line_of_its_own_without_white_space_spoils_no_header() -> None:
+    part = b'Content-Type: application/zip; a=b;\nname="x.zip"\nContent-Disposition: attachment; filename="x.zip"\n\nPK'
+    assert [(file.name, file.content) for file in parse(mixed(part)).files] == [("x.zip", b"PK")]
 
 
 def test_what_is_not_in_the_mail_is_told() -> None:
