@@ -16,6 +16,7 @@ from core.mail.thread import alias_of
 from core.mail.values import IncomingEmail
 
 _BODY_CHARS = 3000
+_FIRST_CHARS = 600
 _NO = frozenset({"", "no", "none", "false", "0", "off"})
 _AUTO_REPLY = frozenset({"auto_reply", "auto-reply", "autoreply", "auto_replied", "vacation"})
 _BULK = frozenset({"bulk", "junk", "list"})
@@ -33,61 +34,64 @@ _ROBOTS = re.compile(
 )
 
 _CERTAIN_SUBJECT = re.compile(
-    r"[\[(*<\s]*(?:"
-    r"(?:automatic|automated|auto(?:matic)?[ -]?generated|auto)[ -]?(?:reply|response|answer|acknowledgement"
-    r"|email reply|respond(?:er)?)\b"
-    r"|auto(?:reply|response|responder)\b|out of (?:the )?office[ -]*(?:auto ?reply|reply|response|notification"
-    r"|notice|message)?[ ]?[:：]|ooo[: ]{1,2}re:"
-    r"|out of (?:the )?office[ -]*(?:auto ?reply|automatic reply|autoresponse|response|notification|assistant)"
-    r"|vacation (?:reply|response|message|autoreply|responder|notice)\b|away from (?:my mail|the office autoreply)"
-    r"|automatische (?:antwort|abwesenheit\w*|e-?mail-?antwort|r[üu]ckantwort)|abwesenheits(?:notiz|nachricht"
-    r"|meldung|assistent|benachrichtigung|info)|autoantwort|auto-antwort"
-    r"|r[eé]ponse automatique|message (?:d'absence automatique|automatique d'absence)|avis d'absence\b.{0,3}:"
-    r"|notification d'absence"
-    r"|respuesta autom[aá]tica|contestaci[oó]n autom[aá]tica|fuera de (?:la )?oficina ?:|auto ?respuesta"
-    r"|resposta autom[aá]tica|resposta autom[aà]tica|risposta automatica|messaggio automatico|fuori (?:sede|ufficio) ?:"
-    r"|automatisch(?:e)? (?:antwoord|beantwoord|reactie|bericht)|afwezigheids(?:bericht|melding|assistent)"
-    r"|niet aanwezig ?:|automatisk[t]? (?:svar|besked|svarmelding)|autosvar|fr[aå]nvaro(?:meddelande)?"
-    r"|frånvarande ?:|automaattinen (?:vastaus|poissaolo\w*)|poissaoloilmoitus|frav[æa]r(?:sassistent|smelding"
-    r"| fra kontoret)"
+    r"[\[(*<【「（\s]*(?:"
+    # English.
+    r"(?:automatic|automated|auto(?:matic)?[ -]?generated|auto)[ -]?(?:e?-?mail )?(?:reply|response|answer"
+    r"|acknowledgement)"
+    r"|auto(?:reply|response|responder)|out of (?:the )?office[ -]{0,3}(?:auto ?reply|automatic reply|autoresponse"
+    r"|reply|response|notification|notice|message|assistant)?(?<!out of office)(?<!out of the office)"
+    r"|out of (?:the )?office(?=\s?:)|ooo(?=:? re:)|vacation (?:auto)?(?:reply|response|message|responder|notice)"
+    r"|away from my mail"
+    # German, French, Spanish, Portuguese, Italian, Dutch.
+    r"|automatische (?:antwort|abwesenheit\w*|e-?mail-?antwort|r[üu]ckantwort)|auto-?antwort"
+    r"|abwesenheits(?:notiz|nachricht|meldung|assistent|benachrichtigung|info)"
+    r"|r[eé]ponse automatique(?: d'absence)?|message (?:d'absence automatique|automatique d'absence)"
+    r"|(?:avis|notification) d'absence|respuesta autom[aá]tica|contestaci[oó]n autom[aá]tica|auto ?respuesta"
+    r"|fuera de (?:la )?oficina(?=\s?:)|resposta autom[aáà]tica|risposta automatica|messaggio automatico"
+    r"|fuori (?:sede|ufficio)(?=\s?:)|automatische? (?:antwoord|beantwoording|reactie|bericht)"
+    r"|automatisch antwoord|afwezigheids(?:bericht|melding|assistent)|niet aanwezig(?=\s?:)"
+    # Scandinavian, Polish, Czech, Hungarian, Romanian, Turkish, Balkan, Baltic.
+    r"|automatiskt? (?:svar|besked|svarmelding)|autosvar|fr[aå]nvaromeddelande|frånvar(?:o|ande)(?=\s?:)"
+    r"|automaattinen (?:vastaus|poissaolo\w*)|poissaoloilmoitus|frav[æa]r(?:sassistent|smelding| fra kontoret)"
     r"|odpowied[zź] automatyczna|automatyczna odpowied[zź]|autoodpowied[zź]|automatick[aá] odpov[eě][dď]"
-    r"|automatick[aá] odpoved|automatikus v[aá]lasz|h[aá]zon k[ií]v[uü]l|r[aă]spuns automat|otomatik (?:yan[ıi]t"
-    r"|cevap)|samodejni odgovor|automatski odgovor|automatinis atsakymas|autom[aā]tisk[aā] atbilde|automaatvastus"
-    r"|αυτόματη απάντηση|автоответ\w*|автоматическ\w{2} (?:ответ|уведомление)|автоматичн\w (?:відповідь|отговор)"
-    r"|автоматичен отговор|تلقائي|רد تلقائي|תשובה אוטומטית|رد تلقائي|ตอบกลับอัตโนมัติ|trả lời tự động|balasan otomatis"
-    r"|自動(?:返信|応答|回覆|回复)|不在(?:通知|応答|連絡|のお知らせ)|自动(?:回复|答复)|自動(?:答覆|回覆)"
-    r"|자동 ?(?:회신|응답)|부재중"
-    r")",
+    r"|automatikus v[aá]lasz|h[aá]zon k[ií]v[uü]l|r[aă]spuns automat|otomatik (?:yan[ıi]t|cevap)"
+    r"|samodejni odgovor|automatski odgovor|automatinis atsakymas|autom[aā]tisk[aā] atbilde|automaatvastus"
+    # Greek, Cyrillic, and scripts of the east.
+    r"|αυτόματη απάντηση|автоответ(?:чик)?|автоматическ\w{2} (?:ответ|уведомление)"
+    r"|автоматичн[аи]\w? (?:відповідь|отговор)|автоматичен отговор|رد تلقائي|תשובה אוטומטית|ตอบกลับอัตโนมัติ"
+    r"|trả lời tự động|balasan otomatis|自動(?:返信|応答|回覆|回复|答覆)(?:メール)?|不在(?:通知|応答|連絡|のお知らせ)"
+    r"|自动(?:回复|答复)|자동 ?(?:회신|응답)|부재중"
+    # A sentence that begins so is a person's: "Automatic reply does not work".
+    r")\s{0,2}(?:[:\])】」）>*|–—!-]|$|(?<=\s)(?:re|aw|from|von|de|to|an)\b)",
 )
 _LOTUS = re.compile(
     r"auto: .{0,120}(?:out of|away|absent|abwesend|return|zurück|fuera|fuori|not (?:in|available)|urlaub|vacation)"
 )
 """`AUTO: Ada is out of the office (returning 06/12)`: Notes. A car is for sale under `Auto: ` too."""
-_LIKELY = re.compile(
-    r"out of (?:the |my )?office|on (?:vacation|holiday|annual leave|leave|maternity|parental)|away from (?:my"
-    r"|the) (?:office|desk|mail|email)|(?:i am|i'm|i will be|will be) (?:currently )?(?:away|out|absent|travel)"
-    r"|(?:limited|no) access to (?:my )?e?-?mail|will (?:reply|respond|answer|get back|return)|vacation|autorespon"
-    r"|auto-?reply"
-    r"|(?:this is|is) an? (?:auto\w*)|automatic(?:ally)? (?:generated|reply|response|email|message|sent)"
-    r"|do not (?:reply|respond)|please do not reply|no longer (?:with|work|employed)|(?:has"
-    r"|have) (?:been )?(?:received|left the company)|thank you for (?:your (?:e-?mail|message|inquiry|enquiry"
-    r"|request|interest|order)|contacting|writing|reaching)|we (?:have|.ve) received|ticket (?:#|number|id|has been)"
-    r"|case (?:#|number)|request (?:#|\(|has been|received)|support (?:request|ticket)"
-    r"|abwesen|nicht (?:im (?:büro|haus)|erreichbar)|im urlaub|in elternzeit|außer haus|automatisch|wieder (?:da"
-    r"|erreichbar|im büro)|eingangsbestätigung|ihre (?:anfrage|nachricht|e-?mail) (?:ist|wurde|haben)"
-    r"|vielen dank für ihre|weitergeleitet"
-    r"|absent|en (?:congés?|vacances|déplacement)|de retour|absence|bureau ferm|accus[eé] (?:de )?réception"
-    r"|bien reçu|merci (?:de|pour) votre|nous avons bien|ausente|de vacaciones|fuera de la oficina|vacaciones"
-    r"|acuse de recibo|hemos recibido|gracias por|de f[eé]rias|fora do escrit|recebemos|obrigad[oa] p|recebido"
-    r"|in ferie|fuori ufficio|assente|assenza|rientr|abbiamo ricevuto|grazie per|afwezig|op vakantie|niet op kantoor"
-    r"|ontvangst|bedankt voor|hebben (?:uw|je)"
-    r"|nieobecn|na urlopie|urlop|poza biurem|otrzymali|dziękuj|semester|frånvarande|på ferie|tilbake|tillbaka"
-    r"|tack för|tak for|takk for|lomalla|poissa|nepřítom|dovolen|szabadság|în concediu|izin|tatilde|в отпуске"
-    r"|отсутств|получен|спасибо за|благодарим|у відпустці"
-    r"|不在|休暇|外出|自動(?:送信|配信|返信)|受け付け|受付|お問い合わせ|休假|出差|不在办公室|已收到|收到您|自动|휴가"
-    r"|부재"
+_AWAY = re.compile(
+    r"out of (?:the |my )?office|on (?:vacation|holiday|annual leave|leave|maternity|parental)|away from (?:my|the) "
+    r"(?:office|desk|mail|email)|(?:i am|i'm|i will be|will be) (?:currently )?(?:away|out|absent|travel)"
+    r"|(?:limited|no) access to (?:my )?e?-?mail|autorespon|auto-?reply|no longer (?:with|work|employed)"
+    r"|left the company|abwesen|nicht (?:im (?:büro|haus)|erreichbar)|im urlaub|in elternzeit|außer haus"
+    r"|wieder (?:da|erreichbar|im büro)|absent|en (?:congés?|vacances|déplacement)|de retour|bureau ferm|ausente"
+    r"|de vacaciones|fuera de la oficina|de f[eé]rias|fora do escrit|in ferie|fuori ufficio|assente|rientr"
+    r"|afwezig|op vakantie|niet op kantoor|nieobecn|na urlopie|poza biurem|semester|frånvarande|på ferie"
+    r"|tilbake|tillbaka|lomalla|poissa|nepřítom|dovolen|szabadság|în concediu|izin|tatilde|в отпуске|отсутств"
+    r"|у відпустці|不在|休暇|外出|休假|出差|不在办公室|휴가|부재"
 )
-"""What automatic answers say, and people too."""
+"""What absent people have their program say, and say themselves."""
+_RECEIVED = re.compile(
+    r"thank you for (?:your (?:e-?mail|message|inquiry|enquiry|request)|contacting|writing|reaching)"
+    r"|(?:we (?:have|.ve)|has been|have been) received|(?:ticket|case) (?:#|\(#|number|id|has been)"
+    r"|request (?:#|\(|has been|received)|\[request received|support (?:request|ticket)"
+    r"|eingangsbestätigung|ihre (?:anfrage|nachricht|e-?mail) (?:ist|wurde|haben)|vielen dank für ihre (?:anfrage"
+    r"|nachricht|e-?mail)|accus[eé] (?:de )?réception|bien reçu votre|merci (?:de|pour) votre (?:message|mail|demande)"
+    r"|acuse de recibo|hemos recibido|gracias por (?:su|contactar|escribir)|recebemos (?:a )?su|obrigad[oa] p"
+    r"|abbiamo ricevuto|grazie per (?:aver|il suo|la sua)|ontvangstbevestiging|bedankt voor (?:uw|je)|otrzymaliśmy"
+    r"|dziękujemy za|tack för ditt|tak for din|takk for din|(?:ваше|ваш) .{0,30}получен|спасибо за обращение"
+    r"|благодарим за|受け付け|受付(?:完了|いた)|お問い合わせ(?:いただき|ありがとう)|已收到|收到您"
+)
+"""What is said at once to whoever writes; shops and newsletters say the like."""
 _SAYS_SO = re.compile(
     r"(?:this|it) is an? (?:automat|auto-?(?:repl|gener|respon))|automatic(?:ally)? (?:generated|reply|response"
     r"|sent)|auto-?(?:reply|response|generated)|automated (?:reply|response|message|e-?mail)"
@@ -98,14 +102,10 @@ _SAYS_SO = re.compile(
 )
 _NOBODY = re.compile(r"(?:no|do-?not|donot)[-_.]?reply\w*")
 _LIST_HEADERS = (
-    "List-Id",
-    "List-Post",
-    "List-Unsubscribe",
-    "Mailing-List",
-    "X-Mailing-List",
-    "X-BeenThere",
-    "Feedback-ID",
+    *("List-Id", "List-Post", "List-Unsubscribe", "Mailing-List", "X-Mailing-List", "X-BeenThere", "Feedback-ID"),
+    *("X-Mailman-Version", "X-Listname", "X-ListMember", "X-eGroups-Return", "X-Campaign", "X-Campaignid"),
 )
+_LIST_PATH = re.compile(r"owner-.*|.*[-+](?:owner|bounces?|request|admin|errors?|return|relay)(?:[-+=].*)?")
 
 
 def automatic_reason(email: IncomingEmail) -> str | None:
@@ -190,17 +190,29 @@ def _guessed(email: IncomingEmail) -> str | None:
 
 def _supported(email: IncomingEmail) -> str | None:
     """Believe the words of an automatic answer where the header speaks for one as well, and for no list or mailing."""
-    if list_header(email):
-        return None
-    sign, is_weak = _sign(email)
+    sign, is_weak = ("", True) if _is_passed_on(email) else _sign(email)
     if not sign:
         return None
     text = email.text if email.text and email.text.strip() else html_to_text((email.html or "")[: 10 * _BODY_CHARS])
     body = " ".join(text[:_BODY_CHARS].lower().split())
+    subject = _plain(email.subject)
     # Web forms and groups pass on with such a header what people write, be it about their holidays.
-    if _LIKELY.search(_plain(email.subject)) or (_SAYS_SO if is_weak else _LIKELY).search(body):
-        return f"{sign}, and it speaks as automatic answers do"
-    return None
+    by_subject = _AWAY.search(subject) or (not is_weak and _RECEIVED.search(subject))
+    by_body = _SAYS_SO.search(body) or (not is_weak and _AWAY.search(body[:_FIRST_CHARS]))
+    by_answer = not is_weak and _is_answer(email, subject) and _RECEIVED.search(body[:_FIRST_CHARS])
+    return f"{sign}, and it speaks as automatic answers do" if by_subject or by_body or by_answer else None
+
+
+def _is_passed_on(email: IncomingEmail) -> bool:
+    """Tell whether a list passes it on, as its headers say, or who sends it instead of its writer."""
+    sender, author = email.header("Sender"), email.sender
+    path = (email.return_path or "").partition("@")[0].lower()
+    is_sent_for = bool(sender and author and author.address.lower() not in sender.lower())
+    return bool(list_header(email) or is_sent_for or email.header("Errors-To") or _LIST_PATH.fullmatch(path))
+
+
+def _is_answer(email: IncomingEmail, subject: str) -> bool:
+    return bool(email.in_reply_to or email.references) or subject.startswith(("re:", "aw:", "[", "rép", "odp:", "sv:"))
 
 
 def _sign(email: IncomingEmail) -> tuple[str, bool]:

@@ -14,7 +14,7 @@ from core.mail.address import normalised, tolerant_addresses
 from core.mail.body import html_to_text
 from core.mail.bounce_cause import Cause, cause_of, is_hard, is_refusal, status_in
 from core.mail.bounce_report import DIAGNOSTIC_CHARS, Fields, has_fields, read_fields, recipients_of
-from core.mail.bounce_signs import ANSWERED, DELAYED, MAYBE_SENDERS, NAMES, NOT_DELIVERED, OF_MAIL, SENDERS
+from core.mail.bounce_signs import ANSWERED, DELAYED, MAYBE_SENDERS, NAMES, NOT_DELIVERED, OF_MAIL, OF_PROGRAM, SENDERS
 from core.mail.bounce_text import TEXT_CHARS, Known, Told, all_words, told_in
 from core.mail.original import STATUS_TYPES, Original, before_original, original_in
 from core.mail.parse import parse
@@ -23,6 +23,7 @@ from core.mail.values import Bounce, BouncedRecipient, IncomingEmail
 
 _HTML_CHARS = 100_000
 _REFUSAL_LINES = 60
+_PROGRAM_CHARS = 3000
 _LINE_CHARS = 400
 _CERTAIN = 3
 """Signs of a mail system, added up, that need no second look."""
@@ -36,6 +37,8 @@ def read_bounce(email: IncomingEmail) -> Bounce | None:
     if not signs and not _is_titled(email):
         return None
     text = _text(email)
+    if not signs and not _is_by_program(text):
+        return None
     fields = _fields(email, signs, text)
     original = original_in(email, text)
     told = recipients_of(fields, original.recipients)
@@ -98,6 +101,11 @@ def _is_titled(email: IncomingEmail) -> bool:
     """Tell whether the subject is a report's, and no answer to one: gateways sign with whatever address they have."""
     subject = email.subject.lower()[:1000]
     return NOT_DELIVERED.search(subject) is not None and ANSWERED.match(subject.strip()) is None
+
+
+def _is_by_program(text: str) -> bool:
+    """Tell whether a text speaks as programs do, or gives a mail back with the header lines that servers write."""
+    return OF_PROGRAM.search(text[:_PROGRAM_CHARS].lower()) is not None or before_original(text, marks=False) != text
 
 
 def _speaks_of_failure(email: IncomingEmail, signs: int, text: str) -> bool:

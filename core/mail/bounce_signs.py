@@ -99,6 +99,16 @@ DELAYED = re.compile(
 )
 """What tells a warning from a failure: the queue goes on trying."""
 
+OF_PROGRAM = re.compile(
+    r"non.?delivery report|delivery status notif|delivery (?:failure )?(?:report|notification)|automatic"
+    r"|auto-?generated"
+    r"|automat(?:isch|ique|ica|ico|yczn|ски|ічно)|do not (?:re)?send|attempts? (?:will|to deliver)|transcript"
+    r"|the following (?:recipient|address|user)|did not (?:receive|reach) |failed recipient|mail(?:er)? (?:system"
+    r"|daemon|server)"
+    r"|サーバ|自動|自动|系统|システム"
+)
+"""How programs speak, and people hardly do."""
+
 ANSWERED = re.compile(
     r"(?:re|r|aw|sv|vs|antw|odp|ynt|fwd?|wg|tr|rv|vb|enc|i|doorst|转发|转寄|轉寄|回复|回覆|答复|答覆"
     r"|回复)\s?(?:\[\d+\])?[:：]"
