@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from core.mail.address import normalised, tolerant_addresses
+from core.mail.bounce_signs import ANSWERED
 from core.mail.original import NOT_GIVEN, Original, original_in
 from core.mail.parse import parse
 from core.mail.values import IncomingEmail
@@ -84,9 +85,11 @@ class Complaint:
 def read_complaint(email: IncomingEmail) -> Complaint | None:
     """Return what a feedback report says, or None where the mail is none."""
     kind = (email.header("Content-Type") or "").lower()
+    if ANSWERED.match(email.subject.lower()):
+        return None
     if _is_of_tls(email, kind):
         return Complaint(feedback=Feedback.TLS)
-    if _DMARC.match(email.subject) or any(_DMARC_FILE.fullmatch(file.name) for file in email.files):
+    if _is_of_dmarc(email):
         return Complaint(feedback=Feedback.DMARC)
     part = next((file.content for file in email.files if file.content_type == "message/feedback-report"), None)
     if part is None and "feedback-report" in kind:
@@ -100,6 +103,13 @@ def read_complaint(email: IncomingEmail) -> Complaint | None:
 
 def _is_of_tls(email: IncomingEmail, kind: str) -> bool:
     return "report-type=tlsrpt" in kind.replace('"', "") or any("tlsrpt" in file.content_type for file in email.files)
+
+
+def _is_of_dmarc(email: IncomingEmail) -> bool:
+    if _DMARC.match(email.subject):
+        return True
+    said = f"{email.subject} {email.sender.address if email.sender else ''}".lower()
+    return "report" in said and any(_DMARC_FILE.fullmatch(file.name) for file in email.files)
 
 
 def _in_standard_form(email: IncomingEmail, part: bytes) -> Complaint:

@@ -114,6 +114,14 @@ def test_counts_of_a_day_are_told_apart(raw: str, feedback: Feedback) -> None:
     assert read(raw).feedback is feedback
 
 
+@pytest.mark.parametrize(
+    "subject", ["Fwd: Report Domain: ours.test Submitter: isp.test Report-ID: <1>", "Look at this"]
+)
+def test_a_person_may_pass_a_report_on(subject: str) -> None:
+    kind = 'application/zip; name="isp.test!ours.test!1767222000!1767308400.zip"'
+    assert read_complaint(parse(f"From: ada@x.test\nSubject: {subject}\nContent-Type: {kind}\n\nPK".encode())) is None
+
+
 @pytest.mark.parametrize("subject", ["Complaint about your message", "Abuse report", "Report about our domain"])
 def test_a_person_who_complains_writes_a_mail(subject: str) -> None:
     assert read_complaint(parse(f"From: ada@x.test\nSubject: {subject}\n\nFeedback-Type: abuse".encode())) is None
