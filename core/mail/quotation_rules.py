@@ -306,9 +306,14 @@ def _divided(lines: Sequence[Line], at: int) -> _Heading | None:
         return _Heading(_end_of_header(lines, at + 1), Part.FORWARD)
     if words in ORIGINAL and (is_dashed or _header_block(lines, _next_words(lines, at + 1)) is not None):
         return _Heading(_end_of_header(lines, at + 1))
+    if is_dashed and text[-3:] in _RULES and len(words.split()) <= 4:
+        return _header_block(lines, _next_words(lines, at + 1))
     if any(phrase in words for phrase in REPLY_ABOVE) and (text[0] in "#-=_*[(>—" or len(text) < 90):
         return _Heading(at + 1)
     return None
+
+
+_RULES = ("---", "___", "===", "***", "——-", "——–", "———")
 
 
 def _ruled(lines: Sequence[Line], at: int) -> _Heading | None:
@@ -406,11 +411,19 @@ def _introduced(lines: Sequence[Line], at: int) -> _Heading | None:
             return None
         is_quoted_below = (below := _next_words(lines, index + 1)) < len(lines) and lines[below].depth > 0
         sureness = _sureness(joined, lines[at].text, is_quoted_below=is_quoted_below)
+        if sureness is not None and _begins_anew(lines, at + 1, index):
+            return None
         if sureness is not None:
             return _Heading(index + 1, is_sure=sureness, is_introduction=True)
         if joined[-1] in "!?" or (joined[-1] == "." and len(lines[index].text.rsplit(" ", 1)[-1]) > 5):
             return None
     return None
+
+
+def _begins_anew(lines: Sequence[Line], at: int, end: int) -> bool:
+    """Whether one of the later lines up to `end` is where the introduction truly begins."""
+    starts = (line.text[:40].casefold() for line in lines[at : end + 1])
+    return any(text.startswith(INTRODUCTION_STARTS) and _DAY.search(text) for text in starts)
 
 
 def _sureness(text: str, first_line: str, *, is_quoted_below: bool) -> bool | None:

@@ -16,7 +16,8 @@ _MOST_PIECES = 6
 _NOTICE_MIN_CHARS = 80
 _NOTICE_MAX_LINES = 60
 
-_DELIMITERS = frozenset({"--", "---", "- --", "—", "–", "––", "——", "-- -", "__", "___", "****"})
+_DELIMITER = re.compile(r"[-—–_=*~]{1,80}|- --|-- -")
+_CERTAIN = frozenset({"--", "- --", "-- -"})
 _RULE = re.compile(r"[-_=*~—–ᐧ]{1,200}")
 
 _FOOTER = re.compile(
@@ -114,8 +115,22 @@ def signature_start(lines: Sequence[str], raws: Sequence[str]) -> int:
 
 
 def is_footer(line: str) -> bool:
-    """Whether a line is what a mobile mail program appends, in any of some 25 languages."""
-    return len(line) <= _FOOTER_MAX_CHARS and _FOOTER.match(line.lower()) is not None
+    """Whether a line is what a mobile mail program appends, in some 25 languages: a device, and at most an excuse."""
+    if len(line) > _FOOTER_MAX_CHARS or (found := _FOOTER.match(line.lower())) is None:
+        return False
+    rest = _LINK.sub(" ", line.lower()[found.end() :])
+    device, excuse = _CLAUSE.split(rest, 1) if _CLAUSE.search(rest) else (rest, "")
+    is_excused = not excuse.strip(" .!)>]") or _EXCUSE.search(excuse) is not None
+    return is_excused and (len(device.split()) <= _MOST_WORDS_OF_DEVICE or _EXCUSE.search(device) is not None)
+
+
+_MOST_WORDS_OF_DEVICE = 9
+_CLAUSE = re.compile(r"[,;:.!–—-]\s")
+_LINK = re.compile(r"[<(\[]?https?://\S*|[<(\[]mailto:\S*")
+_EXCUSE = re.compile(
+    r"excuse|typo|brevity|brief|pardon|forgive|sorry|apolog|spelling|misspell|autocorrect|autokorrektur|tippfehler|kürze"
+    r"|kurz|entschuldig|verzeih|bref|fautes|pardonn|désolé|disculp|perdon|errores|scus|errori|desculp|erros|erro|fouten|kort"
+)
 
 
 def _earlier(lines: Sequence[str], raws: Sequence[str], first: int, end: int) -> int:
@@ -138,16 +153,25 @@ def _below_delimiter(lines: Sequence[str], raws: Sequence[str], first: int, last
         words += bool(lines[at])
         if words > _MOST_LINES:
             return None
-        if raws[at] == "-- " or (
-            words <= _MOST_LINES_UNSURE and lines[at] in _DELIMITERS and _is_card(lines[at + 1 : last + 1])
-        ):
+        if raws[at] == "-- " or (words <= _MOST_LINES_UNSURE and _is_delimiter(lines[at], lines[at + 1 : last + 1])):
             return at
     return None
 
 
-def _is_card(below: Sequence[str]) -> bool:
-    """Whether lines are as short as those of a signature."""
-    return all(len(line) <= 100 for line in below)
+def _is_delimiter(line: str, below: Sequence[str]) -> bool:
+    """Two dashes above short lines; any other rule only above contacts, without a sentence."""
+    if _DELIMITER.fullmatch(line) is None or any(len(one) > 100 for one in below):
+        return False
+    if line in _CERTAIN:
+        return True
+    text = [one.lower() for one in below if one]
+    has_contact = any(_CONTACT.search(one) or _TELEPHONE.search(f" {one}") for one in text)
+    is_name = len(text) <= 2 and len(line) <= 3 and line[0] in "-—–_"
+    return bool(text) and (has_contact or is_name) and not any(_is_sentence(one) for one in below)
+
+
+def _is_sentence(line: str) -> bool:
+    return _SENTENCE.search(line) is not None or (line.endswith((".", "!", "?", ":")) and len(line.split()) >= 4)
 
 
 def _mailing_list(lines: Sequence[str], raws: Sequence[str], first: int, last: int) -> int | None:

@@ -190,6 +190,17 @@ def test_words_around_a_quote_are_new() -> None:
     assert reply.new == "Hello,\n\nYes.\n\nBob"
 
 
+def test_own_words_that_begin_alike_stay() -> None:
+    reply = split_reply("Am 4. Mai ja\nAm So., 1. Jan. 2023 um 17:22 Uhr schrieb Alice <\nalice@x.test>:\n\nalt\n")
+    assert reply.new == "Am 4. Mai ja"
+
+
+def test_a_divider_in_any_language_stands_above_a_header() -> None:
+    header = "Fra: Alice <alice@x.test>\nDato: 04.07.2024  17.45\nTil: bob@y.test\nEmne: Stole"
+    reply = split_reply(f"Ja.\n\n-------- Brev fra før --------\n{header}\n\ngammelt")
+    assert reply.new == "Ja."
+
+
 def test_an_introduction_that_shares_a_line_is_cut_off() -> None:
     reply = split_reply("Yes, all of it On Wed, Jan 7, 2026 at 3:59 PM, alice@x.test wrote:\n> Shall we?\n")
     assert reply.new.rstrip() == "Yes, all of it"
@@ -221,6 +232,10 @@ def test_an_introduction_that_shares_a_line_is_cut_off() -> None:
         "Please reply above this line of thought.",
         "Sent from my home in Basel, this letter must reach you before Monday, or else we are lost and all is in vain "
         "because nobody else knows where the key of the old house is kept, so come quickly.",
+        "Well.\n\nSent from my desk, this is much easier than from my telephone.",
+        "Points:\n----\n1. fast\n2. small\n----\nThe rules above are mine.\n\n====\n\nAnd so is this one.",
+        "One\n---\nTwo is here.\n---\nThree goes on, and ends.",
+        "Am 5. Mai war ich dort.\nSo war es.",
         "Best regards\nBob\n\nPS: do not forget the chairs.",
         "My answers are in red below.\n\nFrom: Alice <a@x.test>\nSent: Monday\nTo: B\nSubject: x\n\nShall we?\nYes!",
         "Meine Antworten im Text.\n\nAm 05.01.2026 um 10:12 schrieb Alice <alice@x.test>:\n\nSollen wir?\nJa!",
@@ -244,7 +259,10 @@ SIGNATURES = [
     "-- \nBob\nSales",
     "--\nBob Smith\n+41 44 123 45 67",
     "-- \n\nBob\n\nACME Ltd\n1 Main Street",
-    "—\nBob",
+    "—————\nBob Smith\nSales\nbob@y.test\n+41 44 123 45 67",
+    "---\nBob",
+    "Sent from my HTC phone. Please excuse typos",
+    "Sent from TypeApp<http://www.typeapp.test/r?b=1>",
     "-Bob",
     "— Bob Smith",
     "Sent from my iPhone",
