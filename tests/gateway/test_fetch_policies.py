@@ -123,6 +123,7 @@ async def test_a_folder_to_move_to_that_is_missing_stops_no_mail(host: Runtime, 
 
 
 async def test_several_folders_of_one_mailbox(host: Runtime, dovecot: Dovecot, user: str) -> None:
+    dovecot.create_folder(user, "Sent")
     for folder in ("Sales", "Büro & Co"):
         dovecot.create_folder(user, folder)
         dovecot.deliver(user, mail(folder))
@@ -138,6 +139,7 @@ async def test_several_folders_of_one_mailbox(host: Runtime, dovecot: Dovecot, u
     assert {source.split(":")[2] for source in await spooled()} == {"INBOX", "Sales", "Büro & Co"}
     shown = {folder.name: folder for folder in await server.folder_list()}
     assert shown["Büro & Co"] == Folder("Büro & Co")
+    assert shown["Sent"].special_use == "sent"
     assert "INBOX" in shown
 
 

@@ -162,6 +162,9 @@ class Dovecot(Daemon):
             namespace inbox {{
               inbox = yes
               separator = /
+              mailbox Sent {{
+                special_use = \\Sent
+              }}
             }}
             service anvil {{
               chroot =

@@ -32,6 +32,8 @@ class Misbehaviour(StrEnum):
     """Does not know STARTTLS."""
     STARTTLS_INJECTION = "starttls_injection"
     """Sends a line in clear together with its consent to STARTTLS."""
+    NO_SASL = "no_sasl"
+    """Knows LOGIN only."""
     LOGIN_UNAVAILABLE = "login_unavailable"
     LOGIN_CHALLENGE = "login_challenge"
     """Asks for more after the credentials, as servers do that refuse an OAuth token."""
@@ -115,7 +117,7 @@ class ScriptedImap:
         tag, _, command = line.strip().partition(b" ")
         bad = self.misbehaviour
         if command == b"CAPABILITY":
-            writer.write(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n")
+            writer.write(b"* CAPABILITY IMAP4rev1%b\r\n" % (b"" if bad is Misbehaviour.NO_SASL else b" AUTH=PLAIN"))
         elif command == b"STARTTLS":
             extra = b"* OK injected\r\n" if bad is Misbehaviour.STARTTLS_INJECTION else b""
             no = bad is Misbehaviour.NO_STARTTLS

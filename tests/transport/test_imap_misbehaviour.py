@@ -106,6 +106,14 @@ async def test_a_mail_without_content_is_told_of() -> None:
     assert (first.uid, third.uid) == (1, 3)
 
 
+async def test_a_login_that_the_server_cannot_take_is_told() -> None:
+    async with scripted_imap(Misbehaviour.NO_SASL) as server:
+        *_, last = await imap.test_connection(replace(account_at(server), password="gęś"))
+        assert "ASCII" in last.detail
+        assert len(await fetch_all(account_at(server))) == 3
+    assert b'"user" "secret"' in b"".join(server.received)
+
+
 async def test_a_challenge_instead_of_a_refusal_is_a_refusal() -> None:
     async with scripted_imap(Misbehaviour.LOGIN_CHALLENGE) as server:
         with pytest.raises(ImapAuthenticationError):
