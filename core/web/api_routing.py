@@ -18,6 +18,7 @@ from core.web.parameters import RecordId
 
 router = APIRouter(prefix="/api", tags=["routes"])
 
+_NO_NUL = r"^[^\x00]*$"
 _Line = Annotated[str, Field(max_length=998)]
 _LARGEST = 2**63 - 1
 
@@ -91,7 +92,7 @@ class Place(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: Annotated[str, Field(max_length=100)]
+    model: Annotated[str, Field(max_length=100, pattern=_NO_NUL)]
     record_id: Annotated[int, Field(ge=1, le=_LARGEST)]
 
 
@@ -108,7 +109,7 @@ class Why(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, Field(max_length=500)] = ""
+    reason: Annotated[str, Field(max_length=500, pattern=_NO_NUL)] = ""
 
 
 class Settled(BaseModel):

@@ -61,7 +61,7 @@ async def test_a_whole_mail_is_explained_and_saved_with_its_bytes(visitor: Visit
     assert bytes((await get_model("RouteCase").get()).content) == LOST + b"\xff\x00"
     pasted = (await root.post("/routes/explain", pasted=LOST.decode())).text
     assert "no alias and no message is known for nobody@desk.example" in pasted
-    for fault in ({"kept": "!"}, {}, {"to": "help", "headers": "a b: c"}, {"to": "x\ny"}):
+    for fault in ({"kept": "!"}, {}, {"to": "help", "headers": "a b: c"}, {"to": "x\ny"}, {"to": "help", "body": "\0"}):
         assert (await root.post("/routes/explain", **fault)).status_code == 422
 
 
@@ -93,6 +93,7 @@ async def test_a_lost_mail_is_routed_discarded_and_brought_back(visitor: Visitor
     page = (await root.get(f"/inbound/{two.id}")).text
     assert "nobody need look at it" in page
     assert EVIL not in page
+    assert (await root.post(f"/inbound/{two.id}/discard", reason="\0")).status_code == 422
     assert (await root.post(f"/inbound/{two.id}/replay")).status_code == 303
     assert (await get_model("InboundEmail").get(id=two.id)).state == "unmatched"
 

@@ -28,6 +28,7 @@ router = APIRouter(prefix="/inbound")
 STATES = ("received", "processed", "ignored", "unmatched", "quarantined", "discarded")
 _LED_NOWHERE = ("ignored", "unmatched", "quarantined", "discarded")
 _TRIED_AGAIN = ("unmatched", "quarantined")
+_NO_NUL = r"^[^\x00]*$"
 _AT_ONCE = 200
 """So many are tried again by one press; the next one goes on."""
 _COLUMNS = (
@@ -121,7 +122,7 @@ async def replay(inbound_id: RecordId, access: Allowed, again: Annotated[bool, F
 async def assign(
     inbound_id: RecordId,
     access: Allowed,
-    model: Annotated[str, Form(max_length=100)] = "",
+    model: Annotated[str, Form(max_length=100, pattern=_NO_NUL)] = "",
     record: Annotated[str, Form(max_length=18, pattern=r"^\d*$")] = "",
 ) -> Response:
     """Put a mail on a record's timeline."""
@@ -147,7 +148,9 @@ async def create(
 
 
 @router.post("/{inbound_id}/discard")
-async def discard(inbound_id: RecordId, access: Allowed, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+async def discard(
+    inbound_id: RecordId, access: Allowed, reason: Annotated[str, Form(max_length=500, pattern=_NO_NUL)] = ""
+) -> Response:
     """Say that nobody need look at a mail; it is kept."""
     mail = await _find(access, inbound_id, Right.WRITE)
     await mail.discard(reason)

@@ -28,8 +28,9 @@ _HITS_DAYS = 30
 _CASES_SHOWN = 200
 _KEPT_BYTES = 1_000_000
 """A larger mail is explained, and not offered as a case: its page would carry it twice."""
-_Line = Annotated[str, Form(max_length=998)]
-_Text = Annotated[str, Form(max_length=2_000_000)]
+_NO_NUL = r"^[^\x00]*$"
+_Line = Annotated[str, Form(max_length=998, pattern=_NO_NUL)]
+_Text = Annotated[str, Form(max_length=2_000_000, pattern=_NO_NUL)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ async def asked_about(
     return Asked(sender, to, cc, subject, body, headers, verified, raw)
 
 
-Form_ = Annotated[Asked, Depends(asked_about)]
+Question = Annotated[Asked, Depends(asked_about)]
 
 
 @router.get("")
@@ -111,7 +112,7 @@ async def routes(request: Request, access: Allowed) -> Response:
 
 
 @router.post("/explain")
-async def explained(request: Request, access: Allowed, asked: Form_) -> Response:
+async def explained(request: Request, access: Allowed, asked: Question) -> Response:
     """Say where a mail would go; nothing is written."""
     access.require(_ROUTE)
     account = await get_model(_ROUTE).explain(asked.bytes(), verified=asked.verified or None)
@@ -119,7 +120,9 @@ async def explained(request: Request, access: Allowed, asked: Form_) -> Response
 
 
 @router.post("/cases")
-async def save_case(access: Allowed, asked: Form_, name: Annotated[str, Form(max_length=200)] = "") -> Response:
+async def save_case(
+    access: Allowed, asked: Question, name: Annotated[str, Form(max_length=200, pattern=_NO_NUL)] = ""
+) -> Response:
     """Keep a mail with where it goes now, to be asked about again."""
     access.require(_CASE, Right.CREATE)
     mail = asked.bytes() if asked.raw else asked.sketch()
