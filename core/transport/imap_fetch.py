@@ -14,8 +14,8 @@ from core.transport.imap_reader import Response, ResponseError
 Value: TypeAlias = "bytes | list[Value] | None"
 """An atom, string or literal; a parenthesised list; NIL."""
 
-_PLAIN = re.compile(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,19}) BODY\[\] \{[0-9]+\}", re.IGNORECASE)
-_PLAIN_SIZE = re.compile(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,19}) RFC822\.SIZE ([0-9]{1,19})\)", re.IGNORECASE)
+_PLAIN = re.compile(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,10}) BODY\[\] \{[0-9]+\}", re.IGNORECASE)
+_PLAIN_SIZE = re.compile(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,10}) RFC822\.SIZE ([0-9]{1,15})\)", re.IGNORECASE)
 _FETCH = re.compile(rb"\* [0-9]+ FETCH (?=\()", re.IGNORECASE)
 _TOKEN = re.compile(
     rb" *(?:(?P<open>\()|(?P<close>\))"
@@ -59,8 +59,8 @@ def fetch_items(response: Response) -> dict[bytes, Value] | None:
 
 
 def number(value: Value) -> int:
-    """Return an unsigned number of 64 bits at most; raises ResponseError."""
-    if not isinstance(value, bytes) or not value.isdigit() or len(value) > 19:
+    """Return an unsigned number of 15 digits at most; raises ResponseError."""
+    if not isinstance(value, bytes) or not value.isdigit() or len(value) > 15:
         raise ResponseError("where a number belongs there is none")
     return int(value)
 

@@ -32,8 +32,10 @@ SLOWEST_BYTES_PER_S = 16 * 1024
 IDLE_AT_MOST_S = 28 * 60
 """Servers may end an IDLE after half an hour (RFC 2177)."""
 POLL_EVERY_S = 20
+_SHORTEST_IDLE_S = 1
 _READ_IN_THREAD_BYTES = 64 * 1024
 _NUMBER = re.compile(rb"[0-9]+")
+_TOO_LONG = re.compile(rb"[0-9]{11}")
 _EMPTY_HANDED = "it lists this mail and hands out nothing"
 
 
@@ -203,9 +205,13 @@ class Mailbox:
         """
         protocol, within_s = self._session.protocol, self._account.timeout_s
         give_up_at = protocol.loop.time() + timeout_s
+        is_idle = self._session.has_idle
         while not protocol.news.is_set() and (left_s := give_up_at - protocol.loop.time()) > 0:
-            if self._session.has_idle:
-                await protocol.idle(min(left_s, IDLE_AT_MOST_S), within_s)
+            begun_at = protocol.loop.time()
+            if is_idle:
+                is_idle = await protocol.idle(min(left_s, IDLE_AT_MOST_S), within_s)
+                # One that is over at once would be asked for again and again.
+                is_idle = is_idle and protocol.loop.time() - begun_at >= min(left_s, _SHORTEST_IDLE_S)
             else:
                 await asyncio.sleep(min(left_s, POLL_EVERY_S))
                 await self._session.ok("noop", "NOOP")
@@ -261,13 +267,15 @@ def _found(lines: Sequence[bytes], after: int) -> tuple[int, ...]:
     """Return the UIDs in SEARCH responses; "n:*" means the last mail too, even where n is beyond it."""
     if any(line[8:].strip(b" 0123456789") for line in lines):
         raise ResponseError("a SEARCH response cannot be read")
-    numbers = {int(word[0]) for line in lines for word in _NUMBER.finditer(line, 8) if len(word[0]) < 20}
+    if any(_TOO_LONG.search(line) for line in lines):
+        raise ResponseError("a UID is too long for one")
+    numbers = {int(word[0]) for line in lines for word in _NUMBER.finditer(line, 8)}
     return tuple(sorted(uid for uid in numbers if uid > after))
 
 
 def _code_number(selected: Answer, name: str) -> int:
     """Return the number in a response code such as `[UIDNEXT 7]` of a SELECT, 0 if there is none."""
-    pattern = re.compile(rb"\* OK \[%b ([0-9]{1,19})\]" % name.encode("ascii"), re.IGNORECASE)
+    pattern = re.compile(rb"\* OK \[%b ([0-9]{1,10})\]" % name.encode("ascii"), re.IGNORECASE)
     numbers = [int(code[1]) for line, *_ in selected.responses if (code := pattern.match(line))]
     return numbers[-1] if numbers else 0
 

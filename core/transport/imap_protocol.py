@@ -169,10 +169,10 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         arguments = (method, sasl) if at_once else (method,)
         return await self.run("login", "AUTHENTICATE", *arguments, within_s=within_s, secret=sasl)
 
-    async def idle(self, wait_s: float, within_s: float) -> None:
-        """Return when there are news, or after `wait_s`, and the server has taken leave of IDLE (RFC 2177)."""
+    async def idle(self, wait_s: float, within_s: float) -> bool:
+        """Wait for news, or for `wait_s`, and take leave of IDLE (RFC 2177); whether the server allowed it."""
         self._idle_s = wait_s
-        await self.run("idle", "IDLE", within_s=wait_s + within_s)
+        return (await self.run("idle", "IDLE", within_s=wait_s + within_s)).status == "OK"
 
     def fail(self, reason: str, server_text: bytes = b"") -> ImapError:
         """Close the connection for a reason, hand that to whoever waits, and return the first such error."""

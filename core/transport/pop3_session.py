@@ -19,6 +19,7 @@ SLOWEST_BYTES_PER_S = 16 * 1024
 _LIST_BYTES = 64 * 1024 * 1024
 """What a listing may take: a million mails with UIDs of the longest kind."""
 _BEYOND_BYTES = 64 * 1024
+_HEADER_BYTES = 8 * 1024 * 1024
 _QUIT_WITHIN_S = 60
 _SIZE = re.compile(rb"([0-9]{1,10}) +([0-9]{1,15})(?: .*)?")
 _Command = TypeVar("_Command", int, str)
@@ -60,7 +61,7 @@ class Pop3Session:
         answer = await self._within("top", self._status(f"TOP {number} 0"))
         if not answer.startswith(b"+OK"):
             return b""
-        return await self._within("top", self._wire.text(_BEYOND_BYTES * 16))
+        return await self._within("top", self._wire.text(_HEADER_BYTES))
 
     async def fetch_batches(
         self, mails: Iterable[Listed], *, max_mail_bytes: int, max_batch_bytes: int, max_batch_count: int

@@ -34,6 +34,12 @@ class Misbehaviour(StrEnum):
     """Sends a line in clear together with its consent to STARTTLS."""
     NO_SASL = "no_sasl"
     """Knows LOGIN only."""
+    IDLE_REFUSED = "idle_refused"
+    """Offers IDLE, and refuses it."""
+    IDLE_OVER = "idle_over"
+    """Ends each IDLE as soon as it is asked for."""
+    LONG_UIDS = "long_uids"
+    """UIDs of twenty digits."""
     LOGIN_UNAVAILABLE = "login_unavailable"
     LOGIN_CHALLENGE = "login_challenge"
     """Asks for more after the credentials, as servers do that refuse an OAuth token."""
@@ -117,7 +123,12 @@ class ScriptedImap:
         tag, _, command = line.strip().partition(b" ")
         bad = self.misbehaviour
         if command == b"CAPABILITY":
-            writer.write(b"* CAPABILITY IMAP4rev1%b\r\n" % (b"" if bad is Misbehaviour.NO_SASL else b" AUTH=PLAIN"))
+            has_idle = bad in (Misbehaviour.IDLE_REFUSED, Misbehaviour.IDLE_OVER)
+            words = (b"" if bad is Misbehaviour.NO_SASL else b" AUTH=PLAIN") + (b" IDLE" if has_idle else b"")
+            writer.write(b"* CAPABILITY IMAP4rev1%b\r\n" % words)
+        elif command == b"IDLE" and bad is Misbehaviour.IDLE_REFUSED:
+            writer.write(tag + b" BAD what?\r\n")
+            return
         elif command == b"STARTTLS":
             extra = b"* OK injected\r\n" if bad is Misbehaviour.STARTTLS_INJECTION else b""
             no = bad is Misbehaviour.NO_STARTTLS
@@ -143,7 +154,7 @@ class ScriptedImap:
             writer.write(b"* OK [UIDVALIDITY %d] ok {5}\r\n" % self.uid_validity if has_validity else b"")
         elif command.startswith(b"UID SEARCH"):
             for uid in self.uids:
-                writer.write(b"* SEARCH %d\r\n" % uid)
+                writer.write(b"* SEARCH %d\r\n" % (10**20 if bad is Misbehaviour.LONG_UIDS else uid))
         elif b"RFC822.SIZE" in command:
             for uid in filter(lambda uid: _covers(command, uid), self.uids):
                 writer.write(b"* %d FETCH (UID %d RFC822.SIZE %d)\r\n" % (uid, uid, len(mail_number(uid))))

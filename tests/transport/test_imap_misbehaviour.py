@@ -57,6 +57,7 @@ async def test_a_well_behaved_script_is_read() -> None:
         (Misbehaviour.GARBAGE_GREETING, "greeting", "broke the protocol: it greets with b'220 mail.test ESMTP'"),
         (Misbehaviour.LOGIN_UNAVAILABLE, "login", "does not take the login: .UNAVAILABLE. later"),
         (Misbehaviour.NO_UIDVALIDITY, "select", "no UIDVALIDITY"),
+        (Misbehaviour.LONG_UIDS, "search", "a UID is too long"),
         (Misbehaviour.BYE, "fetch", "ended the session: going down"),
         (Misbehaviour.DROP_MID_LITERAL, "fetch", "server closed the connection"),
         (Misbehaviour.LONG_LITERAL, "fetch", "broke the protocol"),
@@ -174,6 +175,20 @@ async def test_a_mailbox_without_idle_is_polled() -> None:
         await mailbox.uids()
         assert await mailbox.wait_for_change(0.01) is False
     assert any(b"NOOP" in line for line in server.received)
+
+
+@pytest.mark.parametrize("misbehaviour", [Misbehaviour.IDLE_REFUSED, Misbehaviour.IDLE_OVER])
+async def test_an_idle_that_is_none_is_asked_for_once(
+    misbehaviour: Misbehaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.transport.imap_mailbox._SHORTEST_IDLE_S", 0.05)
+    monkeypatch.setattr("core.transport.imap_mailbox.POLL_EVERY_S", 0.02)
+    async with scripted_imap(misbehaviour) as server, open_mailbox(account_at(server)) as mailbox:
+        await mailbox.uids()
+        assert await mailbox.wait_for_change(0.1) is False
+    commands = [line.split()[1] for line in server.received if len(line.split()) == 2]
+    assert commands.count(b"IDLE") == 1
+    assert b"NOOP" in commands
 
 
 @pytest.mark.parametrize("misbehaviour", [Misbehaviour.SILENCE, Misbehaviour.DRIP])
