@@ -281,6 +281,16 @@ def _guess_asian(sample: bytes) -> str | None:
         japanese = codec in ("cp932", "euc_jis_2004")
         if (japanese and kana > 0.2 and cjk > 0.9) or (codec == "euc_kr" and hangul > 0.9):
             return _MEANT.get(codec, codec)
-        if codec in ("gb2312", "cp950") and cjk > 0.9:
+        if codec in _LAST_COMMON and cjk > 0.9 and _is_common(text, codec):
             return _MEANT.get(codec, codec)
     return None
+
+
+_LAST_COMMON = {"gb2312": 0xD7, "cp950": 0xC6}
+"""The first byte of the last common characters; the rare ones come after."""
+
+
+def _is_common(text: str, codec: str) -> bool:
+    """Tell whether most characters are common ones: two accents beside each other often make a rare one."""
+    leads = [char.encode(codec, "replace")[0] for char in text if char > "\x7f"]
+    return 2 * sum(0x80 < lead <= _LAST_COMMON[codec] for lead in leads) > len(leads)

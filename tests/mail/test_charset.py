@@ -84,6 +84,7 @@ JAPANESE = "こんにちは、見積もりをお願いします。①"
         ("안녕하세요 견적을 부탁드립니다", "euc_kr"),
         ("안녕하세요 견적을 부탁드립니다", "iso2022_kr"),
         ("Müller für Grüße aus Köln à la carte", "cp1252"),
+        ("Grüße aus Köln", "cp1252"),
         ("déjà vu – “quoted”", "cp1252"),
         ("ÄÖÜ", "cp1252"),
         ("Grüße aus Köln", "utf_8"),
