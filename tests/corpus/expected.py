@@ -16,6 +16,7 @@ import yaml
 from core.gateway.values import Account, Received
 from core.mail.automatic import no_answer_reason
 from core.mail.body import html_to_text
+from core.mail.quotation import split_reply
 from core.mail.sanitise import safe_html
 from core.mail.values import Mailbox
 from core.web.bodies import body_of
@@ -56,6 +57,10 @@ def differences(seen: Seen, expected: Mapping[str, Any]) -> Iterator[str]:
         found = _READ[key](seen)
         if not _is_as_wanted(key, found, wanted):
             yield f"{seen.name}: {key} is {found!r}, not {wanted!r}"
+    if "own" in expected and seen.email.parsed.text:
+        own = split_reply(seen.email.parsed.text).new
+        if _lines(own) != _lines(expected["own"]):
+            yield f"{seen.name}: own words of its text part are {own!r}, not {expected['own']!r}"
     yield from (f"{seen.name}: {one}" for one in _broken(seen))
 
 

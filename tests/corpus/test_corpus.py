@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from core.gateway import spool
-from core.gateway.receive import process
-from core.gateway.spool import Spooled
 from core.gateway.authenticity import authenticated
 from core.gateway.lookup import open_lookup
-from core.gateway.receive import read_in_time
+from core.gateway.receive import process, read_in_time
+from core.gateway.spool import Spooled
 from core.gateway.values import Account
 from core.runtime import Runtime, get_model
 from tests.corpus.expected import FILE, Seen, differences, expected_of, folders
