@@ -32,19 +32,19 @@ class Passage:
     end: int
 
 
-def passages(text: str) -> tuple[Passage, ...]:
+def passages(text: str, *, is_forward: bool = False) -> tuple[Passage, ...]:
     """Read a text body; what lies beyond a megabyte, or 20,000 lines, belongs to the part that it continues."""
     pieces = list(_pieces(text[:REPLY_MAX_CHARS]))
-    parts = parts_of([_line(raw) for _, raw in pieces])
+    parts = parts_of([_line(raw) for _, raw in pieces], is_forward=is_forward)
     return tuple(_merged(parts, [*(start for start, _ in pieces), len(text)]))
 
 
-def split_reply(text: str) -> Reply:
-    """Cut a text body in two: what is shown, and what is folded."""
+def split_reply(text: str, *, is_forward: bool = False) -> Reply:
+    """Cut a text body in two: what is shown, and what is folded; `is_forward` as of `parts_of`."""
     shown: list[str] = []
     folded: list[str] = []
     parts: set[Part] = set()
-    for passage in passages(text):
+    for passage in passages(text, is_forward=is_forward):
         piece = text[passage.start : passage.end].strip("\n")
         if piece.strip():
             parts.add(passage.part)

@@ -57,13 +57,16 @@ _OUTLOOK_LINE = re.compile(
 )
 
 
-def split_reply_html(html: str) -> Reply:
-    """Cut an HTML body in two: what is shown, and what is folded; each half is to be cleaned alone."""
+def split_reply_html(html: str, *, is_forward: bool = False) -> Reply:
+    """Cut an HTML body in two: what is shown, and what is folded; each half is to be cleaned alone.
+
+    `is_forward` as of `parts_of`.
+    """
     page = _read(html)
     if page is None:
         return Reply(html, "")
     lines = _settled(page.lines)
-    parts = parts_of(lines)
+    parts = parts_of(lines, is_forward=is_forward)
     folded = [leaf for line, part in zip(page.lines, parts, strict=True) if part.is_folded for leaf in line.leaves]
     if not folded or not any(line.text and part.is_folded for line, part in zip(lines, parts, strict=True)):
         return Reply(html, "")

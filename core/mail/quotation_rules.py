@@ -79,10 +79,16 @@ class _Block:
     is_open: bool
 
 
-def parts_of(lines: Sequence[Line]) -> list[Part]:
-    """Say of each line what it is part of."""
+def parts_of(lines: Sequence[Line], *, is_forward: bool = False) -> list[Part]:
+    """Say of each line what it is part of.
+
+    `is_forward` says that the mail passes another one on: its header and text, which Outlook writes as it does below a
+    reply, are then to be seen.
+    """
     blocks = list(_blocks(lines))
     parts = [Part.OWN] * len(lines)
+    if is_forward and blocks and blocks[0].is_open:
+        blocks[0].part = Part.FORWARD
     for block, is_shown in _judged(lines, blocks):
         if not is_shown or block.part is Part.FORWARD:
             parts[block.start : block.end] = [block.part] * (block.end - block.start)

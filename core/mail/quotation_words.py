@@ -6,6 +6,7 @@ sentence on its own: what surrounds it (a date, an address, quote marks) has to 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -250,3 +251,10 @@ REPLY_ABOVE = (
     "ovenfor denne linje",
 )
 """What help desks write above their mail."""
+
+FORWARDING_SUBJECT = re.compile(
+    r"\s*(?:fwd?|wg|tr|rv|enc|i|vb|vs|vl|doorst|pd|podaj dalej|továbbítás|fs|vidarebefordrat|videresendt|ilt|iletildi"
+    r"|πρθ|hl|edel|пересл|переслано|转发|轉寄|転送|전달|ส่งต่อ|yml|trs|redir)\s?[:：]",
+    re.IGNORECASE,
+)
+"""How mail programs begin the subject of a mail that is passed on."""

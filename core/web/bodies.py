@@ -16,6 +16,7 @@ from core.access import Access
 from core.mail.address import normalised, tolerant_addresses
 from core.mail.body import html_to_text
 from core.mail.quotation import split_reply, split_reply_html
+from core.mail.quotation_words import FORWARDING_SUBJECT
 from core.mail.sanitise import has_remote_pictures
 from core.mail.values import Reply
 from core.runtime import get_model
@@ -102,9 +103,9 @@ async def _allowed_senders(senders: set[str], access: Access) -> set[str]:
 def body_of(message: Any) -> Body:
     """Cut a message's body."""
     if _is_plain(message.body) and "style=" not in message.body:
-        cut = split_reply(text_of(message))
+        cut = split_reply(text_of(message), is_forward=is_forward(message))
         return Body(cut.new, cut.quoted, _fold_title(cut))
-    cut = split_reply_html(message.body)
+    cut = split_reply_html(message.body, is_forward=is_forward(message))
     is_html, is_quoted_html = not _is_plain(cut.new), bool(cut.quoted) and not _is_plain(cut.quoted)
     return Body(
         new=cut.new if is_html else html_to_text(cut.new),
@@ -117,6 +118,11 @@ def body_of(message: Any) -> Body:
         pictures=Pictures.HELD if has_remote_pictures(message.body) else Pictures.NONE,
         sender=sender_of(message),
     )
+
+
+def is_forward(message: Any) -> bool:
+    """Whether a mail passes another one on, as its subject says."""
+    return FORWARDING_SUBJECT.match(message.subject) is not None
 
 
 def _fold_title(cut: Reply) -> str:

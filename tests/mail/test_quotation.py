@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.mail.quotation import Part, passages, split_reply
+from core.mail.quotation_words import FORWARDING_SUBJECT
 
 INTRODUCTIONS = [
     "On Mon, 5 Jan 2026 at 10:00, Alice <alice@x.test> wrote:",
@@ -178,6 +179,20 @@ def test_what_is_passed_on_is_shown(divider: str) -> None:
     assert [one.part for one in passages(text)] == [Part.OWN, Part.FORWARD]
     quoted = f"No.\n\nOn 5 Jan 2026 at 10:12, Bob <bob@y.test> wrote:\n\n{text}"
     assert split_reply(quoted).new == "No."
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_what_outlook_passes_on_is_shown_where_the_subject_says_so(header: str) -> None:
+    text = f"Please see to it.\n\n{header}\n\nWe need chairs.\n"
+    assert split_reply(text, is_forward=True).new == text
+    assert [one.part for one in passages(text, is_forward=True)] == [Part.OWN, Part.FORWARD]
+
+
+def test_the_subject_of_a_forward_is_known() -> None:
+    for subject in ("FW: Chairs", "Fwd: Chairs", "WG: Stühle", "TR : Chaises", "RV: Sillas", "转发：椅子", "  fw: x"):
+        assert FORWARDING_SUBJECT.match(subject)
+    for subject in ("Re: Fwd: Chairs", "AW: WG: Stühle", "Forward", "Infos: x", "", "Trip: x"):
+        assert FORWARDING_SUBJECT.match(subject) is None
 
 
 def test_an_answer_below_the_quote_is_new() -> None:

@@ -178,7 +178,7 @@ def test_h1_a_body_that_becomes_text_is_escaped_by_the_page() -> None:
     class Mail:
         text = None
         body = "<p>&lt;img src=x onerror=alert(1)&gt; &amp;lt;b&amp;gt;</p>"
-        direction, authenticity, email_from, id = "Inbound", None, "", 1
+        direction, authenticity, email_from, subject, id = "Inbound", None, "", "", 1
 
     body = body_of(Mail)
     assert not body.is_html

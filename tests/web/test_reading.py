@@ -39,6 +39,15 @@ async def test_a_reply_is_text_and_what_it_quotes_is_folded(visitor: Visitor, wo
     assert "Yes, please." not in quoted
 
 
+async def test_a_mail_that_is_passed_on_is_shown_whole(visitor: Visitor, world: World) -> None:
+    text = "Please see to it.\n\nFrom: Bob\nSent: Monday\nTo: Carla\nSubject: Chairs\n\nWe need chairs."
+    ann = await visitor("ann")
+    for subject, count in (("FW: Chairs", 0), ("RE: Chairs", 1)):
+        message = await mail(world, "<p>x</p>", text=text, subject=subject)
+        page = (await ann.get(f"/messages/{message.id}")).text
+        assert page.count("<summary>Quoted text</summary>") == count
+
+
 async def test_pictures_come_for_one_mail_when_asked(visitor: Visitor, world: World) -> None:
     message, other = await mail(world, NEWSLETTER), await mail(world, NEWSLETTER)
     ann = await visitor("ann")

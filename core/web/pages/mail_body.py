@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.mail.parse import parse
 from core.mail.quotation import split_reply_html
 from core.runtime import get_model
-from core.web.bodies import sender_of
+from core.web.bodies import is_forward, sender_of
 from core.web.entries import find_entry
 from core.web.guard import Allowed
 from core.web.mail_document import mail_document, mail_response, pictures_of
@@ -55,7 +55,7 @@ def _document(message: Any, part: _Part, sent: bytes, images: bool) -> str:
         return mail_document(mail.html or "", pictures, remote_images=images)
     html = str(message.body)
     if part != "whole":
-        cut = split_reply_html(html)
+        cut = split_reply_html(html, is_forward=is_forward(message))
         html = cut.quoted if part == "quoted" else cut.new
     pictures = pictures_of((file.content_id, file.content_type, file.content) for file in message.attachments)
     return mail_document(html, pictures, remote_images=images)
