@@ -29,9 +29,7 @@ _PROGRAMS = re.compile(
     r"(?:vacation|autorespond|auto-?repl|out.?of.?office|gnarwl|mailbox rules agent|yahoo.* vacation)"
 )
 """In X-Mailer, User-Agent, X-POST-MessageClass, X-MS-Exchange-Generated-Message-Source, Delivered-To."""
-_ROBOTS = re.compile(
-    r"auto-?(?:respond\w*|repl\w*|answer\w*)|mailer-?daemon|mail-daemon|postmaster|vacation|out-?of-?office"
-)
+_ROBOTS = re.compile(r"auto-?(?:respond\w*|repl\w*|answer\w*)|mailer-?daemon|mail-daemon|vacation|out-?of-?office")
 
 _CERTAIN_SUBJECT = re.compile(
     r"[\[(*<【「（\s]*(?:"
@@ -131,6 +129,8 @@ def no_answer_reason(email: IncomingEmail) -> str | None:
     suppress = _word(email, "X-Auto-Response-Suppress")
     if suppress not in _NO:
         return f"X-Auto-Response-Suppress is {suppress}"
+    if email.sender and alias_of(email.sender.address)[0] == "postmaster":
+        return "its sender is postmaster"
     found = list_header(email)
     return f"it has the header {found}, as lists and mailings do" if found else None
 
@@ -182,6 +182,8 @@ def _guessed(email: IncomingEmail) -> str | None:
     sender = alias_of(email.sender.address)[0] if email.sender else ""
     if _ROBOTS.fullmatch(sender) or ("daemon" in sender and SENDERS.fullmatch(sender)):
         return f"its sender is {sender}"
+    if sender == "postmaster" and not email.return_path:
+        return "its sender is postmaster, and no envelope sender is known"
     subject = _plain(email.subject)
     if _CERTAIN_SUBJECT.match(subject) or _LOTUS.match(subject):
         return "its subject is that of an automatic reply"
