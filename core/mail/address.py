@@ -238,6 +238,14 @@ class _Entry:
     bad: bool = False
     is_over: bool = False
     """A bracket closed that none had opened: nothing more can belong to it."""
+    loose: bool = False
+    """It is read with a tolerance that only a stranger's header may have."""
+
+    @property
+    def is_loose(self) -> bool:
+        if self.angle is not None:
+            return self.loose or self.is_over or _without_route(self.angle) != self.angle.strip()
+        return self.loose or self.is_over or self._bare()[1] != "".join(self.words).strip()
 
     def mailbox(self, family_name: str = "") -> Mailbox | None:
         name, address = self._bare() if self.angle is None else ("".join(self.words), _without_route(self.angle))
@@ -293,10 +301,10 @@ def address_list(text: str) -> tuple[Mailbox, ...]:
     """Read the mailboxes of a list that somebody here wrote; AddressError for an entry that is not certainly one."""
     found = []
     for entry in _entries(header_text(text)):
-        mailbox = entry.mailbox()
+        mailbox = None if entry.is_loose else entry.mailbox()
         if mailbox is not None:
             found.append(mailbox)
-        elif entry.angle is not None or "".join(entry.words).strip():
+        elif entry.is_loose or entry.angle is not None or "".join(entry.words).strip():
             written = " ".join([*"".join(entry.words).split(), *([f"<{entry.angle}>"] if entry.angle else ())])
             raise AddressError(f'"{written[:100]}" is not an address; write name@domain, or Name <name@domain>.')
     return tuple(found)
@@ -313,10 +321,11 @@ def _entries(text: str) -> Iterator[_Entry]:
         if token[1] is not None and not token[2]:
             # A quote that nothing closes is no quote; nor is any after it.
             text, at = text[at - len(token[0]) :].replace('"', ""), 0
+            entry.loose = True
         elif token[5] == "(":
             at = _read_comment(text, at, entry)
         elif token[6] == ":":
-            entry = _Entry(bad=entry.bad)
+            entry = _Entry(bad=entry.bad, loose=True)
         elif token[6]:
             yield entry
             entry = _Entry()
@@ -333,6 +342,7 @@ def _read_word(token: re.Match[str], entry: _Entry) -> None:
         entry.is_over = True
     elif angle is not None:
         # Of `<<a@b>>` the first bracket opens nothing; one that the end of the text closes does.
+        entry.loose |= not (angle and angle_end)
         if angle or angle_end:
             entry.bad |= entry.angle is not None or not (angle_end or token.end() == len(token.string))
             entry.angle = angle

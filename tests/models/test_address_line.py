@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.errors import AddressError
@@ -68,6 +68,9 @@ def test_no_name_adds_a_recipient(name: str) -> None:
 
 
 @given(st.text(alphabet='"\\<>,;:()@ aevil.test', max_size=40))
+@example(": .")
+@example("eve@evil.test ")
+@example('"eve@evil.test, a')
 def test_no_local_part_is_another_address(local: str) -> None:
     try:
         found = address_list(line("{{ local }}@our.test", local=local))
