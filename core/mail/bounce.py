@@ -14,7 +14,17 @@ from core.mail.address import normalised, tolerant_addresses
 from core.mail.body import html_to_text
 from core.mail.bounce_cause import Cause, cause_of, is_hard, is_refusal, status_in
 from core.mail.bounce_report import DIAGNOSTIC_CHARS, Fields, has_fields, read_fields, recipients_of
-from core.mail.bounce_signs import ANSWERED, DELAYED, MAYBE_SENDERS, NAMES, NOT_DELIVERED, OF_MAIL, OF_PROGRAM, SENDERS
+from core.mail.bounce_signs import (
+    ANSWERED,
+    DELAYED,
+    DELIVERED,
+    MAYBE_SENDERS,
+    NAMES,
+    NOT_DELIVERED,
+    OF_MAIL,
+    OF_PROGRAM,
+    SENDERS,
+)
 from core.mail.bounce_text import TEXT_CHARS, Known, Told, all_words, told_in
 from core.mail.original import STATUS_TYPES, Original, before_original, original_in
 from core.mail.parse import parse
@@ -81,14 +91,14 @@ def system_signs(email: IncomingEmail) -> int:
     """Return how much speaks for a mail system as the writer, from its header alone; 0 where nothing does."""
     sender = email.sender
     local = alias_of(sender.address)[0] if sender else ""
-    written = (email.header("From") or "").lower()
+    name = (sender.name if sender else email.header("From") or "").lower()
     path = alias_of(email.return_path)[0] if email.return_path else email.return_path
     signs = 4 if email.header("X-Failed-Recipients") else 0
     signs += 3 if path == "" or (path and SENDERS.fullmatch(path) is not None and "daemon" in path) else 0
     signs += 3 if _is_report(email) else 0
     signs += 3 if local and SENDERS.fullmatch(local) else 0
     signs += 1 if local and MAYBE_SENDERS.fullmatch(local) else 0
-    signs += 2 if NAMES.search(written) or not local else 0
+    signs += 2 if NAMES.search(name) or not local else 0
     return signs
 
 
@@ -158,7 +168,7 @@ def _told_to_people(
             or _only_one(original, known)
             or (told_in(more, replace(known, others=frozenset()), only_strong=True) if _is_titled(email) else [])
         )
-    action = "delayed" if _is_delay(email, said) else "failed"
+    action = _action(email, said)
     return [_failed(one, action, said) for one in told]
 
 
@@ -179,8 +189,11 @@ def _only_one(original: Original, known: Known) -> list[Told]:
     return [Told(one, "") for one in known.recipients] if len(known.recipients) == 1 else []
 
 
-def _is_delay(email: IncomingEmail, said: str) -> bool:
-    return DELAYED.search(f"{email.subject}\n{said[:TEXT_CHARS]}".lower()) is not None
+def _action(email: IncomingEmail, said: str) -> str:
+    subject, text = email.subject.lower(), said[:TEXT_CHARS].lower()
+    if DELIVERED.search(subject) or DELIVERED.search(text[:_PROGRAM_CHARS]):
+        return "delivered"
+    return "delayed" if DELAYED.search(f"{subject}\n{text}") else "failed"
 
 
 def _failed(one: Told, action: str, said: str) -> BouncedRecipient:

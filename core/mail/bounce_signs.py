@@ -99,6 +99,13 @@ DELAYED = re.compile(
 )
 """What tells a warning from a failure: the queue goes on trying."""
 
+DELIVERED = re.compile(
+    r"^(?:delivered|relayed|zugestellt|übermittelt|remis|entregado|entregue|consegnato|recapitato|bezorgd|dostarczono"
+    r"|доставлено)\s?[:：]|^success\w* (?:mail |message )?deliver|(?:message|mail) (?:was|has been) (?:successfully )?"
+    r"(?:delivered|relayed) to"
+)
+"""What tells of a mail that arrived, or was handed on to a server that tells no more."""
+
 OF_PROGRAM = re.compile(
     r"non.?delivery report|delivery status notif|delivery (?:failure )?(?:report|notification)|automatic"
     r"|auto-?generated"
