@@ -18,7 +18,7 @@ from core.mail.values import Reply
 __all__ = ["Part", "Passage", "passages", "split_reply", "split_reply_html"]
 
 REPLY_MAX_CHARS = 1024 * 1024
-_MAX_LINES = 20_000
+_MAX_LINES = 10_000
 _MAX_LINE_CHARS = 400
 _LATE_INTRODUCTION = re.compile(r"(?<=[^\s-])[\s-]{1,4}(?=On [^:]{0,22}\d[^\n]{4,200}wrote:$)")
 
@@ -33,7 +33,7 @@ class Passage:
 
 
 def passages(text: str, *, is_forward: bool = False) -> tuple[Passage, ...]:
-    """Read a text body; what lies beyond a megabyte, or 20,000 lines, belongs to the part that it continues."""
+    """Read a text body; what lies beyond a megabyte, or 10,000 lines, belongs to the part that it continues."""
     pieces = list(_pieces(text[:REPLY_MAX_CHARS]))
     parts = parts_of([_line(raw) for _, raw in pieces], is_forward=is_forward)
     return tuple(_merged(parts, [*(start for start, _ in pieces), len(text)]))

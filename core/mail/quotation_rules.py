@@ -27,6 +27,7 @@ _MAX_INTRODUCTION_LINES = 4
 _MAX_INTRODUCTION_CHARS = 500
 _MAX_HEADER_LINES = 24
 _FEW_QUOTED_LINES = 3
+_ANSWERS_WITHIN_LINES = 200
 _MAX_WORDS_OF_A_NAME = 8
 _MAX_WORDS_AFTER_ADDRESS = 3
 _AROUND = "-—* \u200e\u200f\u202a\u202b\u202c"
@@ -143,7 +144,8 @@ def _headed_block(lines: Sequence[Line], at: int) -> _Block | None:
 
 def _answers_below(lines: Sequence[Line], at: int) -> bool:
     """Whether quoted lines without a heading of their own follow: then the unmarked lines may be answers."""
-    first = next((index for index in range(at, len(lines)) if lines[index].depth), None)
+    near = range(at, min(len(lines), at + _ANSWERS_WITHIN_LINES))
+    first = next((index for index in near if lines[index].depth), None)
     if first is None:
         return False
     return not any(_heading(lines, index) for index in range(max(at, first - 30), first) if lines[index].text)
@@ -402,7 +404,11 @@ _ADDRESS = re.compile(r"[<(\[\s:\"][^\s<>()\[\]@]{1,100}@[^\s<>()\[\]@]{1,100}")
 
 def _may_introduce(text: str) -> bool:
     """Whether it is worth asking: an introduction has a digit, an address or a colon on its first line."""
-    return text[-1] in ":：-—" or "@" in text or any(map(str.isdigit, text[:60]))
+    return text[-1] in ":：-—" or _is_dated_or_addressed(text)
+
+
+def _is_dated_or_addressed(text: str) -> bool:
+    return "@" in text or any(map(str.isdigit, text[:60]))
 
 
 def _introduced(lines: Sequence[Line], at: int) -> _Heading | None:
@@ -411,6 +417,8 @@ def _introduced(lines: Sequence[Line], at: int) -> _Heading | None:
     for span in range(_MAX_INTRODUCTION_LINES):
         index = at + span
         if index >= len(lines) or lines[index].depth or not lines[index].text:
+            return None
+        if span and not _is_dated_or_addressed(joined):
             return None
         joined = f"{joined} {lines[index].text}" if joined else lines[index].text
         if len(joined) > _MAX_INTRODUCTION_CHARS:

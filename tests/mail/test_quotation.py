@@ -390,6 +390,14 @@ PIECES = [
 ]
 
 
+def test_i13_introductions_far_above_a_quote_are_linear_too() -> None:
+    introductions = "On 1 Jan 2026 at 1:00, a@b.test wrote:\n\n" * 9_000
+    for text in (introductions + "x\n" * 150 + "> a\n", (introductions[:4_000] + "x\n" * 40 + "> a\nb\n") * 200):
+        started = time.process_time()
+        split_reply(text)
+        assert time.process_time() - started < 2
+
+
 @pytest.mark.parametrize("piece", PIECES)
 def test_i13_every_stage_is_linear(piece: str) -> None:
     started = time.process_time()
