@@ -73,9 +73,9 @@ def read_bounce(email: IncomingEmail) -> Bounce | None:
 
 def _fields(email: IncomingEmail, signs: int, text: str) -> Fields:
     """Return the report in the standard form, from the part that is one or, of a mail system's mail, from its text."""
-    report = next((file.content for file in email.files if file.content_type in STATUS_TYPES), None)
-    if signs and report is not None:
-        return read_fields(report)
+    reports = [file.content for file in email.files if file.content_type in STATUS_TYPES]
+    if signs and reports:
+        return read_fields(b"\n\n".join(reports))
     return read_fields(text) if signs and has_fields(text) else Fields({}, ())
 
 
@@ -154,7 +154,7 @@ def _told_to_people(
 ) -> list[BouncedRecipient]:
     said = before_original(text)
     known = _known(email, original)
-    named = [mailbox.address for mailbox in tolerant_addresses(email.header("X-Failed-Recipients") or "")]
+    named = [mailbox.address for mailbox in tolerant_addresses(", ".join(email.headers_named("X-Failed-Recipients")))]
     if named:
         names = frozenset(map(normalised, named))
         by_name = {normalised(one.address): one for one in told_in(said, Known(hints=names))}

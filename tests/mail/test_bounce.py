@@ -152,6 +152,18 @@ def test_a_broken_report_is_read_all_the_same(fields: str, address: str, action:
     assert (found.address, found.action) == (address, action)
 
 
+def test_several_parts_of_a_report_and_several_headers_are_all_read() -> None:
+    parts = "Final-Recipient: rfc822; a@x.test\nAction: failed\n--b\nContent-Type: message/delivery-status\n\n"
+    bounce = read_bounce(
+        parse(dsn(f"{parts}Reporting-MTA: dns; y\n\nFinal-Recipient: rfc822; b@x.test\nAction: failed"))
+    )
+    assert bounce is not None
+    assert [told.address for told in bounce.recipients] == ["a@x.test", "b@x.test"]
+    exim = read_bounce(parse(EXIM.replace(b"Auto-Sub", b"X-Failed-Recipients: eve@x.test\nAuto-Sub")))
+    assert exim is not None
+    assert [told.address for told in exim.recipients] == ["bob@x.test", "eve@x.test"]
+
+
 def test_where_a_server_delivers_inside_is_nobodys_address() -> None:
     fields = "Original-Recipient: rfc822;a@x.test\nFinal-Recipient: rfc822;@store.x.test:a@ims_daemon\nAction: failed"
     assert one(dsn(fields)).address == "a@x.test"
