@@ -221,6 +221,10 @@ def test_what_is_no_report_gives_nothing(raw: bytes) -> None:
         (None, "Почтовый ящик не существует", "no_address"),
         (None, "メールアドレスが見つかりませんでした", "no_address"),
         (None, "收件人邮箱空间不足", "full"),
+        ("5.1.0", "550 5.1.0 Address rejected.", "no_address"),
+        (None, "450 4.7.1 Recipient address rejected: Greylisted for 5 minutes", "blocked"),
+        ("5.0.0", "554 delivery error: dd This user doesn't have a far.test account", "no_address"),
+        ("4.4.3", "Name service error for name=far.test type=MX: Host not found, try again", "no_domain"),
         (None, "nobody says why", "unknown"),
     ],
 )
