@@ -41,8 +41,11 @@ _VERP = re.compile(r"([^\s+=@]{1,64})=((?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24})@",
 """`list-bounces+ada=customer.example@...`: the recipient as mailing lists write it into their return path."""
 
 
-def read_bounce(email: IncomingEmail) -> Bounce | None:
-    """Return what a delivery report says of its recipients, or None where the mail is no such report."""
+def read_bounce(email: IncomingEmail, *, is_wrapped: bool = False) -> Bounce | None:
+    """Return what a delivery report says of its recipients, or None where the mail is no such report.
+
+    A report of a report is read once: `is_wrapped` says that this is the inner one.
+    """
     signs = system_signs(email)
     if not signs and not _is_titled(email):
         return None
@@ -59,7 +62,8 @@ def read_bounce(email: IncomingEmail) -> Bounce | None:
             return None
         is_doubtful = signs < _CERTAIN or (signs == _CERTAIN and not _is_titled(email))
         told = _told_to_people(email, text, original, only_strong=is_doubtful)
-        if not told and ((inner := _wrapped(email)) or is_doubtful):
+        inner = None if told or is_wrapped else _wrapped(email)
+        if not told and (inner or is_doubtful):
             return inner
     return Bounce(
         recipients=tuple(told),
@@ -83,7 +87,7 @@ def _wrapped(email: IncomingEmail) -> Bounce | None:
     """Return what the standard report says that a gateway attached to a report of its own."""
     for file in email.files:
         if file.content_type == "message/rfc822" and _is_report(inner := parse(file.content)):
-            return read_bounce(inner)
+            return read_bounce(inner, is_wrapped=True)
     return None
 
 

@@ -372,3 +372,12 @@ def test_i13_a_megabyte_of_anything_is_read_in_half_a_second(body: bytes, kind: 
 def test_no_bytes_make_it_raise(body: bytes) -> None:
     read_bounce(parse(b"From: MAILER-DAEMON@x.test\nSubject: Undelivered\n\n" + body))
     read_bounce(parse(dsn("Final-Recipient: rfc822; ").replace(b"Sorry.", body)))
+
+
+def test_i12_a_report_of_a_report_of_a_report_does_not_lead_down_for_ever() -> None:
+    part = (
+        b"From: MAILER-DAEMON@x.test\nReturn-Path: <>\nContent-Type: multipart/report; boundary=r%d\n\n--r%d\n\nSorry.\n"
+        b"--r%d\nContent-Type: message/rfc822\n\n"
+    )
+    raw = b"".join(part % (at, at, at) for at in range(2000))
+    read_bounce(parse(raw))
