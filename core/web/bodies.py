@@ -29,6 +29,7 @@ _STYLED = re.compile(
 _BARE_LINK = re.compile(r'<a href="([^"<>]{1,2000})"[^<>]{0,200}>\1</a>')
 _PICTURE = re.compile(r"<img\b(?:[^<>]{0,1000}?\bheight\s?=\s?[\"']?(\d{1,4}))?", re.IGNORECASE)
 
+_FINNISH_SENDER = re.compile(r"(?:L(?:ä|&auml;)hett(?:ä|&auml;)j(?:ä|&auml;)|Saatja)\s?:")
 _TALL = re.compile(r"<(?:h[1-3]|tr)\b", re.IGNORECASE)
 
 _LINE_PX = 24
@@ -122,7 +123,10 @@ def body_of(message: Any) -> Body:
 
 def is_forward(message: Any) -> bool:
     """Whether a mail passes another one on, as its subject says."""
-    return FORWARDING_SUBJECT.match(message.subject) is not None
+    if FORWARDING_SUBJECT.match(message.subject) is None:
+        return False
+    # "VS:" is a forward in Danish and Norwegian, and an answer in Finnish and Estonian.
+    return not (message.subject.lstrip()[:2].upper() == "VS" and _FINNISH_SENDER.search(message.body))
 
 
 def _fold_title(cut: Reply) -> str:

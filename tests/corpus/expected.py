@@ -19,7 +19,7 @@ from core.mail.body import html_to_text
 from core.mail.quotation import split_reply
 from core.mail.sanitise import safe_html
 from core.mail.values import Mailbox
-from core.web.bodies import body_of
+from core.web.bodies import body_of, is_forward
 
 FOLDER = Path(__file__).parent
 FILE = "expected.yaml"
@@ -58,7 +58,7 @@ def differences(seen: Seen, expected: Mapping[str, Any]) -> Iterator[str]:
         if not _is_as_wanted(key, found, wanted):
             yield f"{seen.name}: {key} is {found!r}, not {wanted!r}"
     if "own" in expected and seen.email.parsed.text:
-        own = split_reply(seen.email.parsed.text).new
+        own = split_reply(seen.email.parsed.text, is_forward=is_forward(seen.message)).new
         if _lines(own) != _lines(expected["own"]):
             yield f"{seen.name}: own words of its text part are {own!r}, not {expected['own']!r}"
     yield from (f"{seen.name}: {one}" for one in _broken(seen))
