@@ -42,13 +42,20 @@ async def add(
     old_mail_days: Annotated[int, typer.Option(help="Of the last so many days; 0 for any age.")] = 7,
     after_fetch: Annotated[str, typer.Option(help="What happens to it there: seen, keep, move or delete.")] = "seen",
     move_to: Annotated[str, typer.Option(help="The folder for --after-fetch move.")] = "",
+    instant: Annotated[bool, typer.Option(help="Whether a worker waits in it (IMAP IDLE).")] = True,
 ) -> None:
     """Make a mailbox that mail is fetched from; `postroom server test NAME` then tries it.
 
     Example: postroom inbound add Leads --host imap.acme.test --username leads@acme.test --password-file secret
     """
     values = {"server": server, "username": username, "protocol": protocol, "port": port, "tls": tls}
-    policy = {"old_mail": old_mail, "old_mail_days": old_mail_days, "after_fetch": after_fetch, "move_to": move_to}
+    policy = {
+        "old_mail": old_mail,
+        "old_mail_days": old_mail_days,
+        "after_fetch": after_fetch,
+        "move_to": move_to,
+        "instant": instant,
+    }
     password = secret_from(password_file)
     async with host():
         servers = get_model("IncomingMailServer")
