@@ -1,6 +1,7 @@
 """The inbound engine: mailboxes to spool, spool to timeline, and why a mail went where it went.
 
-fetch    fetch_server(server_id) -> Fetched         fetch_all() -> Report
+fetch    fetch_server(server) -> Fetched            fetch_all() -> visits
+         fetch_imap, fetch_pop3: one visit          fetch_watch: waiting (IDLE), fetch_health: what came of it
 spool    store(raw, source) -> id | None            store_many(mails) -> ids by source
 receive  process_pending(limit) -> Report           process(ids) -> accounts
 explain  explain(raw) -> Account                    where a mail would go, nothing written
