@@ -183,7 +183,8 @@ class Settings(BaseModel):
         "machines may be answering each other. 0 is no limit.",
     )
     FALLBACK_ALIAS: str = Field(
-        "", description="The alias (`support`, or `support@example.com`) that gets inbound mail which nothing else took."
+        "",
+        description="The alias (`support`, or `support@example.com`) that gets inbound mail which nothing else took.",
     )
     REFUSE_POLITELY: bool = Field(
         False,

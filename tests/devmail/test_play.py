@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from core.devmail.play import Stamp, compose_auto_reply, compose_bounce, compose_new, compose_reply
 from core.errors import AddressError, UserError
+from core.mail.automatic import automatic_reason
 from core.mail.bounce import read_bounce
 from core.mail.compose import compose
-from core.mail.automatic import automatic_reason
 from core.mail.parse import parse
 from core.mail.quotation import split_reply
 from core.mail.values import Mailbox, OutgoingEmail
