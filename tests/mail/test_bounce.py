@@ -377,6 +377,7 @@ def test_no_bytes_make_it_raise(body: bytes) -> None:
 def test_i12_a_report_of_a_report_of_a_report_does_not_lead_down_for_ever() -> None:
     level = (
         b"From: MAILER-DAEMON@x.test\nReturn-Path: <>\nSubject: Undelivered mail\n"
-        b"Content-Type: multipart/report; boundary=r%d\n\n--r%d\n\nYour message could not be delivered.\n--r%d\nContent-Type: message/rfc822\n\n"
+        b"Content-Type: multipart/report; boundary=r%d\n\n--r%d\n\n"
+        b"Your message could not be delivered.\n--r%d\nContent-Type: message/rfc822\n\n"
     )
     assert read_bounce(parse(b"".join(level % (at, at, at) for at in range(1200)))) is not None
