@@ -14,8 +14,8 @@ from core.mail.sanitise import cleaned_html
 from core.mail.values import IncomingEmail
 
 READ_BUDGET_S = 0.5
-SHOW_BUDGET_S = 3.0
-"""Of processor time, for a mail of up to two megabytes."""
+SHOW_BUDGET_S = 5.0
+"""Of processor time, for a mail of up to two megabytes; the second is the hard bound for replies and HTML together."""
 _TERMS = Terms(frozenset({"ours.test"}), 50, "https://mail.ours.test")
 
 
