@@ -103,11 +103,17 @@ def normalised(address: str) -> str:
     """Return the form under which two spellings of one mailbox are equal; never raises.
 
     The domain is lower-cased IDNA. The local part is lower-cased too, except where that would turn a letter beyond
-    ASCII into an ASCII one (KELVIN SIGN into k): those are two mailboxes.
+    ASCII into an ASCII one (KELVIN SIGN into k): those are two mailboxes. Quotes around it that nothing in it needs
+    are none of its letters (RFC 5321, section 4.1.2).
     """
     address = address.strip()
     local, at, _ = address.rpartition("@")
+    if local[:1] == '"' and (needless := _NEEDLESSLY_QUOTED.fullmatch(local)):
+        local = needless[1]
     return _lowered(local) + at + domain_of(address)
+
+
+_NEEDLESSLY_QUOTED = re.compile(r'"([^\s"\\(),.:;<>@\[\]]+(?:\.[^\s"\\(),.:;<>@\[\]]+)*)"')
 
 
 def format_mailbox(mailbox: Mailbox) -> str:

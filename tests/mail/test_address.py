@@ -130,6 +130,8 @@ def test_matching_knows_one_mailbox_in_two_spellings_and_two_that_look_alike() -
     assert normalised("mi\u212ae@x.test") != normalised("mike@x.test")
     assert normalised("a@\u212aelvin.test") != normalised("a@kelvin.test")
     assert normalised("a@раypal.test") != normalised("a@paypal.test")
+    assert normalised('"Ada.B"@x.test') == "ada.b@x.test"
+    assert normalised('"a..b"@x.test') == '"a..b"@x.test'
 
 
 @pytest.mark.parametrize(
