@@ -156,7 +156,7 @@ class _FolderVisit:
             async with aclosing(self._batches(uids, *limits)) as batches:
                 async for batch in batches:
                     await self._keep(batch)
-                    if not self.lease.is_held:
+                    if not self.lease.may_go_on:
                         return False
         except ImapError as error:
             if error.step == "fetch":

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from time import monotonic
 from uuid import uuid4
 
 import structlog
@@ -20,6 +21,8 @@ from core.runtime import runtime, settings
 log = structlog.get_logger(__name__)
 
 _BEATS_PER_LEASE = 4
+VISIT_S = 60.0
+"""A visit that lasts longer ends with the mails at hand, so that a slow mailbox does not hold up the next round."""
 
 
 class Right(StrEnum):
@@ -37,6 +40,12 @@ class Lease:
     token: str
     right: Right
     is_held: bool = True
+    taken_at: float = field(default_factory=monotonic)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a visit is still ours, and has not lasted too long."""
+        return self.is_held and monotonic() - self.taken_at < VISIT_S
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:

@@ -74,7 +74,7 @@ class _Mailbox:
         try:
             async for batch in self.session.fetch_batches(mails, max_mail_bytes=settings().MAX_MAIL_BYTES, **limits):
                 await self._keep(batch)
-                if not self.lease.is_held:
+                if not self.lease.may_go_on:
                     return False
         except Pop3Error as error:
             if error.step == "fetch" and self.session.fetching is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from datetime import date
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -172,8 +172,10 @@ class Mailbox:
             if too_large := [TooLarge(uid, size) for uid, size in sizes.items() if size > max_mail_bytes]:
                 yield list(too_large)
             small = {uid: size for uid, size in sizes.items() if size <= max_mail_bytes}
-            async for batch in self._one_ahead(list(batches(small, max_batch_bytes, max_batch_count)), max_batch_bytes):
-                yield batch
+            parts = list(batches(small, max_batch_bytes, max_batch_count))
+            async with aclosing(self._one_ahead(parts, max_batch_bytes)) as fetched:
+                async for batch in fetched:
+                    yield batch
 
     async def mark_seen(self, uids: Iterable[int]) -> None:
         """Set \\Seen; UIDs that are gone are passed over."""
@@ -227,11 +229,15 @@ class Mailbox:
                 if following and max(sum(part.values()), sum(following.values())) <= max_bytes:
                     ahead = asyncio.create_task(self._mails(following))
                 yield mails
+        except GeneratorExit:
+            # Who has enough may go on with this session: what is on its way comes to its end.
+            if ahead is not None:
+                await asyncio.wait({ahead})
+            raise
         finally:
             if ahead is not None:
                 ahead.cancel()
-                with suppress(asyncio.CancelledError, ImapError):
-                    await ahead
+                await asyncio.gather(ahead, return_exceptions=True)
 
     async def _sizes(self, uids: Sequence[int]) -> dict[int, int]:
         answer = await self._session.ok("sizes", "UID FETCH", uid_set(uids), "(UID RFC822.SIZE)")

@@ -156,6 +156,19 @@ async def test_a_visit_ends_after_a_number_of_mails_and_goes_on(
     assert await subjects() == [str(number) for number in range(7)]
 
 
+async def test_a_visit_that_lasts_too_long_ends_and_goes_on(
+    host: Runtime, dovecot: Dovecot, user: str, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    monkeypatch.setattr("core.gateway.fetch_lease.VISIT_S", 0)
+    monkeypatch.setattr(f"core.gateway.fetch_{protocol}.BATCH_COUNT", 2)
+    dovecot.deliver(user, *(mail(str(number)) for number in range(5)))
+    server = await make_server(dovecot, user, protocol=protocol, old_mail="all")
+    visits = [await fetch_server(server) for _ in range(4)]
+    assert [visit.stored for visit in visits] == [2, 2, 1, 0]
+    assert visits[0].more
+    assert await subjects() == [str(number) for number in range(5)]
+
+
 async def test_what_was_too_large_comes_when_the_limit_allows_it(
     host: Runtime, dovecot: Dovecot, user: str, protocol: str
 ) -> None:

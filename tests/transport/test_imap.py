@@ -8,6 +8,7 @@ import logging
 import secrets
 import tracemalloc
 from base64 import b64encode
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,20 @@ async def test_three_hundred_mails_come_in_batches(dovecot: Dovecot, user: str, 
     assert [item.uid for item in items] == list(uids)
     subjects = [item.raw.split(b"Subject: ")[1].split(b"\r\n")[0] for item in items if isinstance(item, FetchedMail)]
     assert subjects == [b"%d" % number for number in range(300)]
+
+
+async def test_who_has_enough_goes_on_with_the_session(dovecot: Dovecot, user: str, account: ImapAccount) -> None:
+    dovecot.deliver(user, *(mail(number) for number in range(10)))
+    async with open_mailbox(account) as mailbox:
+        uids = await mailbox.uids()
+        limits = {"max_mail_bytes": MEGABYTE, "max_batch_bytes": MEGABYTE, "max_batch_count": 3}
+        async with aclosing(mailbox.fetch_batches(uids, **limits)) as batches:
+            async for batch in batches:
+                assert len(batch) == 3
+                break
+        assert not mailbox.is_over
+        await mailbox.mark_seen(uids[:3])
+        assert await mailbox.unseen_uids() == uids[3:]
 
 
 async def test_a_large_mail_is_fetched_whole_and_one_over_the_limit_is_left(
