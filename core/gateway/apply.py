@@ -118,7 +118,7 @@ async def _know_senders(emails: Sequence[Received], lookup: Lookup) -> None:
     new = {email.sender: email.parsed.sender for email in unknown}
     model = get_model("Contact")
     contacts = [
-        model(name=(author.name or author.address)[:_NAME_CHARS], email=address[:_ADDRESS_CHARS])
+        new_row(model, name=(author.name or author.address)[:_NAME_CHARS], email=address[:_ADDRESS_CHARS])
         for address, author in new.items()
         if author is not None
     ]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+
+import structlog
 
 from core import clock
 from core.gateway.spool import OPEN, Spooled
@@ -17,6 +19,7 @@ from core.mail.authentication import (
     NOT_ASKED,
     Authentication,
     Check,
+    Client,
     Verdict,
     author_domain,
     client_of,
@@ -28,50 +31,95 @@ from core.mail.names import Names, NamesAway
 from core.mail.spf import check_spf
 from core.runtime import runtime, settings
 
+log = structlog.get_logger(__name__)
+
 _LONGEST_S = 5.0
 _TOO_LATE = Authentication(Verdict.UNKNOWN, "The DNS did not answer in time.")
+_AT_FAULT = Authentication(Verdict.UNKNOWN, "It could not be judged; the log says why.")
 
 
 async def authenticated(emails: Sequence[Received], mails: Sequence[Spooled]) -> list[Received]:
     """Return the mails of a batch with who they are from, each judged now or before."""
     raws = {mail.id: mail for mail in mails}
-    judging = [asyncio.ensure_future(_judged(email, raws[email.spool_id])) for email in emails]
+    found: list[Authentication | asyncio.Task[Authentication]] = []
+    # All mails of an author's domain that bring nothing to be checked have the same verdict.
+    plain: dict[str, asyncio.Task[Authentication]] = {}
+    for email in emails:
+        mail = raws[email.spool_id]
+        known = _known(email, mail)
+        if known is not None:
+            found.append(known)
+        elif (proofs := _proofs(email, mail)) is not None:
+            found.append(asyncio.create_task(_judged(email, proofs)))
+        else:
+            author = author_domain(email.parsed)
+            if author not in plain:
+                plain[author] = asyncio.create_task(_judged(email, _Proofs()))
+            found.append(plain[author])
+    await _in_time([one for one in found if isinstance(one, asyncio.Task)])
+    return [replace(email, authentication=_verdict(one)) for email, one in zip(emails, found, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Proofs:
+    """What a mail brings that can be checked: its bytes where they are signed, and who handed it to our servers."""
+
+    signed: bytes = field(default=b"", repr=False)
+    client: Client | None = None
+
+
+def _known(email: Received, mail: Spooled) -> Authentication | None:
+    """Return what needs no question: what was found before, or what a trusted server says."""
+    if mail.authentication:
+        return Authentication.from_dict(mail.authentication)
+    trusted = settings().TRUSTED_AUTHSERV_ID
+    if trusted and not _is_open(mail):
+        silent = replace(NOT_ASKED, reason=f"{trusted}, which is trusted, says nothing of it.")
+        return reported(email.parsed, trusted) or silent
+    return NOT_ASKED if runtime().names is None or not author_domain(email.parsed) else None
+
+
+def _proofs(email: Received, mail: Spooled) -> _Proofs | None:
+    is_signed = email.parsed.header("DKIM-Signature") is not None
+    client = None if _is_open(mail) else client_of(email.parsed, settings().TRUSTED_RECEIVED_BY)
+    return _Proofs(mail.raw if is_signed else b"", client) if is_signed or client else None
+
+
+def _is_open(mail: Spooled) -> bool:
+    """Whether anybody may write all of the mail, and so its trace too."""
+    return mail.source.startswith(OPEN)
+
+
+async def _in_time(judging: Sequence[asyncio.Task[Authentication]]) -> None:
     if judging:
         _, late = await asyncio.wait(judging, timeout=_LONGEST_S)
         for one in late:
             one.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-    return [
-        replace(email, authentication=_TOO_LATE if one.cancelled() else one.result())
-        for email, one in zip(emails, judging, strict=True)
-    ]
 
 
-async def _judged(email: Received, mail: Spooled) -> Authentication:
-    if mail.authentication:
-        return Authentication.from_dict(mail.authentication)
-    values = settings()
-    # Whoever may write all of a mail writes its trace too.
-    is_open = mail.source.startswith(OPEN)
-    if values.TRUSTED_AUTHSERV_ID and not is_open:
-        return reported(email.parsed, values.TRUSTED_AUTHSERV_ID) or replace(
-            NOT_ASKED, reason=f"{values.TRUSTED_AUTHSERV_ID}, which is trusted, says nothing of it."
-        )
+def _verdict(one: Authentication | asyncio.Task[Authentication]) -> Authentication:
+    if isinstance(one, Authentication):
+        return one
+    if one.cancelled():
+        return _TOO_LATE
+    error = one.exception()
+    if error is not None:
+        log.error("a sender cannot be judged", exc_info=error)
+        return _AT_FAULT
+    return one.result()
+
+
+async def _judged(email: Received, proofs: _Proofs) -> Authentication:
     names = runtime().names
-    author = author_domain(email.parsed)
-    if names is None or not author:
-        return NOT_ASKED
-    checks = await _signatures(names, mail.raw)
-    client = None if is_open else client_of(email.parsed, values.TRUSTED_RECEIVED_BY)
-    if client is not None:
-        checks.append(await check_spf(names, client, email.parsed.return_path or ""))
-    return await judge(names, author, checks)
+    assert names is not None
+    checks = await _signatures(names, proofs.signed) if proofs.signed else []
+    if proofs.client is not None:
+        checks.append(await check_spf(names, proofs.client, email.parsed.return_path or ""))
+    return await judge(names, author_domain(email.parsed), checks)
 
 
 async def _signatures(names: Names, raw: bytes) -> list[Check]:
-    """Check the DKIM signatures; a mail without any is not taken apart."""
-    if b"dkim-signature:" not in raw[: raw.find(b"\r\n\r\n")].lower():
-        return []
     sealed = await asyncio.to_thread(Sealed, raw)
     now = clock.now()
     return [

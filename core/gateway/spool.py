@@ -18,7 +18,7 @@ from core.gateway.values import Account, Outcome, Received
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
-BATCH_COUNT = 50
+BATCH_COUNT = 100
 BATCH_BYTES = 8 * 1024 * 1024
 OPEN = "open:"
 """How the sources of mails begin that anybody may bring: what they say of themselves is believed in nothing."""
