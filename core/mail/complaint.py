@@ -85,7 +85,8 @@ class Complaint:
 def read_complaint(email: IncomingEmail) -> Complaint | None:
     """Return what a feedback report says, or None where the mail is none."""
     kind = (email.header("Content-Type") or "").lower()
-    if ANSWERED.match(email.subject.lower()):
+    # Programs write "FW: " and the subject complained of above a report in form (RFC 5965, appendix B), people pass on.
+    if "report-type" not in kind and ANSWERED.match(email.subject.lower()):
         return None
     if _is_of_tls(email, kind):
         return Complaint(feedback=Feedback.TLS)
