@@ -13,8 +13,11 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
+from tortoise.exceptions import IntegrityError
+
 from core.gateway.large_mail import goes_in_pieces, write_in_pieces
 from core.gateway.values import Account, Outcome, Received
+from core.orm.insert import insert_many, new_record
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
@@ -58,23 +61,33 @@ async def store_many(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
     """Commit some (source, raw) in one transaction; return the ids of the new ones by source."""
     if too_long := next((source for source, _ in mails if len(source) > _SOURCE_CHARS), None):
         raise ValueError(f"the source {too_long[:60]}... is longer than {_SOURCE_CHARS} characters")
-    model = get_model("InboundEmail")
+    while True:
+        try:
+            return await _store_new(mails)
+        except IntegrityError:
+            # Another process stored one of them between the question and the answer: then it is known.
+            continue
+
+
+async def _store_new(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
+    model, database = get_model("InboundEmail"), runtime().database
     async with transaction():
-        sources = [source for source, _ in mails]
-        known = set(await model.filter(source__in=sources).values_list("source", flat=True))
+        known = set(await model.filter(source__in=[source for source, _ in mails]).values_list("source", flat=True))
         new = {source: raw for source, raw in mails if source not in known}
         rows = [
-            model(source=source, sha256=sha256(raw).hexdigest(), size_bytes=len(raw)) for source, raw in new.items()
+            new_record(model, source=source, sha256=sha256(raw).hexdigest(), size_bytes=len(raw))
+            for source, raw in new.items()
         ]
-        # Another process may store the same mail between the question and here.
-        await model.bulk_create(rows, ignore_conflicts=True)
-        ids = dict(await model.filter(source__in=list(new)).order_by("id").values_list("source", "id"))
-        raw_mail = get_model("InboundRaw")
-        small = {source: raw for source, raw in new.items() if not goes_in_pieces(raw)}
-        contents = [raw_mail(email_id=ids[source], content=raw) for source, raw in small.items()]
-        await raw_mail.bulk_create(contents, ignore_conflicts=True)
-        for source in new.keys() - small.keys():
-            await write_in_pieces(ids[source], new[source])
+        await insert_many(database, rows)
+        ids = {row.source: row.id for row in rows}
+        small = [[ids[source], raw] for source, raw in new.items() if not goes_in_pieces(raw)]
+        param = database.dialect.param
+        await database.execute_many(
+            f"INSERT INTO inbound_raw (email_id, content) VALUES ({param(1)}, {param(2)})", small
+        )
+        for source, raw in new.items():
+            if goes_in_pieces(raw):
+                await write_in_pieces(ids[source], raw)
         return ids
 
 
