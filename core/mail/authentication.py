@@ -22,6 +22,10 @@ _QUOTED_OR_COMMENT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\([^()"]*\)')
 _MOST_NESTED = 5
 _MOST_CHARS = 4000
 _HOP_CHARS = 1000
+_HOP = re.compile(
+    r"(?i:from) (\S+) \((?!(?i:helo)\b)([^][() ]*) ?\[(?:IPv6:)?([0-9A-Fa-f.:]{2,45})\](?! \(may be forged)[^][]*"
+)
+"""`from HELO (name [address])`: a name that was looked up is one that leads back to the address."""
 
 
 class Verdict(StrEnum):
@@ -119,21 +123,21 @@ def reported(email: IncomingEmail, trusted: str) -> Authentication | None:
 def client_of(email: IncomingEmail, trusted: Sequence[str]) -> Client | None:
     """Return who handed the mail to the servers named in `trusted`, by their own Received lines; None without any.
 
-    The lines are read from the top and believed as long as they are of those servers (RFC 5321 section 4.4).
+    The lines are read from the top and believed as long as they are of those servers (RFC 5321 section 4.4). The client
+    chose its HELO, be it one of those names or an address: only what the server found out itself is looked at.
     """
     names = {name.lower() for name in trusted}
     for line in email.headers_named("Received"):
         given, by, rest = " ".join(line[:_HOP_CHARS].split()).partition(" by ")
-        word, _, told = given.partition(" ")
-        helo = told.partition(" ")[0]
-        if word.lower() != "from" or not by or rest.partition(" ")[0].lower().rstrip(".;") not in names:
+        found = _HOP.fullmatch(given)
+        if found is None or not by or rest.partition(" ")[0].lower().rstrip(".;") not in names:
             return None
-        address = given.partition("[")[2].partition("]")[0].removeprefix("IPv6:")
+        helo, looked_up, address = found.groups()
         try:
             is_private = ip_address(address).is_private
         except ValueError:
             return None
-        if helo.lower().rstrip(".") not in names and not is_private:
+        if looked_up.lower().rstrip(".") not in names and not is_private:
             return Client(address, helo)
     return None
 

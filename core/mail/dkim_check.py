@@ -1,12 +1,14 @@
 """Whose DKIM signatures a mail carries, and whether they hold (RFC 6376; RFC 8301 on what is too weak; RFC 8463).
 
 Takes a mail's bytes and what somebody else has looked up; every step is linear in the mail. A signature over a part of
-the body (`l=`) proves nothing of the rest, and so counts for nothing.
+the body (`l=`) proves nothing of the rest, and so counts for nothing. Nor does any in a header that another reader may
+see otherwise: it would vouch for a From that is not the one shown.
 """
 
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -33,6 +35,7 @@ _RSA_LEAST_BITS = 1024
 _CLOCKS_APART = timedelta(hours=1)
 _TIME_DIGITS = 12
 _FORMS = ("simple", "relaxed")
+_FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]*:[^\r]*(?:\r\n[ \t][^\r]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,16 @@ class Sealed:
     """A mail, taken apart for checking its signatures."""
 
     def __init__(self, raw: bytes):
-        if b"\r\n" not in raw[:_HEADER_BYTES]:
-            raw = raw.replace(b"\n", b"\r\n")
+        if raw.count(b"\n") != raw.count(b"\r\n"):
+            raw = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         head, _, self._body = raw.partition(b"\r\n\r\n")
+        fields = _unfolded(head[:_HEADER_BYTES])
         self._fields: dict[bytes, list[bytes]] = defaultdict(list)
-        for field in _unfolded(head[:_HEADER_BYTES]):
+        for field in fields:
             self._fields[field.partition(b":")[0].rstrip(b" \t").lower()].append(field)
+        self._is_plain = (
+            len(head) <= _HEADER_BYTES and len(self._fields[b"from"]) == 1 and all(map(_FIELD.fullmatch, fields))
+        )
         self._hashes: dict[str, bytes] = {}
 
     @property
@@ -72,7 +79,7 @@ class Sealed:
 
     def check(self, signature: Signature, keys: Sequence[str] | None, now: datetime) -> Check:
         """Check one signature by the texts published at its `key_name`; None for `keys` where nobody answered."""
-        fault = _fault(signature, now)
+        fault = _fault(signature, now) if self._is_plain else "The header can be read in more than one way."
         if fault:
             return Check("dkim", "permerror", signature.domain, fault)
         if keys is None:

@@ -86,6 +86,21 @@ EDGE = "Received: from out.acme.test (unknown [81.2.69.160])\r\n\tby mx.our.test
         (("Received: from x ([81.2.69.161]) by evil.test", EDGE), None),
         (("Received: by mx.our.test", EDGE), None),
         (("Received: from x by mx.our.test",), None),
+        # What the client said of itself counts for nothing: neither an address nor a name of ours.
+        (("Received: from [5.5.5.5] (unknown [81.2.69.160]) by mx.our.test",), Client("81.2.69.160", "[5.5.5.5]")),
+        (
+            ("Received: from mx.our.test (a.evil.test [81.2.69.160]) by mx.our.test", EDGE.replace("acme", "bank")),
+            Client("81.2.69.160", "mx.our.test"),
+        ),
+        (("Received: from a (HELO [5.5.5.5]) (81.2.69.160) by mx.our.test",), None),
+        (("Received: from [81.2.69.160] (helo=[5.5.5.5]) by mx.our.test",), None),
+        (("Received: from a (mx.our.test [81.2.69.160] (may be forged)) by mx.our.test", EDGE), None),
+        (
+            ("Received: from a.test (b [81.2.69.160])\r\n\t(using TLSv1.3 (256/256 bits))\r\n\tby mx.our.test",),
+            Client("81.2.69.160", "a.test"),
+        ),
+        (("Received: from a.evil.test ([81.2.69.160] helo=[5.5.5.5]) by mx.our.test",), None),
+        (("Received: from a.test ([81.2.69.160] helo=b.test) by mx.our.test",), Client("81.2.69.160", "a.test")),
         ((), None),
     ],
 )

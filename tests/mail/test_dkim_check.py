@@ -21,6 +21,7 @@ from hypothesis import strategies as some
 
 from core.mail.dkim import Algorithm, SigningKey, new_private_key, public_key_of, read_private_key, record_text, sign
 from core.mail.dkim_check import MOST_SIGNATURES, Sealed
+from core.mail.parse import parse
 
 NOW = datetime.now(UTC)
 MAIL = (
@@ -84,7 +85,7 @@ def test_relaxed_forms_bear_what_relays_do() -> None:
 
 def test_a_second_from_above_is_not_the_one_that_was_signed() -> None:
     raw = signed()
-    assert result(b"From: eve@evil.test\r\n" + raw)[0][0] == "fail"
+    assert result(b"From: eve@evil.test\r\n" + raw)[0][0] == "permerror"
     assert result(raw.replace(b"From: Ann <ann@acme.test>", b"From: Ann <eve@evil.test>"))[0][0] == "fail"
 
 
@@ -171,3 +172,26 @@ def test_long_runs_of_nothing_cost_little(filling: bytes) -> None:
     began = datetime.now(UTC)
     result(signed(MAIL)[:-4] + filling)
     assert datetime.now(UTC) - began < timedelta(seconds=5)
+
+
+REPLAYED = {
+    "a blank line of LF alone": b"X-Other: a\nFrom: Boss <boss@acme.test>\n\nSend money\r\n%b",
+    "a boundary before the header's end": b"From: boss@acme.test\r\n--x\r\nContent-Type: text/plain\r\n\tEvil\r\n%b",
+    "a From beyond what is read": b"From: boss@acme.test\r\nX-Other: " + b"a" * 70_000 + b"\r\n%b",
+    "a CR in a blank line": b"From: boss@acme.test\r\n\r\r\nSend money\r\n%b",
+    "a signature beyond what is checked": b"From: boss@acme.test\r\nX-Other: " + b"a" * 300_000 + b"\r\n%b",
+}
+
+
+@pytest.mark.parametrize("form", REPLAYED.values(), ids=list(REPLAYED))
+def test_no_signature_vouches_for_a_from_that_it_does_not_cover(form: bytes) -> None:
+    """Whoever has one mail that a domain signed could put another author before it (SECURITY I6)."""
+    key = rsa().private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    head = dkim.DKIM(MAIL).sign(b"sel", b"acme.test", key, include_headers=[b"from", b"subject"])
+    raw = form.replace(b"%b", head + MAIL)
+    assert parse(raw).sender.address == "boss@acme.test"  # type: ignore[union-attr]
+    assert "pass" not in [found for found, _ in result(raw)]
+
+
+def test_a_mail_with_lf_alone_below_what_a_delivery_added_is_checked() -> None:
+    assert result(b"Return-Path: <a@acme.test>\r\n" + signed().replace(b"\r\n", b"\n")) == [("pass", "")]
