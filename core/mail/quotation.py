@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.mail.quotation_html import split_reply_html
-from core.mail.quotation_rules import Line, Part, parts_of
+from core.mail.quotation_rules import Hint, Line, Part, parts_of
 from core.mail.values import Reply
 
 __all__ = ["Part", "Passage", "passages", "split_reply", "split_reply_html"]
@@ -68,9 +68,13 @@ def _line(raw: str) -> Line:
     text = raw.strip()[:_MAX_LINE_CHARS] if len(raw) > _MAX_LINE_CHARS else raw.strip()
     if not text.startswith(">"):
         return Line("" if text in _INVISIBLE else text, raw)
+    if text.endswith(" >>>") and _GROUPWISE.fullmatch(text):
+        return Line(text, raw, hint=Hint.QUOTED_BELOW)
     return Line(text, raw, depth=1)
 
 
+_GROUPWISE = re.compile(r">>> [^>\n]{1,200}>?[^>\n]{0,40}\d{1,2}:\d\d[^>\n]{0,10} >>>")
+"""`>>> Ada <ada@x.test> 02/06/2025 13:15 >>>`: the mail below it has no marks."""
 _INVISIBLE = frozenset({"\u200b", "\ufeff", "\u200e", "\u200f", "\u00ad"})
 
 

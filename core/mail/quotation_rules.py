@@ -435,9 +435,9 @@ def _introduced(lines: Sequence[Line], at: int) -> _Heading | None:
 
 
 def _begins_anew(lines: Sequence[Line], at: int, end: int) -> bool:
-    """Whether one of the later lines up to `end` is where the introduction truly begins."""
+    """Whether one of the later lines up to `end` is where it truly begins; not at the hour, in Catalan."""
     starts = (line.text[:40].casefold() for line in lines[at : end + 1])
-    return any(text.startswith(INTRODUCTION_STARTS) and _DAY.search(text) for text in starts)
+    return any(text.startswith(INTRODUCTION_STARTS) and _DAY.search(text) for text in starts if text[:6] != "a les ")
 
 
 def _sureness(text: str, first_line: str, *, is_quoted_below: bool) -> bool | None:
