@@ -38,7 +38,8 @@ INTRODUCTION_ENDS = (
 INTRODUCTION_VERBS = (
     *(" schrieb ", " schreibt ", " schreef ", " skrev "),
     *(" wrote ", " kirjoitti ", " écrivait ", " napisał ", " heeft "),
-    *(" napisał(a) ", " napsal(a) ", " kirjutas ", " ezt írta ", " írta ", " ecrit ", " a écrit ", " schreven ", "missatge de "),
+    *(" napisał(a) ", " napsal(a) ", " kirjutas ", " ezt írta ", " írta ", " ecrit ", " a écrit ", " schreven "),
+    "missatge de ",
 )  # fmt: skip
 """A verb in the middle: `Am 5. Januar schrieb Anna:`, `Anna schrieb am 5. Januar:`."""
 

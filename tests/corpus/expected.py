@@ -26,7 +26,7 @@ FILE = "expected.yaml"
 _LIVE = re.compile(
     r"<(?:script|iframe|object|embed|form|meta|base|svg|link)\b|<[^>]*\s(?:on\w+\s*=|href=.javascript:)", re.I
 )
-_UNDECODED = re.compile(r"=\?[\w-]+\?[bqBQ]\?[^?\s]+\?=")
+_SUBJECT_CHARS = 998
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,10 @@ def _broken(seen: Seen) -> Iterator[str]:
         yield "the name of a file is a path"
     if live := _LIVE.search(safe_html(seen.email.html, lambda cid: f"/files/{cid}", remote_images=True)):
         yield f"its HTML is live: {live[0]!r}"
+    message = seen.message
+    written = (parsed.subject[:_SUBJECT_CHARS], parsed.text)
+    if message and message.direction == "Inbound" and (message.subject, message.text) != written:
+        yield "its timeline entry says something else"
     if seen.account.error or seen.account.outcome in ("failed", "unrouted"):
         yield f"it failed: {seen.account.error}"
 
