@@ -103,10 +103,12 @@ async def _copies(events: Sequence[ProviderEvent], of: Origin | None) -> dict[st
     for event in events:
         origin = origins.get(event.key)
         ids = (origin.message_id,) if origin else candidates.get(event.key, ())
-        copy = next((one for name in ids if (one := by_recipient.get((name, normalised(event.recipient))))), None)
-        # A return path of one recipient alone says who that was, also where the report names whom it was forwarded to.
-        if copy is None and origin is not None and origin.delivery_id is not None:
+        if origin is not None and origin.delivery_id is not None:
+            # A return path of one recipient alone says who that was, whomever the report names: the address that it was
+            # forwarded to, or, written by that recipient, another one's.
             copy = by_id.get((origin.message_id, origin.delivery_id))
+        else:
+            copy = next((one for name in ids if (one := by_recipient.get((name, normalised(event.recipient))))), None)
         if copy is not None:
             found[event.key] = copy
     return found

@@ -28,7 +28,7 @@ _AWAY_S = 2.0
 def identity(way: str, raw: bytes, return_path: str = "", recipients: Iterable[str] = ()) -> str:
     """Return the delivery identity of a mail that came by a way, such as "lmtp" or "webhook"."""
     digest = sha256()
-    for piece in (return_path.encode(), *(one.encode() for one in recipients), raw):
+    for piece in (*(one.encode("utf-8", "replace") for one in (return_path, *recipients)), raw):
         digest.update(len(piece).to_bytes(8, "big"))
         digest.update(piece)
     return f"{way}:{digest.hexdigest()}"

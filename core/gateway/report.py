@@ -56,11 +56,11 @@ class _Copies:
         return [address for address, kind in self.kinds.items() if kind == BLIND]
 
     def meant(self, named: Sequence[str], origin: Origin | None) -> list[str]:
-        """Return whom of them a report means: those it names, else the one of a signed address, or the only one."""
-        found = [one for one in named if normalised(one) in self.kinds]
+        """Return whom of them a report means: the one of a signed address, else those it names, or the only one."""
         signed = self.recipients.get(origin.delivery_id or 0) if origin else None
-        if not found and signed:
+        if signed:
             return [signed]
+        found = [one for one in named if normalised(one) in self.kinds]
         return found or (list(self.recipients.values()) if len(self.recipients) == 1 else [])
 
 

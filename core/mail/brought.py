@@ -6,7 +6,6 @@ Known are raw RFC 822 bytes, Amazon SES by SNS (with the content in the notifica
 
 from __future__ import annotations
 
-import binascii
 import json
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -71,7 +70,7 @@ def _of_amazon(message: str) -> Brought:
     if _mapping(receipt.get("action")).get("encoding") == "BASE64":
         try:
             raw = b64decode(content, validate=False)
-        except binascii.Error as error:
+        except ValueError as error:
             raise UserError("The mail in the notification is no base64.") from error
     recipients = receipt.get("recipients") or mail.get("destination")
     return Brought(raw, _text(mail.get("source")) or None, _texts(recipients))

@@ -6,6 +6,8 @@ An answer of 200 says that the mail is committed; whoever gets another one, or n
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -47,21 +49,21 @@ async def receive(request: Request) -> Taken:
     Needs WEBHOOK_SECRET as bearer token, Basic password or `X-Webhook-Secret`, or a signature of the body. The headers
     `X-Envelope-From` and `X-Envelope-To` (addresses, with commas) tell the envelope of raw bytes.
     """
-    body = await _body(request)
-    try:
-        prove(Call(tuple(request.headers.raw), body, clock.now()), secrets_in(settings()))
-    except WebhookRefused as refused:
-        await request.app.state.refusals.count("receive", refused.reason)
-        raise
-    brought = await _brought(request, body)
-    if not brought.raw.strip():
-        raise UserError("The request has no mail in it.")
-    model = get_model("InboundEmail")
-    try:
-        spool_id = await model.take_in(brought.raw, "webhook", brought.return_path, brought.recipients)
-    except database_errors() as error:
-        raise _unkept(error) from error
-    return Taken(id=spool_id, known=spool_id is None)
+    async with _body(request) as body:
+        try:
+            prove(Call(tuple(request.headers.raw), body, clock.now()), secrets_in(settings()))
+        except WebhookRefused as refused:
+            await request.app.state.refusals.count("receive", refused.reason)
+            raise
+        brought = await _brought(request, body)
+        if not brought.raw.strip():
+            raise UserError("The request has no mail in it.")
+        model = get_model("InboundEmail")
+        try:
+            spool_id = await model.take_in(brought.raw, "webhook", brought.return_path, brought.recipients)
+        except database_errors() as error:
+            raise _unkept(error) from error
+        return Taken(id=spool_id, known=spool_id is None)
 
 
 @router.post(REPLY_PATH, summary="Bring an answer to a reply address in", response_class=PlainTextResponse)
@@ -70,21 +72,24 @@ async def receive_reply(request: Request) -> Response:
 
     The answer is the same, so that nobody learns which addresses there are.
     """
-    body = await _body(request)
-    try:
-        await get_model("InboundEmail").take_in_reply(body)
-    except database_errors() as error:
-        raise _unkept(error) from error
+    async with _body(request) as body:
+        try:
+            await get_model("InboundEmail").take_in_reply(body)
+        except database_errors() as error:
+            raise _unkept(error) from error
     return PlainTextResponse("OK")
 
 
-async def _body(request: Request) -> bytes:
+@asynccontextmanager
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    """Give the body for the block, at whose end it is let go and the next one may come."""
     async with request.app.state.receiving:
         try:
             async with asyncio.timeout(_BODY_S):
-                return await request.body()
+                body = await request.body()
         except TimeoutError as error:
             raise UserError("The request came too slowly; send it again.") from error
+        yield body
 
 
 async def _brought(request: Request, body: bytes) -> Brought:

@@ -16,6 +16,7 @@ from core.gateway.intake import deal_with_what_comes, identity, take_in, take_in
 from core.gateway.lmtp import listen
 from core.mail.parse import parse
 from core.runtime import Runtime, get_model
+from core.web.api_inbound import AT_ONCE
 from core.web.app import create_app
 from tests.faults.locking import locked
 from tests.gateway.conftest import TOKEN, change_settings, mail
@@ -218,6 +219,24 @@ async def test_002_rubbish_is_answered_alike(caller: httpx2.AsyncClient) -> None
     assert not await get_model("InboundEmail").exists()
 
 
+async def test_of_what_anybody_may_bring_only_so_much_is_dealt_with_at_a_time(
+    caller: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = most = 0
+
+    async def slowly(raw: bytes) -> bool:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.01)
+        now -= 1
+        return False
+
+    monkeypatch.setattr("core.gateway.intake.take_in_reply", slowly)
+    await asyncio.gather(*(caller.post(REPLY, content=mail()) for _ in range(3 * AT_ONCE)))
+    assert most == AT_ONCE
+
+
 async def test_i6_what_anybody_may_bring_vouches_for_nobody(host: Runtime, reply_to: str) -> None:
     change_settings(host, TRUSTED_AUTHSERV_ID="mx.our.test")
     forged = b"Authentication-Results: mx.our.test; dmarc=pass header.from=customer.test\r\n"
@@ -241,6 +260,10 @@ async def reply_to(host: Runtime) -> str:
 def test_an_envelope_writes_no_header_of_its_own() -> None:
     raw = with_envelope(b"Subject: x\r\n\r\n", "a\r\nBcc: x@b.test", ["b\r\nX: y"])
     assert raw == b"Return-Path: <aBcc: x@b.test>\r\nDelivered-To: bX: y\r\nSubject: x\r\n\r\n"
+
+
+def test_an_envelope_that_is_no_text_has_an_identity_too() -> None:
+    assert identity("webhook", b"x", "", ["\ud800@our.test"]).startswith("webhook:")
 
 
 def test_an_identity_is_that_of_content_and_envelope_together() -> None:

@@ -60,6 +60,21 @@ async def test_i9_a_signed_return_path_suppresses_only_who_got_that_mail(invoice
     assert await suppressed_addresses() == []
 
 
+@pytest.mark.parametrize("kind", ["bounce", "complaint", "unsubscribe"])
+async def test_i9_the_address_of_one_recipient_harms_no_other(host: Runtime, invoice: Any, kind: str) -> None:
+    """Who got the mail knows the return path of that copy, and may write any report to it."""
+    ada = await get_model("Delivery").get(recipient="ada@customer.test")
+    keys, message_id = host.settings.secret_keys, invoice.sent_message.id
+    path = return_path(keys, "bounce", "our.test", message_id, ada.id)
+    unsubscribe = unsubscribe_address(keys, "our.test", message_id, ada.id)
+    await receive({
+        "bounce": report_to(path),
+        "complaint": complaint("abuse", path=path, recipient="gone@customer.test"),
+        "unsubscribe": complaint("abuse", unsubscribe=unsubscribe, recipient="gone@customer.test"),
+    }[kind])  # fmt: skip
+    assert await suppressed_addresses() == ["ada@customer.test"]
+
+
 async def test_the_same_report_twice_counts_once(invoice: Any, signed: str) -> None:
     await receive(report_to(signed))
     await get_model("Suppression").all().delete()

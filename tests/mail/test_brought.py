@@ -52,6 +52,12 @@ def test_sendgrid() -> None:
     assert brought_in_form({"email": RAW, "envelope": "["}) == Brought(RAW.encode())
 
 
+def test_amazon_with_no_base64_is_told() -> None:
+    for content in ("aGVsbG8", "é"):
+        with pytest.raises(UserError, match="base64"):
+            brought_in_json(amazon("BASE64", content))
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"{}", b'{"Message": 7}', b'{"Message": "x"}', b'{"Message": "{}"}', b"[" * 100_000]
 )
