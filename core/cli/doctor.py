@@ -160,10 +160,13 @@ async def _queue() -> Finding:
 
 async def _inbound() -> Finding:
     mails = get_model("InboundEmail")
-    set_aside = await mails.filter(state="quarantined").count()
+    quarantined = await mails.filter(state="quarantined").count()
     unmatched = await mails.filter(state="unmatched").count()
-    detail = f"{unmatched} unmatched, {set_aside} quarantined"
-    return Finding("inbound", not set_aside, detail, "see `postroom inbound ls --state quarantined`")
+    late = await mails.filter(state="received", received_at__lt=clock.now() - _LATE).count()
+    detail = f"{unmatched} unmatched, {quarantined} quarantined, {late} late"
+    if late:
+        return Finding("inbound", False, detail, "start a worker: `postroom worker`; see `postroom inbound ls`")
+    return Finding("inbound", not quarantined, detail, "see `postroom inbound quarantine`")
 
 
 async def _mailboxes() -> AsyncIterator[Finding]:

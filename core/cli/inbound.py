@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from core.cli.command import EXIT_FAILED, EXIT_TEMPORARY, command, host
 from core.cli.mailbox import add, folders, resume, status
 from core.cli.output import Json, print_json, print_json_line, print_rows, shown
-from core.errors import UserError
+from core.cli.queue import known_state
+from core.errors import UnknownName, UserError
 from core.gateway.by_hand import assign as assign_mail
 from core.gateway.by_hand import create as create_record
 from core.gateway.by_hand import discard as discard_mail
@@ -23,14 +25,20 @@ from core.gateway.replay import replay as replay_mail
 from core.gateway.replay import replay_all
 from core.gateway.values import Account
 from core.runtime import get_model, settings
+from core.web.words import mark, outcome_sentence
 
 _SHOWN_CHARS = 100
+_NEXT_STEPS = {
+    "received": "a worker deals with it; see `postroom doctor` where none does",
+    "unmatched": "mend a route and `postroom inbound replay ID`, or `postroom inbound assign | create | discard ID`",
+    "quarantined": "mend the cause, then `postroom inbound replay ID`",
+}
 
 
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Fetch, load and look into inbound mail.", no_args_is_help=True)
     app.add_typer(group, name="inbound")
-    for function in (ls, fetch, load, replay, assign, create, discard, quarantine, add, status, folders, resume):
+    for function in (ls, show, fetch, load, replay, assign, create, discard, quarantine, add, status, folders, resume):
         command(group, function.__name__)(function)
 
 
@@ -46,11 +54,56 @@ async def ls(
     async with host():
         mails = get_model("InboundEmail").all()
         if state is not None:
-            mails = mails.filter(state=state)
+            mails = mails.filter(state=known_state("InboundEmail", "state", state))
         names = ("id", "received_at", "state", "outcome", "sender", "subject", "source", "tries", "error")
         rows = [dict(row) for row in await mails.order_by("-id").limit(limit).values(*names)]
         columns = ("id", "received_at", "state", "outcome", "sender", "subject")
         print_rows(rows, columns, as_json=as_json, empty="No inbound mail here.")
+
+
+async def show(
+    spool_id: Annotated[int, typer.Argument(help="The id that `inbound ls` shows.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Print the mail's bytes as they came instead.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a mail: what became of it and where, who it is from, and each rule that was asked.
+
+    Example: postroom inbound show 7
+    """
+    async with host():
+        mail = await get_model("InboundEmail").get_or_none(id=spool_id)
+        if mail is None:
+            raise UnknownName(f"There is no mail {spool_id} in the spool; see `postroom inbound ls`.")
+        if raw:
+            typer.echo(await mail.content(), nl=False)
+            return
+    proof = mail.authentication or {}
+    row = {
+        "id": mail.pk,
+        "state": mail.state,
+        "outcome": mail.outcome,
+        "standing": outcome_sentence(mail),
+        "next_step": _NEXT_STEPS.get(mail.state, "").replace("ID", str(mail.pk)),
+        "record": f"{mail.res_model}:{mail.res_id}" if mail.res_model else None,
+        "sender": mail.sender,
+        "verdict": proof.get("verdict"),
+        "proof": proof.get("reason"),
+        "subject": mail.subject,
+        "received_at": mail.received_at,
+        "source": mail.source,
+        "size_bytes": mail.size_bytes,
+        "original": mail.original_id,
+        "answer": mail.answer,
+        "tries": mail.tries,
+        "error": mail.error,
+    }
+    if as_json:
+        print_json({**row, "trace": mail.trace})
+        return
+    for name, value in row.items():
+        if shown(value):
+            typer.echo(f"{name.replace('_', ' '):>12}  {mark(value).word if name == 'state' else shown(value)}")
+    print_trace(mail.trace)
 
 
 async def fetch(
@@ -70,7 +123,7 @@ async def fetch(
         print_json({"servers": rows, "processed": processed.outcomes})
     else:
         columns = ("server", "stored", "known", "left_behind", "skipped", "error")
-        print_rows(rows, columns, as_json=False, empty="No mailbox is fetched; make an IncomingMailServer.")
+        print_rows(rows, columns, as_json=False, empty="No mailbox; make one: postroom inbound add --help")
         typer.echo(f"{processed.count} mails dealt with.")
     return EXIT_TEMPORARY if any(row["error"] for row in rows) else 0
 
@@ -100,7 +153,7 @@ async def replay(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Put mails that matched nothing, were ignored or set aside through the rules again; one line a mail.
+    """Put mails that are unmatched, set aside, discarded or in quarantine through the rules again; one line a mail.
 
     Example: postroom inbound replay --unmatched
     """
@@ -167,7 +220,7 @@ async def discard(
 
 
 async def quarantine(as_json: Json = False) -> None:
-    """List the mails that were set aside whole after repeated failures.
+    """List the mails that are kept whole after repeated failures, for a person to look at.
 
     Example: postroom inbound quarantine
     """
@@ -182,8 +235,7 @@ def print_account(account: Account, *, as_json: bool) -> None:
         return
     where = f" {' '.join(line['records'] or [line['record']])}" if line["record"] else ""
     typer.echo(f"{shown(line['source'])}: {line['outcome']}{where}")
-    for number, step in enumerate(line["trace"], 1):
-        typer.echo(f"  {number:2}. {'yes' if step['hit'] else 'no ':3} {step['rule']}: {shown(step['reason'])}")
+    print_trace(line["trace"])
     for alias, fields in line["fields"].items():
         typer.echo(f"  {shown(alias)} would make:")
         for name, value in fields.items():
@@ -192,3 +244,9 @@ def print_account(account: Account, *, as_json: bool) -> None:
         typer.echo(f"  answer: {shown(line['answer'])}")
     if line["error"]:
         typer.echo(f"  error: {shown(line['error'])}")
+
+
+def print_trace(steps: Iterable[Mapping[str, Any]]) -> None:
+    """Print each rule that was asked, in order, with its answer."""
+    for number, step in enumerate(steps, 1):
+        typer.echo(f"  {number:2}. {'yes' if step['hit'] else 'no ':3} {step['rule']}: {shown(step['reason'])}")

@@ -132,7 +132,8 @@ async def _named(name: str) -> Any:
     for server in servers:
         if name in (server.name, server.identifier):
             return server
-    raise UnknownName(f'There is no mailbox "{name}".{did_you_mean(name, [server.name for server in servers])}')
+    near = did_you_mean(name, [server.name for server in servers])
+    raise UnknownName(f'There is no mailbox "{name}"; see `postroom inbound status`.{near}')
 
 
 async def _row(server: Any) -> dict[str, Any]:

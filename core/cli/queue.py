@@ -39,7 +39,7 @@ async def ls(
     async with host():
         messages = get_model("Message").filter(direction="Outbound")
         if state is not None:
-            messages = messages.filter(send_state=_known_state(state))
+            messages = messages.filter(send_state=known_state("Message", "send_state", state))
         rows = [_row(message) for message in await messages.order_by("-id").limit(limit)]
         await _say_if_suspended()
         print_rows(rows, _COLUMNS, as_json=as_json, empty="No outgoing mail here.")
@@ -258,8 +258,9 @@ async def _message(message_id: int) -> Any:
     return message
 
 
-def _known_state(state: str) -> str:
-    choices = get_model("Message")._meta.fields_map["send_state"].choices
+def known_state(model: str, field: str, state: str) -> str:
+    """Return a state of a model as it is spelt there; raise UnknownName, which names all of them."""
+    choices = get_model(model)._meta.fields_map[field].choices
     by_fold: dict[str, str] = {choice.casefold(): choice for choice in choices}
     if state.casefold() not in by_fold:
         raise UnknownName(f"{state} is no state; use one of {', '.join(choices)}.")

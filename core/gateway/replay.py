@@ -21,11 +21,14 @@ async def replay(spool_id: int, *, again: bool = False) -> Account:
     """
     row = await get_model("InboundEmail").filter(id=spool_id).first().values("state", "outcome", "source")
     if row is None:
-        raise UnknownName(f"There is no mail {spool_id} in the spool.")
+        raise UnknownName(f"There is no mail {spool_id} in the spool; see `postroom inbound ls`.")
     if row["state"] == "processed" and again:
         return await _once_more(spool_id, row["source"])
     if row["state"] == "processed":
-        raise UserError(f"Mail {spool_id} became a {row['outcome']} already; trying it again would make a double.")
+        raise UserError(
+            f"Mail {spool_id} became a {row['outcome']} already; trying it again would make a double. "
+            "If that is meant, repeat it (`postroom inbound replay ID --again`)."
+        )
     if not await spool.reopen(spool_id) and row["state"] != "received":
         raise UserError(f"Mail {spool_id} has just been dealt with; look at it again.")
     return await _processed(spool_id)

@@ -167,6 +167,17 @@ def state_sentence(message: Any, deliveries: Sequence[Any], show_time: Any, stop
     return f"{message.send_state}."
 
 
+def outcome_sentence(mail: Any) -> str:
+    """Return in a sentence what became of an InboundEmail, and for whom it waits."""
+    held = mail.outcome == "loop" and mail.state == "unmatched"
+    return OUTCOMES.get("volume" if held else mail.outcome, mail.outcome)
+
+
+def decision(mail: Any) -> str:
+    """Return the reason of the rule, or the person, that decided about an InboundEmail; empty where none did."""
+    return next((step["reason"] for step in reversed(mail.trace) if step["hit"]), "")
+
+
 def people(count: int) -> str:
     """Return `1 person`, `3 people`."""
     return "1 person" if count == 1 else f"{count} people"

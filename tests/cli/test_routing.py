@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,25 @@ def test_a_lost_mail_is_discarded_and_all_are_tried_again(site: Postroom, lost: 
     site.call("inbound", "replay", code=1)
     site.call("inbound", "replay", "1", "--failed", code=1)
     site.call("inbound", "replay", "--failed", "--again", code=1)
+
+
+def test_a_mail_is_shown_with_what_helps_and_why(site: Postroom, lost: dict[str, Any]) -> None:
+    number = str(lost["id"])
+    shown = site.call("inbound", "show", number)
+    assert "It waits for a person." in shown
+    assert f"postroom inbound replay {number}" in shown
+    assert "yes unmatched: no alias and no message is known for nobody@localhost" in shown
+    row = site.json("inbound", "show", number)
+    assert (row["state"], row["verdict"], row["trace"][-1]["rule"]) == ("unmatched", "none", "unmatched")
+    assert site.call("inbound", "show", number, "--raw").startswith("From: Ada <ada@customer.example>")
+    assert "postroom inbound ls" in site.call("inbound", "show", "9999", code=2)
+    assert "use one of received, processed" in site.call("inbound", "ls", "--state", "unmached", code=2)
+
+
+def test_doctor_says_that_nobody_deals_with_a_mail(site: Postroom, lost: dict[str, Any]) -> None:
+    with sqlite3.connect(site.folder / "postroom.db") as database:
+        row = "state = 'received', received_at = '2020-01-01 00:00:00+00:00'"
+        database.execute(f"UPDATE inbound_email SET {row} WHERE id = ?", (lost["id"],))
+    assert "1 late" in site.call("doctor", code=1)
+    site.call("inbound", "replay", str(lost["id"]))
+    assert "0 late" in site.call("doctor")

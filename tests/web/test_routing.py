@@ -75,6 +75,8 @@ async def test_a_lost_mail_is_put_where_it_belongs_by_one_press(visitor: Visitor
     assert "Where does it belong?" in page
     assert "Tickets, the same subject" in page
     assert "help@desk.example" in page
+    assert "Why: no alias and no message is known for nobody@desk.example" in page
+    assert "Not verified" in page
     answer = await root.post(f"/inbound/{mail.id}/assign", model="Ticket", record=str(world.ticket.id))
     assert answer.status_code == 303
     page = (await root.get(f"/inbound/{mail.id}")).text
@@ -170,3 +172,10 @@ async def test_the_same_by_api(visitor: Visitor, world: World, route: Any) -> No
     again = await call(f"/inbound/{mails[1].id}/replay", again=True)
     assert (again["original_id"], again["outcome"]) == (mails[1].id, "unmatched")
     assert await call(f"/inbound/{mails[2].id}/assign", model="Ticket", record_id=999) == 404
+
+
+async def test_the_inbox_leads_to_bringing_mail_in_for_whom_may(visitor: Visitor, world: World) -> None:
+    for login in ("ann", "eve", "root"):
+        browser = await visitor(login)
+        may_load = (await browser.get("/inbound/load")).status_code == 200
+        assert ('href="/inbound/load"' in (await browser.get("/inbound")).text) is may_load, login

@@ -21,7 +21,7 @@ from core.web.guard import Allowed
 from core.web.parameters import Before, RecordId
 from core.web.records import PAGE
 from core.web.view import render, timeline_lists
-from core.web.words import OUTCOMES
+from core.web.words import decision, outcome_sentence
 
 router = APIRouter(prefix="/inbound")
 
@@ -60,6 +60,7 @@ async def inbound_list(request: Request, access: Allowed, state: str = "", befor
         before=before,
         older=page[-1]["id"] if len(found) > PAGE else None,
         may_replay=state in _TRIED_AGAIN and bool(page) and access.may("InboundEmail", Right.WRITE),
+        may_load=access.may("InboundEmail", Right.CREATE),
         may_ask=access.may("EmailRoute"),
     )
 
@@ -92,11 +93,11 @@ async def inbound_page(request: Request, inbound_id: RecordId, access: Allowed) 
         record=line[1],
         parsed=parsed,
         text=text[:_TEXT_MAX_CHARS],
-        sentence=_sentence(mail),
+        sentence=outcome_sentence(mail),
+        decided=decision(mail),
         copies=await _copies(access, mail),
         settled_by=mail.settled_by,
         may_write=access.may("InboundEmail", Right.WRITE),
-        may_ask=access.may("EmailRoute"),
         led_nowhere=mail.state in _LED_NOWHERE,
         proposals=await mail.proposals(parsed, access) if mail.state in _LED_NOWHERE else None,
         models=timeline_lists(access),
@@ -155,11 +156,6 @@ async def discard(
     mail = await _find(access, inbound_id, Right.WRITE)
     await mail.discard(reason)
     return RedirectResponse(f"/inbound/{inbound_id}", 303)
-
-
-def _sentence(mail: Any) -> str:
-    held = mail.outcome == "loop" and mail.state == "unmatched"
-    return OUTCOMES.get("volume" if held else mail.outcome, mail.outcome)
 
 
 async def _copies(access: Access, mail: Any) -> list[dict[str, Any]]:
