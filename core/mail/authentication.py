@@ -142,12 +142,17 @@ def client_of(email: IncomingEmail, trusted: Sequence[str]) -> Client | None:
     return None
 
 
-def judged(author: str, checks: Iterable[Check], dmarc: Check, aligned: Check | None) -> Authentication:
-    """Return the verdict on an author's domain: `aligned` is the check that vouches for it, if one does."""
+def judged(
+    author: str, checks: Iterable[Check], dmarc: Check, aligned: Check | None, *, is_open: bool = False
+) -> Authentication:
+    """Return the verdict on an author's domain: `aligned` is the check that vouches for it, if one does.
+
+    `is_open`: the DNS did not answer about one that might have vouched.
+    """
     checks = (*checks, dmarc)
     if aligned is not None:
         return Authentication(Verdict.PASS, f"{aligned.domain} vouches for it by {aligned.method.upper()}.", checks)
-    if any(check.result == "temperror" for check in checks):
+    if is_open:
         return Authentication(Verdict.UNKNOWN, f"The DNS did not say enough about {author}.", checks)
     if dmarc.result == "fail":
         return Authentication(

@@ -61,14 +61,17 @@ async def judge(names: Names, author: str, checks: Iterable[Check]) -> Authentic
     except NamesAway as away:
         # What needs no further question holds even so.
         exact = next((one for one in checks if one.result == "pass" and one.domain == author), None)
-        return judged(author, checks, Check("dmarc", "temperror", author, str(away)), exact)
+        return judged(author, checks, Check("dmarc", "temperror", author, str(away)), exact, is_open=True)
+    # A forger may name domains that never answer: only those that could vouch leave it open.
+    is_open = any(one.result == "temperror" and _related(one.domain, found.organisation) for one in checks)
     if policy is None:
-        return judged(author, checks, Check("dmarc", "none", author, "no policy"), aligned)
+        return judged(author, checks, Check("dmarc", "none", author, "no policy"), aligned, is_open=is_open)
     result = "pass" if aligned else "fail"
     dmarc = Check("dmarc", result, author, f"p={asked}")
     # A domain that only watches asks nothing of anybody.
     is_asking = result == "fail" and asked == "none"
-    return judged(author, checks, Check("dmarc", "none", author, "p=none") if is_asking else dmarc, aligned)
+    dmarc = Check("dmarc", "none", author, "p=none") if is_asking else dmarc
+    return judged(author, checks, dmarc, aligned, is_open=is_open)
 
 
 async def _aligned(names: Names, author: _Found, tags: dict[str, str], checks: tuple[Check, ...]) -> Check | None:

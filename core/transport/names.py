@@ -21,8 +21,8 @@ _LAST_PORT = 65535
 _ANSWER_S = 2.0
 _AWAY_S = 20.0
 _AWAY_AFTER = 4
-"""So many questions in a row without an answer, and nobody is asked for a while: mail does not wait for a DNS that is
-away. One alone says nothing: whoever sends mail chooses the names, and may choose slow ones."""
+"""So many questions in a row without an answer, and none about the root: nobody is asked for a while, as mail does not
+wait for a DNS that is away."""
 _REMEMBERED = 10_000
 _SPECIAL = frozenset({"test", "localhost", "local", "invalid", "example", "internal", "onion", "lan"})
 """Top labels that the public DNS has nothing under (RFC 6761 and its like)."""
@@ -86,12 +86,24 @@ class DnsNames:
         except (Timeout, OSError) as error:
             self._unanswered += 1
             if self._unanswered >= _AWAY_AFTER:
-                self._away_until, self._unanswered = monotonic() + _AWAY_S, 0
+                self._unanswered = 0
+                if not await self._says_anything():
+                    self._away_until = monotonic() + _AWAY_S
             raise NamesAway(f"The DNS does not answer: {error}") from error
         except (DnsError, DNSException, UnicodeError, ValueError) as error:
             raise NamesAway(f"The DNS cannot be asked for {name[:80]}: {error}") from error
         self._unanswered = 0
         return found
+
+    async def _says_anything(self) -> bool:
+        """Whether the root is known: who sends mail may choose many names that are slow, but cannot slow that one."""
+        from dns.exception import DNSException, Timeout  # As above.
+
+        try:
+            await open_resolver(self._name_server or None, timeout_s=self._answer_s).resolve(".", "NS")
+        except (DnsError, DNSException, OSError) as error:
+            return not isinstance(error, DnsError | Timeout | OSError)
+        return True
 
 
 def open_resolver(name_server: str | None = None, *, timeout_s: float) -> Resolver:

@@ -92,6 +92,20 @@ async def test_a_dns_that_is_away_holds_no_mail_up(names: NameServer, grace: Any
     assert (entry.author_id, entry.authenticity) == (None, "unknown")
 
 
+async def test_i5_slow_names_hide_no_forgery(host: Runtime, names: NameServer, grace: Any) -> None:
+    """Five signatures whose keys nobody tells, and an SPF policy that takes its time."""
+    change_settings(host, TRUSTED_RECEIVED_BY=("mx.our.test",))
+    names.texts["evil.test"] = ["v=spf1 " + " ".join(f"include:slow.{at}.test" for at in range(9)) + " -all"]
+    host.names = DnsNames(names.address, answer_s=1)
+    seals = b"".join(
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=slow.%d.test; s=slow; h=from; bh=AAAA; b=AAAA\r\n" % at
+        for at in range(5)
+    )
+    hop = b"Return-Path: <a@evil.test>\r\nReceived: from a (a [81.2.69.160]) by mx.our.test; Mon, 4 May 2026\r\n"
+    entry = await entry_of(hop + seals + mail("Forged", to="everyone@our.test", sender="grace@our.test"))
+    assert (entry.author_id, entry.authenticity) == (None, "fail")
+
+
 async def test_a_mail_is_judged_once(host: Runtime, names: NameServer, grace: Any) -> None:
     raw = signed(mail("Later", to="nobody@our.test", sender="grace@our.test"))
     spool_id = await spool.store(raw, "test:1")

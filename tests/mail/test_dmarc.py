@@ -54,6 +54,8 @@ def passed(domain: str, method: str = "dkim", result: str = "pass") -> Check:
         ("plain.test", [passed("test")], Verdict.NONE),
         ("", [passed("acme.test")], Verdict.NONE),
         ("acme.test", [passed("acme.test", result="temperror")], Verdict.UNKNOWN),
+        ("acme.test", [passed("mail.acme.test", result="temperror")], Verdict.UNKNOWN),
+        ("acme.test", [passed("slow.evil.test", result="temperror")], Verdict.FAIL),
     ],
 )
 async def test_verdicts(author: str, checks: list[Check], verdict: Verdict) -> None:

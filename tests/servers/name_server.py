@@ -18,7 +18,8 @@ class NameServer:
 
     `records` are others, by name and type, as a zone file writes them: `{("a.test", "MX"): ["10 b.test."]}`.
 
-    A `silent` one answers nothing at all, and a `failing` one says SERVFAIL.
+    A `silent` one answers nothing at all, and a `failing` one says SERVFAIL; to names with the label `slow` there is
+    never an answer.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class NameServer:
         asked = dns.message.from_wire(query)
         reply = dns.message.make_response(asked)
         name = asked.question[0].name
+        if b"slow" in name.labels:
+            return None
         plain, kind = name.to_text(omit_final_dot=True), dns.rdatatype.to_text(asked.question[0].rdtype)
         found = self.records.get((plain, kind), ())
         if kind == "TXT":

@@ -64,6 +64,15 @@ async def test_a_dns_that_is_away_is_left_alone_for_a_while() -> None:
         assert monotonic() - began < 0.1
 
 
+async def test_many_names_that_are_slow_make_no_dns_that_is_away() -> None:
+    async with NameServer({"acme.test": ["x"]}) as server, asyncio.timeout(5):
+        names = DnsNames(server.address, answer_s=0.05)
+        for number in range(9):
+            with pytest.raises(NamesAway):
+                await names.texts(f"slow.{number}.test")
+        assert await names.texts("acme.test") == ("x",)
+
+
 @pytest.mark.parametrize("name", ["a..test", "x" * 300 + ".test", ".".join("a" * 200) + ".test", "\ud800.test", ""])
 async def test_a_name_that_is_none_is_told(name: str) -> None:
     async with NameServer() as server:
