@@ -86,8 +86,8 @@ async def show(
         "next_step": _NEXT_STEPS.get(mail.state, "").replace("ID", str(mail.pk)),
         "record": f"{mail.res_model}:{mail.res_id}" if mail.res_model else None,
         "sender": mail.sender,
-        "verdict": proof.get("verdict"),
-        "proof": proof.get("reason"),
+        "authenticity": proof.get("verdict"),
+        "authenticity_reason": proof.get("reason"),
         "subject": mail.subject,
         "received_at": mail.received_at,
         "source": mail.source,
@@ -102,7 +102,7 @@ async def show(
         return
     for name, value in row.items():
         if shown(value):
-            typer.echo(f"{name.replace('_', ' '):>12}  {mark(value).word if name == 'state' else shown(value)}")
+            typer.echo(f"{name.replace('_', ' '):>19}  {mark(value).word if name == 'state' else shown(value)}")
     print_trace(mail.trace)
 
 

@@ -205,7 +205,7 @@ class Settings(BaseModel):
     PDF_SECONDS: float = Field(10.0, gt=0, description="Time that one PDF may take.")
     PDF_MEGABYTES: int = Field(512, ge=64, description="Memory that one PDF may take.")
     PDF_PAGES: int = Field(200, ge=1, description="Pages that one PDF may have.")
-    QUARANTINE_AFTER: int = Field(3, ge=1, description="Failures after which an inbound mail is set aside.")
+    QUARANTINE_AFTER: int = Field(3, ge=1, description="Failures after which an inbound mail is kept in quarantine.")
 
     @field_validator("DEFAULT_TIMEZONE")
     @classmethod

@@ -96,7 +96,7 @@ def test_a_mail_is_shown_with_what_helps_and_why(site: Postroom, lost: dict[str,
     assert f"postroom inbound replay {number}" in shown
     assert "yes unmatched: no alias and no message is known for nobody@localhost" in shown
     row = site.json("inbound", "show", number)
-    assert (row["state"], row["verdict"], row["trace"][-1]["rule"]) == ("unmatched", "none", "unmatched")
+    assert (row["state"], row["authenticity"], row["trace"][-1]["rule"]) == ("unmatched", "none", "unmatched")
     assert site.call("inbound", "show", number, "--raw").startswith("From: Ada <ada@customer.example>")
     assert "postroom inbound ls" in site.call("inbound", "show", "9999", code=2)
     assert "use one of received, processed" in site.call("inbound", "ls", "--state", "unmached", code=2)
