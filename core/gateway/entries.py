@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from core.gateway.large_mail import goes_in_pieces, write_in_pieces
 from core.gateway.lookup import Lookup
 from core.gateway.values import KeptFile, KnownMessage
 from core.orm.insert import insert_many, new_record
@@ -53,7 +54,12 @@ async def _write_files(entries: Sequence[tuple[Any, Sequence[KeptFile]]]) -> Non
             key = _key(message, file)
             if key not in known and key not in new:
                 new[key] = _attachment(message, file)
+    large = [(one, one.content) for one in new.values() if goes_in_pieces(one.content)]
+    for attachment, _ in large:
+        attachment.content = b""
     await insert_many(runtime().database, list(new.values()))
+    for attachment, content in large:
+        await write_in_pieces("attachment", "id", attachment.id, content)
     known |= {key: attachment.id for key, attachment in new.items()}
     links = {(message.id, known[_key(message, file)]) for message, files in entries for file in files}
     param = runtime().database.dialect.param

@@ -83,7 +83,11 @@ async def _settle(
 ) -> list[Account]:
     """Read, decide and write for a whole batch, or raise with nothing done."""
     lookup = await open_lookup()
+    for mail in mails:
+        await mail.load()
     received = await authenticated(await read_in_time(mails, lookup), mails)
+    for mail in mails:
+        mail.let_go()
     await lookup.prepare(received)
     entries = Entries(lookup)
     async with transaction():

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from tortoise.exceptions import IntegrityError
 
-from core.gateway.large_mail import goes_in_pieces, write_in_pieces
+from core.gateway.large_mail import goes_in_pieces, read_in_pieces, write_in_pieces
 from core.gateway.values import Account, Outcome, Received
 from core.orm.insert import insert_many, new_record
 from core.orm.transaction import transaction
@@ -26,6 +26,7 @@ BATCH_BYTES = 8 * 1024 * 1024
 OPEN = "open:"
 """How the sources of mails begin that anybody may bring: what they say of themselves is believed in nothing."""
 _SOURCE_CHARS = 255
+_LARGE_BYTES = 1024 * 1024
 _CRASHED = "Reading it ended the process each time; nothing of it was done."
 
 AGAIN = "replay:"
@@ -39,7 +40,7 @@ _SETTLED = "'unmatched', 'ignored', 'quarantined', 'discarded'"
 """The states of mail that led to nothing, as SQL."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spooled:
     """A claimed mail; `tries` counts this one. In a dry run `id` is 0."""
 
@@ -49,6 +50,15 @@ class Spooled:
     raw: bytes = field(repr=False)
     authentication: dict[str, Any] | None = None
     """What was found about its sender, where it was judged before."""
+
+    async def load(self) -> None:
+        """Fetch the bytes of a large mail, which come with no claim, and again after `let_go`."""
+        self.raw = self.raw or await raw_of(self.id)
+
+    def let_go(self) -> None:
+        """Give up the bytes of a large mail that was read: its files hold them once more, and the spool keeps them."""
+        if len(self.raw) > _LARGE_BYTES:
+            self.raw = b""
 
 
 async def store(raw: bytes, source: str) -> int | None:
@@ -80,19 +90,21 @@ async def _store_new(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
         ]
         await insert_many(database, rows)
         ids = {row.source: row.id for row in rows}
-        small = [[ids[source], raw] for source, raw in new.items() if not goes_in_pieces(raw)]
+        contents = [[ids[source], b"" if goes_in_pieces(raw) else raw] for source, raw in new.items()]
         param = database.dialect.param
         await database.execute_many(
-            f"INSERT INTO inbound_raw (email_id, content) VALUES ({param(1)}, {param(2)})", small
+            f"INSERT INTO inbound_raw (email_id, content) VALUES ({param(1)}, {param(2)})", contents
         )
         for source, raw in new.items():
             if goes_in_pieces(raw):
-                await write_in_pieces(ids[source], raw)
+                await write_in_pieces("inbound_raw", "email_id", ids[source], raw)
         return ids
 
 
 async def raw_of(spool_id: int) -> bytes:
     """Return the bytes of one mail as they came."""
+    if runtime().database.dialect.name == "postgres":
+        return await read_in_pieces("inbound_raw", "email_id", spool_id)
     row = await get_model("InboundRaw").get(email_id=spool_id)
     return bytes(row.content)
 
@@ -122,14 +134,19 @@ async def claim(after: int, ids: Sequence[int] | None = None) -> tuple[str, list
                          WHERE {dialect.among("id", dialect.param(2))} AND state = 'received'
                            AND (lease_until IS NULL OR lease_until < {dialect.now()})
                          {dialect.skip_locked})
-            RETURNING id, source, tries, authentication""",
+            RETURNING id, source, tries, size_bytes, authentication""",
         [token, dialect.ids(wanted)],
     )
-    raw_rows = get_model("InboundRaw").filter(email_id__in=[row["id"] for row in claimed])
-    raws = dict(await raw_rows.values_list("email_id", "content"))
+    # A large one is loaded when it is read.
+    small = [row["id"] for row in claimed if row["size_bytes"] <= _LARGE_BYTES]
+    raws = dict(await get_model("InboundRaw").filter(email_id__in=small).values_list("email_id", "content"))
     mails = [
         Spooled(
-            row["id"], row["source"], row["tries"], bytes(raws[row["id"]]), json.loads(row["authentication"] or "null")
+            row["id"],
+            row["source"],
+            row["tries"],
+            bytes(raws.get(row["id"], b"")),
+            json.loads(row["authentication"] or "null"),
         )
         for row in claimed
     ]
