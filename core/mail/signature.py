@@ -18,7 +18,6 @@ _NOTICE_MAX_LINES = 60
 
 _DELIMITER = re.compile(r"[-—–_=*~]{1,80}|- --|-- -")
 _CERTAIN = frozenset({"--", "- --", "-- -"})
-_RULE = re.compile(r"[-_=*~—–ᐧ]{1,200}")
 
 _FOOTER = re.compile(
     # Latin scripts: "sent from my ...", and the like with the device or the program behind it.
