@@ -66,8 +66,15 @@ async def _deal_with(token: str, mails: Sequence[Spooled]) -> list[Account]:
         if len(mails) > 1:
             return [account for mail in mails for account in await _deal_with(token, [mail])]
         if isinstance(error, RecordRefused):
-            return await _settle(token, mails, refusal=str(error))
+            return await _without_record(token, mails[0], error)
         return [await _give_up(token, mails[0], error)]
+
+
+async def _without_record(token: str, mail: Spooled, refused: RecordRefused) -> list[Account]:
+    try:
+        return await _settle(token, [mail], refusal=str(refused))
+    except Exception as error:  # The same edge once more.
+        return [await _give_up(token, mail, error)]
 
 
 async def settle_as(token: str, mail: Spooled, choose: Choose) -> Account:

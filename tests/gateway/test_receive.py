@@ -289,6 +289,18 @@ async def test_a_record_that_cannot_be_created_leaves_its_mail_unrouted_and_noth
     assert [word for word, _ in told].count("routed") == 2
 
 
+async def test_a_refused_record_that_cannot_be_told_of_stops_no_other_mail(
+    routes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Any:
+        raise ValueError("nobody to tell")
+
+    monkeypatch.setattr("core.gateway.receive.without_record", broken)
+    refused, after = await receive(mail("refuse me"), mail("after"))
+    assert (refused.outcome, after.outcome) == (Outcome.FAILED, Outcome.RECORD)
+    assert "nobody to tell" in (refused.error or "")
+
+
 async def test_a_route_whose_model_is_gone_leaves_its_mail_unrouted(routes: dict[str, Any]) -> None:
     await get_model("EmailRoute").filter(address="leads").update(target_model="CrmLead")
     (account,) = await receive(sample("plain"))
