@@ -123,7 +123,7 @@ async def fetch(
         print_json({"servers": rows, "processed": processed.outcomes})
     else:
         columns = ("server", "stored", "known", "left_behind", "skipped", "error")
-        print_rows(rows, columns, as_json=False, empty="No mailbox; make one: postroom inbound add --help")
+        print_rows(rows, columns, as_json=False, empty="No mailbox is due; see `postroom inbound status`.")
         typer.echo(f"{processed.count} mails dealt with.")
     return EXIT_TEMPORARY if any(row["error"] for row in rows) else 0
 

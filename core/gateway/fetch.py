@@ -28,8 +28,6 @@ _IN_CATCH_MODE = "MAIL_MODE is catch: no connection is opened."
 
 async def fetch_all() -> list[Fetched]:
     """Visit every active server that is due and that nobody else is visiting, some at a time; never raises for one."""
-    if settings().MAIL_MODE == "catch":
-        return []
     servers = get_model("IncomingMailServer")
     gate = asyncio.Semaphore(_SERVERS_AT_ONCE)
 

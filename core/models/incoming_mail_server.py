@@ -158,6 +158,8 @@ class IncomingMailServer(Record):
             raise UserError(f"The folders of {self.name} must be a list of names, such as INBOX.")
         if len(names) > _MOST_FOLDERS or len(set(names)) < len(names):
             raise UserError(f"The folders of {self.name} must be {_MOST_FOLDERS} at the most, each named once.")
+        if self.after_fetch == "move" and not self.move_to:
+            raise ConfigError(f"{self.name} moves what it fetched; name the folder: move_to, or --move-to FOLDER.")
         for name in (*names, *([self.move_to] if self.after_fetch == "move" else [])):
             folder_argument(name)
             if len(name) > 255 or "*" in name or "%" in name:
