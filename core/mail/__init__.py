@@ -24,8 +24,9 @@ date     read_date(text) -> datetime | None          file_name  safe_file_name(n
 tnef     read_tnef(data) -> Tnef | None              event  read_event(text, method) -> Event | None
 automatic  automatic_reason, program_reason, no_answer_reason (email) -> str | None
 guard    loop_reason(email, instance, max_hops) -> str | None          loop_tag(secret) -> str
-authentication  reported(email, trusted) -> Authentication | None       dmarc  judge(names, author, checks) -> Authentication
-spf      check_spf(names, client, return_path) -> Check                 dkim_check  Sealed(raw).check(...) -> Check
+authentication  reported(email, trusted) -> Authentication | None
+dmarc    judge(names, author, checks) -> Authentication                 dkim_check  Sealed(raw).check(...) -> Check
+spf      check_spf(names, client, return_path) -> Check
 brought  brought_in_json, brought_in_form -> Brought
 notice   read_notice(email) -> Bounce | Complaint | Receipt | Challenge | None
 bounce   read_bounce(email) -> Bounce | None         bounce_cause  cause_of(status, words) -> Cause
