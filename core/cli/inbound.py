@@ -132,7 +132,7 @@ async def load(
     paths: Annotated[list[Path], typer.Argument(help="Raw mails, folders of them, or mbox files.")],
     as_json: Json = False,
 ) -> int:
-    """Bring raw mail in through the same spool and rules as any other; one line a mail.
+    """Bring raw mail in through the same spool and rules as any other; with --json one line a mail.
 
     Example: postroom inbound load mail.eml --json
     """
@@ -153,7 +153,7 @@ async def replay(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Put mails that are unmatched, set aside, discarded or in quarantine through the rules again; one line a mail.
+    """Put mails that are unmatched, set aside, discarded or in quarantine through the rules again.
 
     Example: postroom inbound replay --unmatched
     """

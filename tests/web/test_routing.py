@@ -179,3 +179,13 @@ async def test_the_inbox_leads_to_bringing_mail_in_for_whom_may(visitor: Visitor
         browser = await visitor(login)
         may_load = (await browser.get("/inbound/load")).status_code == 200
         assert ('href="/inbound/load"' in (await browser.get("/inbound")).text) is may_load, login
+
+
+async def test_a_mail_that_nobody_need_look_at_asks_nothing(visitor: Visitor, world: World, route: Any) -> None:
+    root = await visitor("root")
+    await lost(LOST.replace(b"nobody@", b"help@"))
+    copy = await lost(LOST.replace(b"nobody@", b"help@"), "test:2")
+    page = (await root.get(f"/inbound/{copy.id}")).text
+    assert (copy.state, copy.outcome) == ("ignored", "duplicate")
+    assert "<h2>Where does it belong?</h2>" not in page
+    assert "<summary>Does it belong somewhere all the same?</summary>" in page
