@@ -14,6 +14,7 @@ from core.gateway import spool
 from core.gateway.explain import source_of
 from core.gateway.intake import take_in
 from core.gateway.receive import process
+from core.gateway.spool import OPEN
 from core.gateway.values import Account, Outcome
 from core.runtime import get_model, settings
 
@@ -72,24 +73,30 @@ class Loaded:
 
 
 async def load_files(files: Iterable[BinaryIO], at_once: int) -> Loaded:
-    """Bring in the mails of open files, and deal with the first `at_once` of them."""
+    """Bring in the mails of open files, and deal with the first `at_once` of them.
+
+    Whoever brings a file may have written all that stands in it, so what it says of its own way proves nothing.
+    """
     loaded = Loaded()
     for file in files:
         for raw in await asyncio.to_thread(list, mails_in(file, settings().MAX_MAIL_BYTES)):
             if raw is None:
                 loaded.too_large += 1
             elif raw and len(loaded.accounts) < at_once:
-                loaded.accounts.append(await bring_in(raw))
+                loaded.accounts.append(await bring_in(raw, OPEN))
             elif raw:
-                is_new = await take_in(raw, source_of(raw)) is not None
+                is_new = await take_in(raw, OPEN + source_of(raw)) is not None
                 loaded.later += is_new
                 loaded.known += not is_new
     return loaded
 
 
-async def bring_in(raw: bytes) -> Account:
-    """Bring one mail in, and return what became of it, or what did when it was brought in before."""
-    source = source_of(raw)
+async def bring_in(raw: bytes, mark: str = "") -> Account:
+    """Bring one mail in, and return what became of it, or what did when it was brought in before.
+
+    `mark` stands before its source.
+    """
+    source = mark + source_of(raw)
     spool_id = await spool.store(raw, source)
     accounts = await process([spool_id]) if spool_id is not None else []
     return accounts[0] if accounts else await _before(source)

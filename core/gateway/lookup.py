@@ -270,7 +270,8 @@ class Lookup:
             f"""SELECT sender, recipient, COUNT(*) AS times FROM inbound_email
                 WHERE {dialect.among_texts("sender", dialect.param(1))} AND received_at > {dialect.now(-3600)}
                   AND state = 'processed' AND recipient <> ''
-                  AND source NOT LIKE '{BY_HAND[0]}%' AND source NOT LIKE '%{BY_HAND[1]}%'
+                  AND source NOT LIKE '{BY_HAND[0]}%' AND source NOT LIKE '{OPEN}{BY_HAND[0]}%'
+                  AND source NOT LIKE '%{BY_HAND[1]}%'
                 GROUP BY sender, recipient""",
             [dialect.texts(senders)],
         )

@@ -81,7 +81,8 @@ def _envelope(text: str) -> tuple[str | None, tuple[str, ...]]:
         told = _mapping(json.loads(text))
     except (ValueError, RecursionError):
         return None, ()
-    return _text(told.get("from")), _texts(told.get("to"))
+    sender = told.get("from")
+    return sender if isinstance(sender, str) else None, _texts(told.get("to"))
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -124,3 +125,15 @@ async def test_explaining_judges_too(names: NameServer, grace: Any) -> None:
     raw = signed(mail("By me", to="staff@our.test", sender="grace@our.test"))
     assert (await explain(raw)).outcome == "record"
     assert (await explain(raw.replace(b"By me", b"By Eve"))).outcome == "unmatched"
+
+
+async def test_i6_a_file_that_a_person_brings_vouches_for_nobody(host: Runtime, grace: Any) -> None:
+    change_settings(host, TRUSTED_AUTHSERV_ID="mx.our.test")
+    forged = b"Authentication-Results: mx.our.test; dmarc=pass header.from=our.test\r\n"
+    raw = forged + mail("By Grace", to="everyone@our.test", sender="grace@our.test")
+    loaded = await get_model("InboundEmail").load([BytesIO(raw)], 1)
+    entry = await get_model("Message").get(id=loaded.accounts[0].message)
+    assert (entry.author_id, entry.authenticity) == (None, "none")
+    row = await get_model("InboundEmail").get(message_id=entry.id)
+    again = await row.replay(again=True)
+    assert again.authentication["verdict"] == "none"

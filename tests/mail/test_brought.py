@@ -50,6 +50,10 @@ def test_sendgrid() -> None:
     found = brought_in_form({"email": RAW, "envelope": envelope})
     assert found == Brought(RAW.encode(), "bounce@b.test", ("a@our.test", "b@our.test"))
     assert brought_in_form({"email": RAW, "envelope": "["}) == Brought(RAW.encode())
+    # An envelope that names no sender is not one of the null sender, whose mail no person wrote.
+    for told in ({}, {"from": None}, {"from": []}):
+        assert brought_in_form({"email": RAW, "envelope": json.dumps(told)}).return_path is None
+    assert brought_in_form({"email": RAW, "envelope": '{"from": ""}'}).return_path == ""
 
 
 def test_amazon_with_no_base64_is_told() -> None:
