@@ -7,9 +7,9 @@ all. No `save` of a model runs, so it is for rows that no addon is asked about o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import repeat
 from operator import is_, itemgetter
 from typing import Any
@@ -160,9 +160,16 @@ class _Plan:
     types: Mapping[str, str]
 
 
-@lru_cache(maxsize=1024)
-def _plan(model: Hashable) -> _Plan:
-    meta: Any = model._meta  # type: ignore[attr-defined]
+def _plan(model: Any) -> _Plan:
+    """Return the model's plan, which lives and dies with the model, as that does with its host."""
+    plan: _Plan | None = vars(model).get("_insertion_plan")
+    if plan is None:
+        plan = model._insertion_plan = _made_plan(model)
+    return plan
+
+
+def _made_plan(model: Any) -> _Plan:
+    meta = model._meta
     columns = {name: column for name, column in meta.fields_db_projection.items() if name != meta.pk_attr}
     fields = {name: meta.fields_map[name] for name in columns}
     made = {name: make for name, field in fields.items() if (make := _maker(field.default)) is not None}
