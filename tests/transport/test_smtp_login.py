@@ -30,7 +30,7 @@ class Held:
 
 
 class _Logins(Dovecot):
-    """Answers Postfix's questions about logins; a token is checked as a password would be."""
+    """Answers Postfix's questions about logins, of one kind only."""
 
     def __init__(self, mechanisms: str) -> None:
         super().__init__()
@@ -38,7 +38,10 @@ class _Logins(Dovecot):
         self.auth_port = free_port()
 
     def _config(self) -> str:
-        config = super()._config().replace("auth_mechanisms = plain login", f"auth_mechanisms = {self.mechanisms}")
+        usual = "auth_mechanisms = plain login xoauth2 oauthbearer"
+        config = super()._config()
+        assert usual in config
+        config = config.replace(usual, f"auth_mechanisms = {self.mechanisms}")
         return config + f"service auth {{\n inet_listener {{\n  port = {self.auth_port}\n }}\n}}\n"
 
 
@@ -58,6 +61,7 @@ class _Submission(Postfix):
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, Postfix]]:
     with _Logins(request.param) as logins:
         logins.add_user(USER, TOKEN)
+        logins.tokens[TOKEN] = USER
         with _Submission(logins.auth_port) as postfix:
             yield request.param, postfix
 
