@@ -144,6 +144,21 @@ async def test_what_is_nobodys_is_for_administrators_and_a_companys_for_its_own(
     assert (await ann.post(f"/inbound/{ours.id}/assign", model="User", record="1")).status_code in (403, 404, 422)
 
 
+async def test_nobody_makes_a_record_by_a_route_of_another_company(visitor: Visitor, world: World, route: Any) -> None:
+    theirs = await get_model("EmailRoute").create(address="theirs", target_model="Ticket", company=world.other_company)
+    mail = await lost()
+    await get_model("InboundEmail").filter(id=mail.id).update(company_id=world.company.id)
+    ann = await visitor("ann")
+    page = (await ann.get(f"/inbound/{mail.id}")).text
+    assert "help" in page
+    assert "theirs" not in page
+    assert (await ann.post(f"/inbound/{mail.id}/create", route=str(theirs.id))).status_code == 422
+    answer = await ann.client.post(f"/api/inbound/{mail.id}/create", json={"route_id": theirs.id})
+    assert answer.status_code in (403, 404, 422)
+    assert not await get_model("Ticket").filter(name="Re: Broken chair").exists()
+    assert (await ann.post(f"/inbound/{mail.id}/create", route=str(route.id))).status_code == 303
+
+
 async def test_the_same_by_api(visitor: Visitor, world: World, route: Any) -> None:
     root = await visitor("root")
 
