@@ -85,7 +85,7 @@ async def inbound_page(request: Request, inbound_id: RecordId, access: Allowed) 
     await mail.fetch_related("settled_by")
     parsed = await asyncio.to_thread(parse, await mail.content())
     text = parsed.text if parsed.text is not None else html_to_text(parsed.html or "")
-    (line,) = await _with_records(access, [{"res_model": mail.res_model, "res_id": mail.res_id}])
+    (line,) = await _with_records(access, [_line(mail)])
     return render(
         request,
         "inbound.html",
@@ -167,13 +167,21 @@ async def _copies(access: Access, mail: Any) -> list[dict[str, Any]]:
 
 async def _find(access: Access, inbound_id: int, right: Right = Right.READ) -> Any:
     mail = await access.find("InboundEmail", inbound_id, right)
-    if not await _with_records(access, [{"res_model": mail.res_model, "res_id": mail.res_id}]):
+    if not await _with_records(access, [_line(mail)]):
         raise UnknownName(f"There is no InboundEmail {inbound_id}.")
     return mail
 
 
+def _line(mail: Any) -> dict[str, Any]:
+    return {"res_model": mail.res_model, "res_id": mail.res_id, "message_id": mail.message_id}
+
+
 async def _with_records(access: Access, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Any]]:
-    """Return rows with their records, without those of records that the user may not read."""
+    """Return rows with their records, without those of records or entries that the user may not read."""
+    if not access.is_internal:
+        notes = get_model("Message").filter(id__in=[row["message_id"] for row in rows if row["message_id"]])
+        hidden = {entry.id for entry in await notes if not access.sees(entry)}
+        rows = [row for row in rows if row["message_id"] not in hidden or access.is_admin]
     records = await access.readable((row["res_model"], row["res_id"]) for row in rows)
     paired = [(row, records.get((row["res_model"], row["res_id"]))) for row in rows]
     return [(row, record) for row, record in paired if record is not None or not row["res_model"] or access.is_admin]
