@@ -61,7 +61,7 @@ BOMBS = {
 }
 
 
-async def test_row_46_bombs_at_the_head_of_the_mailbox_hold_up_nobody(route: Any, host: Runtime) -> None:
+async def test_f46_bombs_at_the_head_of_the_mailbox_hold_up_nobody(route: Any, host: Runtime) -> None:
     numbers = {name: await spool.store(raw, f"test:{name}") for name, raw in BOMBS.items()}
     last = await spool.store(mail("After all of them"), "test:last")
     async with asyncio.timeout(60):
@@ -74,7 +74,7 @@ async def test_row_46_bombs_at_the_head_of_the_mailbox_hold_up_nobody(route: Any
         assert await row.content() == BOMBS[name]
 
 
-async def test_row_46_what_fails_is_set_aside_whole_after_three_tries_and_the_next_go_on(route: Any) -> None:
+async def test_f46_what_fails_is_set_aside_whole_after_three_tries_and_the_next_go_on(route: Any) -> None:
     head = await spool.store(mail("crash the rule"), "test:1")
     reports = []
     for number in range(4):
@@ -100,7 +100,7 @@ async def test_row_46_what_fails_is_set_aside_whole_after_three_tries_and_the_ne
     assert (row.state, await row.content()) == ("discarded", mail("crash the rule"))
 
 
-async def test_row_46_a_rule_that_never_answers_is_a_failure_of_its_mail_alone(
+async def test_f46_a_rule_that_never_answers_is_a_failure_of_its_mail_alone(
     route: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decide, "LONGEST_RULE_S", 0.3)
@@ -112,7 +112,7 @@ async def test_row_46_a_rule_that_never_answers_is_a_failure_of_its_mail_alone(
     assert "the rule desk had no answer within 0.3 s" in (await get_model("InboundEmail").get(id=stalled)).error
 
 
-async def test_row_47_a_reply_is_one_though_the_record_beside_it_was_refused(route: Any) -> None:
+async def test_f47_a_reply_is_one_though_the_record_beside_it_was_refused(route: Any) -> None:
     ticket = await get_model("Ticket").create(name="Thread")
     await get_model("EmailRoute").create(address="orders", target_model="Order", target_name_field="title")
     token = "0123456789abcdef0123456789abcdef"
@@ -127,7 +127,7 @@ async def test_row_47_a_reply_is_one_though_the_record_beside_it_was_refused(rou
     assert "orders@our.test: no Order was created" in (account.error or "")
 
 
-async def test_row_47_a_record_that_cannot_be_created_is_one_press_away(route: Any) -> None:
+async def test_f47_a_record_that_cannot_be_created_is_one_press_away(route: Any) -> None:
     number = await spool.store(mail("refuse me"), "test:1")
     assert number is not None
     (account,) = await process([number])
@@ -149,7 +149,7 @@ async def test_row_47_a_record_that_cannot_be_created_is_one_press_away(route: A
     assert (row.state, row.res_id) == ("processed", ticket.id)
 
 
-async def test_row_47_a_database_that_refuses_the_record_keeps_the_mail(route: Any, host: Runtime) -> None:
+async def test_f47_a_database_that_refuses_the_record_keeps_the_mail(route: Any, host: Runtime) -> None:
     await get_model("EmailRoute").filter(id=route.id).update(target_name_field="email", defaults={"priority": 10**12})
     number = await spool.store(mail("Too much"), "test:1")
     after = await spool.store(mail("Too much, too"), "test:2")
