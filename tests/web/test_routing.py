@@ -162,14 +162,14 @@ async def test_nobody_makes_a_record_by_a_route_of_another_company(visitor: Visi
 async def test_what_answers_an_internal_note_is_shown_inside_only(visitor: Visitor, world: World) -> None:
     note = await world.ticket.post_note("<p>Inside</p>")
     await get_model("Message").filter(id=note.id).update(message_id="<note@desk.example>")
-    raw = (
-        b"From: ann@desk.example\r\nTo: x@desk.example\r\nIn-Reply-To: <note@desk.example>\r\nSubject: Hush\r\n\r\nHush"
-    )
-    mail = await lost(raw)
+    head = b"From: ann@desk.example\r\nTo: x@desk.example\r\nIn-Reply-To: <note@desk.example>\r\n"
+    raw = head + b"Message-ID: <answer@desk.example>\r\nSubject: Hush\r\n\r\nHush"
+    mail, copy = await lost(raw), await lost(b"Received: by a.example\r\n" + raw, "test:2")
+    assert copy.original_id == mail.id
     for login, status in (("guest", 404), ("ann", 200), ("root", 200)):
         browser = await visitor(login)
         assert ("Hush" in (await browser.get("/inbound")).text) is (status == 200), login
-        for path in (f"/inbound/{mail.id}", f"/inbound/{mail.id}/message.eml"):
+        for path in (f"/inbound/{mail.id}", f"/inbound/{mail.id}/message.eml", f"/inbound/{copy.id}"):
             assert (await browser.get(path)).status_code == status, login
 
 

@@ -173,15 +173,23 @@ async def _find(access: Access, inbound_id: int, right: Right = Right.READ) -> A
 
 
 def _line(mail: Any) -> dict[str, Any]:
-    return {"res_model": mail.res_model, "res_id": mail.res_id, "message_id": mail.message_id}
+    return {name: getattr(mail, name) for name in ("res_model", "res_id", "message_id", "original_id")}
 
 
 async def _with_records(access: Access, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Any]]:
     """Return rows with their records, without those of records or entries that the user may not read."""
-    if not access.is_internal:
-        notes = get_model("Message").filter(id__in=[row["message_id"] for row in rows if row["message_id"]])
-        hidden = {entry.id for entry in await notes if not access.sees(entry)}
-        rows = [row for row in rows if row["message_id"] not in hidden or access.is_admin]
+    if not access.is_internal and not access.is_admin:
+        rows = await _without_notes(access, rows)
     records = await access.readable((row["res_model"], row["res_id"]) for row in rows)
     paired = [(row, records.get((row["res_model"], row["res_id"]))) for row in rows]
     return [(row, record) for row, record in paired if record is not None or not row["res_model"] or access.is_admin]
+
+
+async def _without_notes(access: Access, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows whose entry, or whose original's, is none that is for those inside."""
+    ids = [row["original_id"] for row in rows if row["original_id"]]
+    originals = dict(await get_model("InboundEmail").filter(id__in=ids).values_list("id", "message_id"))
+    entry_ids = [row["message_id"] or originals.get(row["original_id"]) for row in rows]
+    entries = await get_model("Message").filter(id__in=[one for one in entry_ids if one])
+    hidden = {entry.id for entry in entries if not access.sees(entry)}
+    return [row for row, entry_id in zip(rows, entry_ids, strict=True) if entry_id not in hidden]
