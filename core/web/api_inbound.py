@@ -18,7 +18,7 @@ from core.errors import TemporaryFailure, UserError
 from core.mail.brought import Brought, brought_in_form, brought_in_json
 from core.orm.outage import database_errors, is_outage
 from core.runtime import get_model, settings
-from core.web.webhook_proof import Call, WebhookRefused, prove, secrets_in
+from core.web.webhook_proof import SIGNATURE, Call, WebhookRefused, prove, secrets_in
 
 PATH = "/api/email/webhook/receive"
 REPLY_PATH = "/webhooks/email_receive"
@@ -49,12 +49,13 @@ async def receive(request: Request) -> Taken:
     Needs WEBHOOK_SECRET as bearer token, Basic password or `X-Webhook-Secret`, or a signature of the body. The headers
     `X-Envelope-From` and `X-Envelope-To` (addresses, with commas) tell the envelope of raw bytes.
     """
-    async with _body(request) as body:
-        try:
-            prove(Call(tuple(request.headers.raw), body, clock.now()), secrets_in(settings()))
-        except WebhookRefused as refused:
-            await request.app.state.refusals.count("receive", refused.reason)
-            raise
+    # A secret is looked at before the body is let in; what signs the body cannot be.
+    is_proven = SIGNATURE not in request.headers
+    if is_proven:
+        await _prove(request, b"")
+    async with _body(request, is_proven=is_proven) as body:
+        if not is_proven:
+            await _prove(request, body)
         brought = await _brought(request, body)
         if not brought.raw.strip():
             raise UserError("The request has no mail in it.")
@@ -72,7 +73,7 @@ async def receive_reply(request: Request) -> Response:
 
     The answer is the same, so that nobody learns which addresses there are.
     """
-    async with _body(request) as body:
+    async with _body(request, is_proven=False) as body:
         try:
             await get_model("InboundEmail").take_in_reply(body)
         except database_errors() as error:
@@ -80,10 +81,22 @@ async def receive_reply(request: Request) -> Response:
     return PlainTextResponse("OK")
 
 
+async def _prove(request: Request, body: bytes) -> None:
+    try:
+        prove(Call(tuple(request.headers.raw), body, clock.now()), secrets_in(settings()))
+    except WebhookRefused as refused:
+        await request.app.state.refusals.count("receive", refused.reason)
+        raise
+
+
 @asynccontextmanager
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    """Give the body for the block, at whose end it is let go and the next one may come."""
-    async with request.app.state.receiving:
+async def _body(request: Request, *, is_proven: bool) -> AsyncIterator[bytes]:
+    """Give the body for the block, at whose end it is let go and the next one may come.
+
+    Whoever has proven nothing yet may be slow on purpose, and keeps only others of that kind waiting.
+    """
+    state = request.app.state
+    async with state.receiving if is_proven else state.receiving_of_strangers:
         try:
             async with asyncio.timeout(_BODY_S):
                 body = await request.body()

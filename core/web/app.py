@@ -107,6 +107,7 @@ def create_app() -> FastAPI:
     app.state.tries_anywhere = Tries(limit=30)
     app.state.refusals = Refusals()
     app.state.receiving = asyncio.Semaphore(api_inbound.AT_ONCE)
+    app.state.receiving_of_strangers = asyncio.Semaphore(api_inbound.AT_ONCE)
     app.state.open_paths = frozenset(route.path for _, route in runtime().contributions.routes if route.public)
     app.add_middleware(Edge)
     values = settings()

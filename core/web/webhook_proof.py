@@ -30,10 +30,10 @@ WINDOW_S = 300
 _MAILGUN_WINDOW_S = 12 * 3600
 """Mailgun repeats a call that failed for eight hours, as it signed it at first."""
 _SECRET = "x-webhook-secret"  # noqa: S105 - the name of a header
-_SIGNATURE, _TIMESTAMP = "x-webhook-signature", "x-webhook-timestamp"
+SIGNATURE, _TIMESTAMP = "x-webhook-signature", "x-webhook-timestamp"
 _SENDGRID = "x-twilio-email-event-webhook-signature"
 _SENDGRID_TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
-_LOOKED_AT = frozenset({"authorization", _SECRET, _SIGNATURE, _TIMESTAMP, _SENDGRID, _SENDGRID_TIMESTAMP})
+_LOOKED_AT = frozenset({"authorization", _SECRET, SIGNATURE, _TIMESTAMP, _SENDGRID, _SENDGRID_TIMESTAMP})
 
 
 class WebhookRefused(AccessDenied):
@@ -117,12 +117,12 @@ def _by_secret_header(call: Call, headers: Mapping[str, str], secrets: Secrets) 
 
 
 def _by_signature(call: Call, headers: Mapping[str, str], secrets: Secrets) -> Proof | None:
-    if _SIGNATURE not in headers:
+    if SIGNATURE not in headers:
         return None
     timestamp = headers.get(_TIMESTAMP, "")
     _in_window(timestamp, call.at, WINDOW_S)
     wanted = hmac.digest(secrets.shared.encode(), timestamp.encode() + b"." + call.body, "sha256").hex()
-    claimed = headers[_SIGNATURE].lower().removeprefix("sha256=")
+    claimed = headers[SIGNATURE].lower().removeprefix("sha256=")
     _compare(claimed.encode(), wanted if secrets.shared else "", "its signature")
     return Proof("signature", _replay_id("own", claimed))
 

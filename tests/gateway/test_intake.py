@@ -178,6 +178,14 @@ async def test_i9_without_a_proof_nothing_is_stored(host: Runtime, caller: httpx
     assert not await get_model("InboundEmail").exists()
 
 
+async def test_strangers_who_are_slow_keep_nobody_waiting_who_brings_a_secret(host: Runtime) -> None:
+    app = create_app()
+    app.state.receiving_of_strangers = asyncio.Semaphore(0)
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://postroom.test") as client:
+        assert (await client.post(RECEIVE, content=mail(), headers=SECRET)).status_code == 200
+
+
 @pytest.mark.parametrize("body", [b"", b" \r\n"])
 async def test_no_mail_is_no_mail(caller: httpx2.AsyncClient, body: bytes) -> None:
     assert (await caller.post(RECEIVE, content=body, headers=SECRET)).status_code == 422
