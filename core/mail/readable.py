@@ -133,7 +133,7 @@ class _Page:
         texts, tags = parts[::2], parts[1::2]
         self._refuse(_has_brackets("".join(texts)))
         if "&" in html:
-            texts = [unescape(text) if "&" in text else text for text in texts]
+            texts = [_unescaped(text) if "&" in text else text for text in texts]
         actions = dict(_ACTIONS)
         for text, tag in zip(texts, tags, strict=False):
             if text:
@@ -330,6 +330,11 @@ def _link(words: str, target: str) -> str:
     if bare in target and bare == target.removeprefix("mailto:").rstrip("/"):
         return shown
     return f"[{shown}]({target})"
+
+
+def _unescaped(text: str) -> str:
+    """Return the text with its references read; the two that a text of brackets is full of cost least."""
+    return unescape(text.replace("&lt;", "<").replace("&gt;", ">"))
 
 
 def _referred(reference: re.Match[str]) -> str:
