@@ -11,8 +11,14 @@ from pydantic import BaseModel, Field
 from core.web import dev_mail
 from core.web.guard import Allowed
 from core.web.parameters import After, RecordId, Search
+from core.web.route import ApiRoute
 
-router = APIRouter(prefix="/api/dev/mail", tags=["dev mailbox"], dependencies=[Depends(dev_mail.needs_dev_mailbox)])
+router = APIRouter(
+    prefix="/api/dev/mail",
+    tags=["dev mailbox"],
+    dependencies=[Depends(dev_mail.needs_dev_mailbox)],
+    route_class=ApiRoute,
+)
 
 
 _Action = Literal["reply", "bounce", "auto-reply", "delivered", "read", "failed"]

@@ -18,6 +18,7 @@ from core.errors import TemporaryFailure, UserError
 from core.mail.brought import Brought, brought_in_form, brought_in_json
 from core.orm.outage import database_errors, is_outage
 from core.runtime import get_model, settings
+from core.web.route import ApiRoute
 from core.web.webhook_proof import SIGNATURE, Call, WebhookRefused, prove, secrets_in
 
 PATH = "/api/email/webhook/receive"
@@ -26,7 +27,7 @@ _BODY_S = 60.0
 AT_ONCE = 8
 """So many bodies are held in memory at a time; who comes then waits."""
 
-router = APIRouter(tags=["mail"])
+router = APIRouter(tags=["mail"], route_class=ApiRoute)
 
 
 class Taken(BaseModel):

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from core.runtime import runtime
 from core.web.guard import Allowed
 from core.web.outbox import counts_by_state
+from core.web.route import ApiRoute
 
-router = APIRouter(prefix="/api", tags=["host"])
+router = APIRouter(prefix="/api", tags=["host"], route_class=ApiRoute)
 
 
 class Health(BaseModel):

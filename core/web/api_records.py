@@ -15,9 +15,10 @@ from core.web.fields import as_json
 from core.web.guard import Allowed
 from core.web.parameters import Before, RecordId, Search
 from core.web.records import PAGE, search
+from core.web.route import ApiRoute
 from core.web.timeline import Entry, timeline_of
 
-router = APIRouter(prefix="/api/records", tags=["records"])
+router = APIRouter(prefix="/api/records", tags=["records"], route_class=ApiRoute)
 
 
 class RecordPage(BaseModel):

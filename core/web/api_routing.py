@@ -15,8 +15,9 @@ from core.mail.sketch import Sketch
 from core.runtime import get_model, settings
 from core.web.guard import Allowed
 from core.web.parameters import RecordId
+from core.web.route import ApiRoute
 
-router = APIRouter(prefix="/api", tags=["routes"])
+router = APIRouter(prefix="/api", tags=["routes"], route_class=ApiRoute)
 
 _NO_NUL = r"^[^\x00]*$"
 _Line = Annotated[str, Field(max_length=998)]

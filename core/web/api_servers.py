@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 from core.access import Right
 from core.runtime import acting_user, get_model
 from core.web.guard import Allowed
+from core.web.route import ApiRoute
 
-router = APIRouter(prefix="/api/email", tags=["mail servers"])
+router = APIRouter(prefix="/api/email", tags=["mail servers"], route_class=ApiRoute)
 
 
 class Identity(BaseModel):

@@ -14,8 +14,9 @@ from core.runtime import get_model
 from core.web.guard import Allowed
 from core.web.parameters import Before, RecordId, Search
 from core.web.records import PAGE
+from core.web.route import ApiRoute
 
-router = APIRouter(prefix="/api/suppression", tags=["suppression"])
+router = APIRouter(prefix="/api/suppression", tags=["suppression"], route_class=ApiRoute)
 _Line = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")]
 
 

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from core.web.guard import Allowed
 from core.web.pages.template_preview import Locale, preview_of
 from core.web.parameters import Identifier, RecordId
+from core.web.route import ApiRoute
 
-router = APIRouter(prefix="/api/records", tags=["templates"])
+router = APIRouter(prefix="/api/records", tags=["templates"], route_class=ApiRoute)
 
 
 class TemplateFault(BaseModel):

@@ -51,6 +51,7 @@ from core.web.pages import (
     unsubscribe,
 )
 from core.web.refusals import Refusals
+from core.web.route import ApiRoute
 from core.web.tracking import Tracking
 from core.web.tracking_hits import Hits
 from core.web.tracking_ledger import TrackingLedger
@@ -126,6 +127,7 @@ def create_app() -> FastAPI:
         app.include_router(module.router, include_in_schema=False)
     for module in _APIS:
         app.include_router(module.router)
+    app.router.route_class = ApiRoute
     app.include_router(addon_pages.make_router(app.state.environment), include_in_schema=False)
     for addon, route in runtime().contributions.routes:
         app.add_api_route(
