@@ -13,6 +13,7 @@ from hashlib import sha256
 from core.gateway.values import KeptFile, Received
 from core.mail.address import domain_of, normalised
 from core.mail.body import html_to_text, text_to_html
+from core.mail.file_type import START_BYTES, content_type_of
 from core.mail.notice import read_notice
 from core.mail.parse import DEFAULT_LIMITS, ORIGINAL, Limits, parse
 from core.mail.trace_headers import envelope_of
@@ -23,16 +24,7 @@ from core.mail.words import decode_base64
 _DATA_IMAGE = re.compile(
     r"""(\bsrc\s*+=\s*+["']?+)data:(image/(?:png|gif|jpe?g|webp));base64,([A-Za-z0-9+/=\s]++)""", re.IGNORECASE
 )
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"%PDF-", "application/pdf"),
-)
-_OPENED_BY_BROWSERS = ("image/", "text/html", "text/xml", "application/xhtml", "application/xml", "application/pdf")
 _NAME_CHARS = 255
-_TYPE_CHARS = 127
 _CONTENT_ID_CHARS = 255
 _TEXT_FROM_HTML_CHARS = 100_000
 """Of a longer HTML body without a text part, only the beginning is made into text; the HTML itself is kept whole."""
@@ -69,16 +61,6 @@ def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
         envelope=envelope_of(parsed),
         spool_id=spool_id,
     )
-
-
-def content_type_of(file: File) -> str:
-    """Return the type that the bytes show; what only claims to be something that a browser opens is just bytes."""
-    if file.content[8:12] == b"WEBP" and file.content.startswith(b"RIFF"):
-        return "image/webp"
-    shown = next((kind for signature, kind in _SIGNATURES if file.content.startswith(signature)), None)
-    if shown is None and (file.content_type.startswith(_OPENED_BY_BROWSERS) or len(file.content_type) > _TYPE_CHARS):
-        return "application/octet-stream"
-    return shown or file.content_type
 
 
 def _without_data_images(parsed: IncomingEmail) -> IncomingEmail:
@@ -121,7 +103,11 @@ def _kept(file: File, html: str) -> KeptFile:
     is_shown = bool(content_id) and f"cid:{content_id}" in html
     digest = sha256(file.content).hexdigest()
     return KeptFile(
-        file.name[:_NAME_CHARS], content_type_of(file), file.content, digest, content_id if is_shown else None
+        file.name[:_NAME_CHARS],
+        content_type_of(file.content[:START_BYTES], file.content_type),
+        file.content,
+        digest,
+        content_id if is_shown else None,
     )
 
 

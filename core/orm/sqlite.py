@@ -8,9 +8,9 @@ context token that it took. Batches of statements go to the connection's thread 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
@@ -18,6 +18,8 @@ from tortoise.connection import get_connections
 from tortoise.exceptions import IntegrityError, OperationalError, TransactionManagementError
 
 from core.orm.statement import Statement
+
+_T = TypeVar("_T")
 
 
 class ImmediateTransactionContext(SqliteTransactionContext):
@@ -95,6 +97,12 @@ class ImmediateTransactionWrapper(SqliteTransactionWrapper):
             await connection._execute(batch.run, connection._conn)
         return batch.result()
 
+    async def step(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do work with the connection itself, as one step of its thread."""
+        async with self.acquire_connection() as connection:
+            done: _T = await connection._execute(work, connection._conn)
+        return done
+
 
 class ImmediateSqliteClient(SqliteClient):
     """The client named by `client_class`; Tortoise finds it by this module's name."""
@@ -138,6 +146,12 @@ class ImmediateSqliteClient(SqliteClient):
             if batch in self._waiting:
                 self._waiting.remove(batch)
         return batch.result()
+
+    async def step(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do work with the connection itself, as one step of its thread."""
+        async with self.acquire_connection() as connection:
+            done: _T = await connection._execute(work, connection._conn)
+        return done
 
 
 def _commit(connection: sqlite3.Connection, batches: Sequence[_Batch]) -> None:

@@ -6,8 +6,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from core.gateway.reading import Terms, content_type_of, read
-from core.mail.values import File
+from core.gateway.reading import Terms, read
+from core.mail.file_type import content_type_of
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'
 HTML = b"<!doctype html><script>alert(1)</script>"
@@ -33,12 +33,17 @@ BYTES = "application/octet-stream"
         ("text/html", PDF, "application/pdf"),
         ("application/pdf", HTML, BYTES),
         ("image/png", b"\x89PNG\r\n\x1a\n" + b"\0" * 16, "image/png"),
+        ("application/javascript", b"alert(1)", BYTES),
+        ("application/pdf", b"MZ\x90\0" + b"\0" * 60, "application/x-msdownload"),
+        ("text/plain", b"MZ and BM are two letters each", "text/plain"),
+        ("text/plain; charset=utf-8", b"Hello.", "text/plain"),
+        ("no type at all", b"Hello.", BYTES),
         ("application/zip", b"PK\x03\x04", "application/zip"),
         ("x" * 500, b"x", BYTES),
     ],
 )
 def test_i20_a_type_is_what_the_bytes_show(said: str, content: bytes, kept: str) -> None:
-    assert content_type_of(File("file", said, content)) == kept
+    assert content_type_of(content, said) == kept
 
 
 @pytest.mark.parametrize("name", ["a.html", "../../etc/passwd", "a\u202egnp.exe", "CON.svg", "a\r\nX: y.svg"])
