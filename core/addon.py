@@ -10,6 +10,7 @@ from core.gateway.values import Received
 from core.hookspecs import hookimpl
 from core.models.activity import Activity
 from core.models.addon import Addon
+from core.models.api_token import ApiToken
 from core.models.attachment import Attachment
 from core.models.attempt import Attempt
 from core.models.automatic_answer import AutomaticAnswer
@@ -31,6 +32,7 @@ from core.models.idempotency_key import IdempotencyKey
 from core.models.inbound_email import InboundEmail
 from core.models.inbound_raw import InboundRaw
 from core.models.incoming_mail_server import IncomingMailServer
+from core.models.live_event import LiveEvent
 from core.models.mail_event import MailEvent
 from core.models.mail_folder import MailFolder
 from core.models.mail_uid import MailUid
@@ -63,6 +65,7 @@ def register_models() -> list[type]:
     return [
         Activity,
         Addon,
+        ApiToken,
         Attachment,
         Attempt,
         AutomaticAnswer,
@@ -82,6 +85,7 @@ def register_models() -> list[type]:
         InboundEmail,
         InboundRaw,
         IncomingMailServer,
+        LiveEvent,
         MailEvent,
         MailFolder,
         MailUid,

@@ -1,9 +1,10 @@
-"""Telling events: to hooks, and only once what happened is durable."""
+"""Telling events: to hooks, to who waits and to who watches, and only once what happened is durable."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from core.orm.feed import Change
 from core.orm.transaction import after_commit
 from core.runtime import runtime
 
@@ -24,3 +25,13 @@ async def ring(topic: str) -> None:
         await runtime().bell.ring(topic)
 
     await after_commit(ring_bell)
+
+
+async def announce(*changes: Change) -> None:
+    """Tell whoever watches pages and streams what changed, after the running transaction commits."""
+
+    async def add() -> None:
+        runtime().feed.add(changes)
+
+    if changes:
+        await after_commit(add)

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from core.config import Configuration, Settings
     from core.contributions import AddonInfo, Contributions
+    from core.hashing import Hasher
     from core.hooks import Hooks
     from core.mail.names import Names
     from core.orm.bell import Bell
     from core.orm.database import Database
+    from core.orm.feed import Feed
     from core.orm.registry import Registry
     from core.render.environment import Renderer
     from core.render.pdf import PdfRenderer
@@ -37,6 +39,8 @@ class Runtime:
     renderer: Renderer
     pdf: PdfRenderer
     bell: Bell
+    feed: Feed
+    hasher: Hasher
     names: Names | None = None
     """The DNS that inbound mail is judged by; None where it is off."""
     addons: tuple[AddonInfo, ...] = ()

@@ -11,10 +11,12 @@ from cryptography.fernet import Fernet, MultiFernet
 
 from core.config import Configuration, Settings
 from core.config.sources import with_secret_key
+from core.hashing import Hasher
 from core.host.loader import LoadedAddons, load_addons
 from core.orm import fields
 from core.orm.bell import Bell
 from core.orm.database import Database
+from core.orm.feed import Feed
 from core.render.environment import Renderer
 from core.render.pdf import PdfLimits, PdfRenderer
 from core.runtime import Runtime, running
@@ -37,8 +39,11 @@ async def open_host(configuration: Configuration) -> AsyncIterator[Runtime]:
         stack.callback(loaded.registry.close)
         database = await stack.enter_async_context(Database(settings.DATABASE_URL, loaded.registry))
         bell = await stack.enter_async_context(Bell(database))
+        feed = await stack.enter_async_context(Feed(database, bell))
         pdf = PdfRenderer(limits=_pdf_limits(settings))
         stack.push_async_callback(pdf.aclose)
+        hasher = Hasher()
+        stack.callback(hasher.close)
         runtime = Runtime(
             configuration=configuration,
             hooks=loaded.hooks,
@@ -48,6 +53,8 @@ async def open_host(configuration: Configuration) -> AsyncIterator[Runtime]:
             renderer=_renderer(loaded),
             pdf=pdf,
             bell=bell,
+            feed=feed,
+            hasher=hasher,
             names=None if settings.NAME_SERVER == "off" else DnsNames(settings.NAME_SERVER),
             addons=loaded.sources,
         )
