@@ -238,7 +238,7 @@ class _Reader:
             if bodies is not None:
                 return bodies
             kind.type = "text/plain"
-        content = decoded_content(data[start:end], encoding, kind.type, self.defects)
+        content = decoded_content(data, start, end, encoding, kind.type, self.defects)
         bodies = self._read_leaf(kind, content)
         if kind.type in _SEALED_TYPES and not self.opened_once and (inner := signed_content(content)) is not None:
             # Once is enough: what nests would take memory each time.
@@ -259,7 +259,7 @@ class _Reader:
         if not spans and not self.decoded_once and encoding_named(encoding) in ("base64", "quotedprintable"):
             # No standard allows it, some programs do it. Once is enough: what nests would take memory each time.
             self.decoded_once = True
-            data = decoded_content(data[start:end], encoding, kind.type, self.defects)
+            data = decoded_content(data, start, end, encoding, kind.type, self.defects)
             start, end = 0, len(data)
             spans = self._spans(data, kind, start, end)
         if not spans:

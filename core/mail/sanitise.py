@@ -7,7 +7,7 @@ counting alone, since a parser's time grows with the square of the depth.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from html import escape, unescape
 from urllib.parse import urlsplit
@@ -282,7 +282,7 @@ def _is_costly(html: str) -> bool:
         return True
     if tags > _MAX_TAGS or _count(_NESTABLE, html) > _MAX_NESTABLE_TAGS:
         return True
-    telling = _TELLING_FORMATTING.findall(html)
+    telling = [tag[0] for tag in _TELLING_FORMATTING.finditer(html)]
     kinds = len(set(telling)) + _count(_FORMATTING, html) - len(telling)
     return 3 * kinds * tags > _MAX_REPEATED_TAGS
 
@@ -304,4 +304,13 @@ def _depth(cleaned: str) -> int:
 
 
 def _as_text(html: str) -> str:
-    return "<p>" + escape(clean_text(unescape(_ANY_TAG.sub(" ", html)))) + "</p>"
+    return "<p>" + escape(clean_text(unescape(" ".join(_between_tags(html))))) + "</p>"
+
+
+def _between_tags(html: str) -> Iterator[str]:
+    """Give what stands between tags, tag by tag, so that the rest of the process goes on meanwhile."""
+    at = 0
+    for tag in _ANY_TAG.finditer(html):
+        yield html[at : tag.start()]
+        at = tag.end()
+    yield html[at:]

@@ -19,7 +19,7 @@ from tests.benchmarks.measure import Row, Watch, move_away, watch
 from tests.servers.dovecot import PASSWORD, Dovecot
 
 _ADDONS = str(Path(__file__).resolve().parents[1] / "gateway" / "addons")
-_SETTINGS = {"ADDONS": ["core", "desk"], "ADDONS_PATH": [_ADDONS], "MAIL_DOMAIN": "our.test"}
+ADDON_SETTINGS = {"ADDONS": ["core", "desk"], "ADDONS_PATH": [_ADDONS], "MAIL_DOMAIN": "our.test"}
 
 
 async def benchmark(quick: bool) -> AsyncIterator[Row]:
@@ -31,7 +31,7 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
             user = f"{database}@mail.test"
             dovecot.add_user(user)
             dovecot.deliver(user, *map(_mail, range(count)))
-            async with hosted(database, **_SETTINGS):
+            async with hosted(database, **ADDON_SETTINGS):
                 server = await _server(dovecot, user)
                 await get_model("EmailRoute").create(address="leads", target_model="Ticket")
                 bare = await _bare(server, count)

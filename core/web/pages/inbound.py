@@ -84,7 +84,7 @@ async def inbound_page(request: Request, inbound_id: RecordId, access: Allowed) 
     mail = await _find(access, inbound_id)
     await mail.fetch_related("settled_by")
     parsed = await asyncio.to_thread(parse, await mail.content())
-    text = parsed.text if parsed.text is not None else html_to_text(parsed.html or "")
+    text = parsed.text if parsed.text is not None else await asyncio.to_thread(html_to_text, parsed.html or "")
     (line,) = await _with_records(access, [_line(mail)])
     return render(
         request,

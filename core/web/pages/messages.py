@@ -14,14 +14,14 @@ from core.errors import PostroomError, UserError
 from core.mail.parse import parse
 from core.mail.sanitise import has_remote_pictures
 from core.runtime import get_model
-from core.web.bodies import frame_height
+from core.web.bodies import frame_height, text_of
 from core.web.entries import find_entry, find_own_entry
 from core.web.files import download
 from core.web.guard import Allowed
 from core.web.parameters import RecordId
 from core.web.timeline import entries_of
 from core.web.tracking_reading import events_of
-from core.web.view import render
+from core.web.view import as_html, render
 from core.web.words import READERS, state_sentence
 
 router = APIRouter(prefix="/messages/{message_id}")
@@ -42,7 +42,7 @@ async def message_page(request: Request, message_id: RecordId, access: Allowed, 
     (entry,) = await entries_of([message], access)
     raw, fault = await _bytes(message)
     head, _, _ = raw.partition(b"\r\n\r\n")
-    html = parse(raw).html if raw else message.body
+    html = (await asyncio.to_thread(parse, raw)).html if raw else message.body
     record = await access.one_readable(message.res_model, message.res_id)
     stopped = await get_model("QueueSuspension").what_stops()
     return render(
@@ -50,6 +50,7 @@ async def message_page(request: Request, message_id: RecordId, access: Allowed, 
         "message.html",
         message=message,
         entry=entry,
+        text=await asyncio.to_thread(lambda: as_html(text_of(message))),
         record=record,
         sentence=lambda show_time: state_sentence(message, message.deliveries, show_time, stopped),
         tries=await _tries(entry.copies),
