@@ -14,10 +14,10 @@ from typing import Any
 from tortoise.expressions import F
 
 from core import clock
-from core.delivery.idempotency import earlier_outcome
 from core.delivery.story import tell_author, tell_on_timeline
 from core.delivery.suppression import EVERY_LIST, suppress
 from core.events import tell
+from core.idempotency import earlier_outcome
 from core.mail.address import normalised
 from core.mail.blind import BLIND, unnamed
 from core.mail.provider_events import UNPROVEN, EventKind, ProviderEvent, words_of

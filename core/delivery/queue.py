@@ -14,11 +14,11 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from core.delivery.engine import TOPIC
-from core.delivery.idempotency import earlier_outcome, keep_outcome
 from core.delivery.mailing import Mailing, Mailings, format_header
 from core.delivery.request import QueueRequest
 from core.errors import UserError
 from core.events import ring
+from core.idempotency import earlier_outcome, keep_outcome, scope_of
 from core.mail.address import header_text
 from core.mail.styles import inlined
 from core.mail.thread import checked_id, reply_address
@@ -61,11 +61,12 @@ async def queue_many(requests: Iterable[QueueRequest]) -> list[Any]:
 
 async def _queue_once(request: QueueRequest, key: str) -> Any:
     """Queue what has not been queued under this key before."""
+    scope = scope_of(_KEY_SCOPE)
     async with transaction():
-        earlier = await earlier_outcome(_KEY_SCOPE, key, request.fingerprint())
+        earlier = await earlier_outcome(scope, key, request.fingerprint())
         if earlier is None:
             (message,) = await _store([await _ready(request, Mailings())])
-            await keep_outcome(_KEY_SCOPE, key, {"message_id": message.pk})
+            await keep_outcome(scope, key, {"message_id": message.pk})
             return message
     message = await get_model("Message").get_or_none(id=earlier["message_id"])
     if message is None:

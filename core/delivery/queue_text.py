@@ -15,12 +15,12 @@ from typing import Any, TypedDict
 from core import clock
 from core.delivery.channel import channel_named
 from core.delivery.engine import TOPIC
-from core.delivery.idempotency import earlier_outcome, keep_outcome
 from core.delivery.policy import retry_schedule
 from core.delivery.queue import insert_deliveries
 from core.delivery.request import check_times
 from core.errors import UserError
 from core.events import ring
+from core.idempotency import earlier_outcome, keep_outcome, scope_of
 from core.mail.address import header_text
 from core.mail.body import text_to_html
 from core.mail.words import clean_text
@@ -73,14 +73,14 @@ class TextRequest:
 
 async def queue_text(request: TextRequest) -> Any:
     """Store the message and its deliveries; returns the Message, an earlier one where the idempotency key has one."""
-    recipients = _checked(request)
+    recipients, scope = _checked(request), scope_of(_KEY_SCOPE)
     async with transaction():
         if request.idempotency_key is None:
             return await _store(request, recipients)
-        earlier = await earlier_outcome(_KEY_SCOPE, request.idempotency_key, _fingerprint(request, recipients))
+        earlier = await earlier_outcome(scope, request.idempotency_key, _fingerprint(request, recipients))
         if earlier is None:
             message = await _store(request, recipients)
-            await keep_outcome(_KEY_SCOPE, request.idempotency_key, {"message_id": message.pk})
+            await keep_outcome(scope, request.idempotency_key, {"message_id": message.pk})
             return message
     return await get_model("Message").get(id=earlier["message_id"])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.delivery.idempotency import forget_old_keys
 from core.delivery.pacing import forget_old_use
+from core.idempotency import forget_old_keys
 from core.orm.transaction import transaction
 from core.runtime import runtime, settings
 

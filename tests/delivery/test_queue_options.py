@@ -13,10 +13,10 @@ import pytest
 
 from core import clock
 from core.delivery.engine import Engine
-from core.delivery.idempotency import KeyMismatch
 from core.delivery.request import QueueRequest
 from core.delivery.suppression import suppress
 from core.errors import PostroomError, UserError
+from core.idempotency import KeyMismatch
 from core.mail.invite import Attendee, Invite
 from core.mail.values import Mailbox
 from core.runtime import Runtime, get_model

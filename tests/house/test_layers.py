@@ -15,12 +15,12 @@ from core.testing.imports import Import, imports_of
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
-    ("errors", "clock", "paths", "contributions"),
+    ("errors", "clock", "paths", "contributions", "hashing"),
     ("mail", "orm", "render", "config"),
     ("hookspecs", "transport"),
     ("hooks",),
     ("runtime",),
-    ("events", "access"),
+    ("events", "access", "idempotency"),
     ("gateway", "web", "devmail", "seed", "cron", "delivery"),
     ("models",),
     ("host", "api", "addon"),

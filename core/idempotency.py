@@ -1,7 +1,8 @@
 """The same request twice, one effect: a caller's key, and what it brought about.
 
-Works in the running transaction. A second caller with the same key waits in the database until the first one's
-transaction has ended, and then finds its outcome, or nothing where it was rolled back.
+One store for all: the queue, webhooks and the HTTP API. It works in the running transaction. A second caller with the
+same key waits in the database until the first one's transaction has ended, and then finds its outcome, or nothing where
+it was rolled back.
 """
 
 from __future__ import annotations
@@ -11,22 +12,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.errors import UserError
-from core.runtime import runtime, settings
+from core.runtime import acting_user, runtime, settings
 
-_KEY_CHARS = 200
+KEY_CHARS = 200
 
 
 class KeyMismatch(UserError):
     """The key was used before, for another request."""
 
+    code = "key_mismatch"
+
+
+def scope_of(what: str) -> str:
+    """Return the scope of the acting user's keys for something; the system's own are apart."""
+    user = acting_user()
+    return what if user is None else f"{what}:{user.pk}"
+
 
 async def earlier_outcome(scope: str, key: str, fingerprint: str) -> Mapping[str, Any] | None:
     """Take the key for this request and return None; or return what it has brought about already.
 
-    Raises KeyMismatch where the key belongs to another request. A key is kept for IDEMPOTENCY_HOURS.
+    That is empty where the key was committed by itself, and its request has not ended, or nobody knows how. Raises
+    KeyMismatch where the key belongs to another request. A key is kept for IDEMPOTENCY_HOURS.
     """
-    if not 0 < len(key) <= _KEY_CHARS:
-        raise UserError(f"An idempotency key has 1 to {_KEY_CHARS} characters.")
+    if not 0 < len(key) <= KEY_CHARS:
+        raise UserError(f"An idempotency key has 1 to {KEY_CHARS} characters.")
     database = runtime().database
     dialect = database.dialect
     param = dialect.param
@@ -48,7 +58,7 @@ async def earlier_outcome(scope: str, key: str, fingerprint: str) -> Mapping[str
         [scope, key],
     )
     if not rows or rows[0]["fingerprint"] != fingerprint:
-        raise KeyMismatch(f'The idempotency key "{key}" was used for another request; take a new key for a new mail.')
+        raise KeyMismatch(f'The idempotency key "{key}" was used for another request; take a new key for a new one.')
     outcome: Mapping[str, Any] = json.loads(rows[0]["outcome"])
     return outcome
 
@@ -61,6 +71,13 @@ async def keep_outcome(scope: str, key: str, outcome: Mapping[str, Any]) -> None
         f'UPDATE idempotency_key SET outcome = {param(3)} WHERE scope = {param(1)} AND "key" = {param(2)}',
         [scope, key, json.dumps(outcome)],
     )
+
+
+async def let_go(scope: str, key: str) -> None:
+    """Forget a key whose request brought nothing about, so that it may be used again."""
+    database = runtime().database
+    param = database.dialect.param
+    await database.execute(f'DELETE FROM idempotency_key WHERE scope = {param(1)} AND "key" = {param(2)}', [scope, key])
 
 
 async def forget_old_keys() -> int:
