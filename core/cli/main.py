@@ -37,6 +37,7 @@ _COMMANDS = MappingProxyType(
         "server": ("server", "See and test mail servers."),
         "suppression": ("suppression", "See and change whom no mail goes to."),
         "template": ("template", "See, try, compare and translate e-mail templates."),
+        "token": ("token", "See, make and revoke the tokens of programs."),
         "user": ("user", "See and make users."),
     }
 )

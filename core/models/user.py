@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from core.orm import fields
 from core.orm.record import Record
-from core.runtime import get_model
-
-_hasher = PasswordHasher()
-_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$Hx7IfRGC0qNJKHTpBGNkTnTV9fN1wYkbLJ5N0Wm3QnA"
-"""A hash that no password has: checked when a login does not exist, so that both answers take as long."""
+from core.runtime import get_model, runtime
 
 
 class User(Record):
@@ -42,15 +33,12 @@ class User(Record):
 
     async def set_password(self, password: str) -> None:
         """Store the argon2id hash of a new password; does not save the record."""
-        self.password_hash = await asyncio.to_thread(_hasher.hash, password)
+        self.password_hash = await runtime().hasher.hash(password)
 
     @classmethod
     async def authenticate(cls, login: str, password: str) -> User | None:
         """Return the active user with this login and password, or None; both take the same time."""
-        user = await get_model("User").get_or_none(login=login.strip().casefold(), active=True)
-        stored = user.password_hash if user and user.password_hash else _NOBODY
-        try:
-            await asyncio.to_thread(_hasher.verify, stored, password)
-        except (VerificationError, InvalidHashError):
-            return None
-        return user  # type: ignore[no-any-return]
+        account = login.strip().casefold()
+        user = None if "\0" in account else await get_model("User").get_or_none(login=account, active=True)
+        is_theirs = await runtime().hasher.matches(user.password_hash if user else "", password)
+        return user if is_theirs else None

@@ -28,6 +28,7 @@ from core.web import (
     docs,
     errors,
 )
+from core.web.bearer import KnownTokens
 from core.web.edge import Edge
 from core.web.guard import guard
 from core.web.pages import (
@@ -106,6 +107,8 @@ def create_app() -> FastAPI:
     app.state.tries = Tries()
     # Addresses are cheap, and behind a careless proxy they are whatever the client says.
     app.state.tries_anywhere = Tries(limit=30)
+    app.state.known_tokens = KnownTokens()
+    app.state.token_tries = Tries(limit=10)
     app.state.refusals = Refusals()
     app.state.receiving = asyncio.Semaphore(api_inbound.AT_ONCE)
     app.state.receiving_of_strangers = asyncio.Semaphore(api_inbound.AT_ONCE)

@@ -25,9 +25,10 @@ from core.web.view import render
 
 
 class LoginNeeded(AccessDenied):
-    """Nobody is logged in."""
+    """Nobody is logged in. `challenge` is what a program is told about how to (RFC 6750, section 3)."""
 
     code = "login_needed"
+    challenge = "Bearer"
 
 
 class RequestRefused(AccessDenied):
@@ -79,7 +80,11 @@ async def on_postroom_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PostroomError)
     if isinstance(error, LoginNeeded) and not is_api(request) and request.method == "GET":
         return RedirectResponse("/login?" + urlencode({"next": _path(request)}), 303)
-    return answer(request, status_of(error), error.code, str(error))
+    response = answer(request, status_of(error), error.code, str(error))
+    challenge = getattr(error, "challenge", None)
+    if challenge and is_api(request):
+        response.headers["WWW-Authenticate"] = challenge
+    return response
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

@@ -6,14 +6,18 @@ It hangs on the application itself, so a path that an addon brings is guarded wi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
 from core.access import Access, access_of
+from core.errors import AccessDenied
 from core.runtime import acting_as, settings
+from core.web.bearer import token_of
 from core.web.errors import LoginNeeded, RequestRefused
+from core.web.scope import Scope
 from core.web.session import Session, Visit, new_session, read_session, user_of, visit_of
 
 PUBLIC = frozenset({"/login", "/api/health"})
@@ -26,19 +30,69 @@ OPEN = frozenset({
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+class MissingScope(AccessDenied):
+    """The token is not good for this."""
+
+    code = "missing_scope"
+
+    def __init__(self, missing: list[Scope]):
+        self.challenge = f'Bearer error="insufficient_scope", scope="{" ".join(missing)}"'
+        super().__init__(f"This token lacks the scope {', '.join(missing)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """Says of a route which scope a token needs there; the guard reads it."""
+
+    scope: Scope
+
+    async def __call__(self) -> None:
+        """Do nothing: whoever comes here has passed the guard."""
+
+
+def scope(name: str) -> _Needs:
+    """Return the dependency of a route that needs this scope, in place of `read` or `write` by its method."""
+    return _Needs(Scope(name))
+
+
 async def guard(request: Request) -> AsyncIterator[None]:
     """Refuse who may not be here; run the rest of the request on behalf of its user."""
-    session = read_session(request)
     is_open = _is_open(request)
-    user = None if is_open else await user_of(session)
-    access = await access_of(user) if user is not None else None
-    request.state.visit = Visit(session or new_session(), user, access)
-    if user is None and request.url.path not in PUBLIC and not is_open:
+    visit = await _visit(request, is_open)
+    request.state.visit = visit
+    if visit.user is None and request.url.path not in PUBLIC and not is_open:
         raise LoginNeeded("Log in first.")
-    if request.method not in _READING and not is_open:
+    if visit.token is not None:
+        _check_scopes(request, visit.token.scopes)
+    elif request.method not in _READING and not is_open:
         await _check_origin(request)
-    with acting_as(user):
+    with acting_as(visit.user):
         yield
+
+
+async def _visit(request: Request, is_open: bool) -> Visit:
+    """Find out who asks: by its token, where there is one, or else by its session."""
+    session = read_session(request) or new_session()
+    if is_open:
+        return Visit(session)
+    token = await token_of(request)
+    user = await user_of(session) if token is None else token.user
+    if user is None:
+        return Visit(session)
+    access = await access_of(user)
+    return Visit(session, user, access, token)
+
+
+def _check_scopes(request: Request, held: list[str]) -> None:
+    missing = sorted(needed_scopes(request.scope.get("route"), request.method) - set(held))
+    if missing:
+        raise MissingScope(missing)
+
+
+def needed_scopes(route: Any, method: str) -> set[Scope]:
+    """Return which scopes a token needs for a route: what it says, or `read` or `write` by the method."""
+    said = {one.dependency.scope for one in getattr(route, "dependencies", ()) if isinstance(one.dependency, _Needs)}
+    return said or {Scope.READ if method in _READING else Scope.WRITE}
 
 
 def _is_open(request: Request) -> bool:

@@ -41,11 +41,12 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Who asks, within which session. User and access are None for nobody."""
+    """Who asks, within which session. User and access are None for nobody; `token` is the ApiToken of a program."""
 
     session: Session
     user: Any = None
     access: Access | None = None
+    token: Any = None
 
 
 def visit_of(request: Request) -> Visit:
