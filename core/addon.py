@@ -23,6 +23,7 @@ from core.models.delivery import Delivery
 from core.models.dkim_key import DkimKey
 from core.models.domain_pace import DomainPace
 from core.models.email_route import EmailRoute
+from core.models.email_signature import EmailSignature
 from core.models.email_template import EmailTemplate
 from core.models.email_template_variant import EmailTemplateVariant
 from core.models.email_template_version import EmailTemplateVersion
@@ -55,6 +56,8 @@ from core.models.suppression import Suppression
 from core.models.text_template import TextTemplate
 from core.models.tracking import Tracking
 from core.models.tracking_event import TrackingEvent
+from core.models.upload import Upload
+from core.models.upload_chunk import UploadChunk
 from core.models.user import User
 from core.models.webhook_refusal import WebhookRefusal
 from core.runtime import get_model
@@ -77,6 +80,7 @@ def register_models() -> list[type]:
         Delivery,
         DkimKey,
         EmailRoute,
+        EmailSignature,
         EmailTemplate,
         EmailTemplateVariant,
         EmailTemplateVersion,
@@ -110,6 +114,8 @@ def register_models() -> list[type]:
         PictureSender,
         QueueSuspension,
         TrackingEvent,
+        Upload,
+        UploadChunk,
         User,
         WebhookRefusal,
     ]

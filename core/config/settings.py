@@ -88,6 +88,24 @@ class Settings(BaseModel):
     SMTP_RATE_PER_SECOND: int = Field(0, ge=0, description="Most mails a second through SMTP_SERVER; 0 is no limit.")
     SMTP_RATE_PER_MINUTE: int = Field(0, ge=0, description="Most mails a minute through SMTP_SERVER; 0 is no limit.")
     SMTP_RATE_PER_DAY: int = Field(0, ge=0, description="Most mails a day through SMTP_SERVER; 0 is no limit.")
+    SYSTEM_MAIL_FROM: str = Field(
+        "", description="From address of what the host itself writes, such as a password reset; empty: SMTP_FROM_EMAIL."
+    )
+    SYSTEM_MAIL_FROM_NAME: str = Field("", description="From name of the same; empty is SMTP_FROM_NAME.")
+    SYSTEM_MAIL_SMTP_SERVER: str = Field(
+        "", description="SMTP host for system mail alone; where it is empty, system mail goes as other mail does."
+    )
+    SYSTEM_MAIL_SMTP_PORT: int = Field(587, ge=1, le=65535, description="Its port.")
+    SYSTEM_MAIL_USERNAME: str = Field("", description="Login user there.")
+    SYSTEM_MAIL_PASSWORD: SecretStr = Field(SecretStr(""), description="Login password there.")
+    SYSTEM_MAIL_USESSL: bool = Field(
+        False, description="TLS from the first byte; STARTTLS on the ports 25 and 587. Port 465 always has it."
+    )
+    SYSTEM_MAIL_STARTTLS: bool = Field(
+        False, description="Insist on STARTTLS, as is done for a login in any case; only to this machine a password "
+        "goes without.",
+    )
+    SYSTEM_MAIL_SMTP_VALID_CERT: bool = Field(True, description="Check its certificate.")
     ON_UNKNOWN: Literal["retry", "hold"] = Field(
         "retry", description="What follows a try whose outcome nobody knows, unless the message says otherwise."
     )
@@ -201,6 +219,8 @@ class Settings(BaseModel):
     MAX_RECIPIENTS: int = Field(100, ge=1, description="Recipients of one message outside campaigns.")
     MAX_ATTACHMENT_BYTES: int = Field(25_000_000, ge=1, description="Largest attachment.")
     MAX_ATTACHMENTS: int = Field(50, ge=0, description="Attachments of one mail.")
+    MAX_FILE_BYTES: int = Field(100_000_000, ge=1, le=1_000_000_000, description="Largest file that may be uploaded.")
+    UPLOAD_HOURS: float = Field(24, gt=0, description="How long the rest of a file that was begun is waited for.")
     PARSE_SECONDS: float = Field(5.0, gt=0, description="Time that reading one mail may take.")
     PDF_SECONDS: float = Field(10.0, gt=0, description="Time that one PDF may take.")
     PDF_MEGABYTES: int = Field(512, ge=64, description="Memory that one PDF may take.")

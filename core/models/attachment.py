@@ -5,16 +5,24 @@ from __future__ import annotations
 from hashlib import sha256
 from mimetypes import guess_type
 from typing import Any
+from uuid import uuid4
 
 from core.orm import fields
 from core.orm.record import Record
+from core.runtime import get_model
+
+_DEFAULT_SPACE = 1
 
 
 class Attachment(Record):
     """The bytes of one file. They never change; a new version is a new attachment."""
 
+    uuid = fields.CharField(max_length=36, unique=True, default=lambda: str(uuid4()))
+    """What the world calls it: it is in addresses, and tells nothing of how many files there are."""
     identifier = fields.CharField(max_length=128, null=True, unique=True)
     name = fields.CharField(max_length=255)
+    path = fields.CharField(max_length=400, null=True, unique=True)
+    """What a file that was brought for a table's records is asked for by: `/space-1-table-2-…-brochure.pdf`."""
     content_type = fields.CharField(max_length=127, default="application/octet-stream")
     content = fields.BinaryField()
     size_bytes = fields.BigIntField()
@@ -24,6 +32,8 @@ class Attachment(Record):
     res_model = fields.CharField(max_length=100, null=True)
     res_id = fields.BigIntField(null=True)
     created_at = fields.DatetimeField(auto_now_add=True)
+    created_by = fields.ForeignKeyField("models.User", null=True, related_name="files", on_delete=fields.SET_NULL)
+    """Who brought it. Until it belongs to a record or a message, it is nobody else's."""
 
     @classmethod
     async def keep(cls, name: str, content: bytes, content_type: str = "", **values: Any) -> Attachment:
@@ -36,6 +46,27 @@ class Attachment(Record):
             sha256=sha256(content).hexdigest(),
             **values,
         )
+
+    @classmethod
+    def without_content(cls) -> Any:
+        """Return a query for all about files but their bytes."""
+        return cls.all().only(*(name for name in cls._meta.fields_db_projection if name != "content"))
+
+    @classmethod
+    async def by_path(cls, path: str) -> Any:
+        """Return the file with this path, without its bytes, or None; who may have it is another question."""
+        return await cls.without_content().get_or_none(path="/" + path.lstrip("/")[:400])
+
+    @classmethod
+    def path_prefix(cls, table_id: int, company_id: int | None) -> str:
+        """Return what the paths of files for a table's records begin with, `{spaceId}-{tableId}-`."""
+        return f"/space-{company_id or _DEFAULT_SPACE}-table-{table_id}-"
+
+    @classmethod
+    async def new_path(cls, model: str, company_id: int | None, name: str) -> str:
+        """Return a fresh path for a file of a model's records."""
+        table = await get_model("ModelRegistry").get(identifier=model)
+        return f"{cls.path_prefix(table.pk, company_id)}{uuid4().hex[:16]}-{name}"
 
     class Meta:
         indexes = (("res_model", "res_id"),)
