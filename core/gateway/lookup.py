@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from core import clock
@@ -18,7 +19,7 @@ from core.gateway.spool import AGAIN, OPEN
 from core.gateway.values import KnownMessage, Received, Route
 from core.mail.address import domain_of, normalised
 from core.mail.return_path import Origin, read_return_tag
-from core.mail.thread import alias_of, tokens_in
+from core.mail.thread import REPLY_ALIAS, alias_of, tokens_in
 from core.mail.unsubscribe import ALIAS, read_unsubscribe_tag
 from core.runtime import get_model, runtime, settings
 
@@ -89,7 +90,8 @@ class Lookup:
 
     def reply_tokens(self, email: Received) -> tuple[str, ...]:
         """Return the tokens of reply addresses among the recipients."""
-        return tokens_in(email.recipients, self.catchall_alias, self.own_domain)
+        found = [tokens_in(email.recipients, alias, self.own_domain) for alias in (self.catchall_alias, REPLY_ALIAS)]
+        return tuple(dict.fromkeys(chain(*found)))
 
     def bounce_tokens(self, email: Received) -> tuple[str, ...]:
         """Return the tokens of envelope senders of ours among the recipients."""
@@ -181,10 +183,10 @@ class Lookup:
 
     def is_system(self, address: str) -> bool:
         """Whether it is a reply or bounce address, from which nobody writes."""
-        return domain_of(address) == self.own_domain and alias_of(address)[0] in (
-            self.catchall_alias,
-            self.bounce_alias,
-        )
+        if domain_of(address) != self.own_domain:
+            return False
+        is_alias = alias_of(address)[0] in (self.catchall_alias, self.bounce_alias)
+        return is_alias or bool(tokens_in([address], REPLY_ALIAS, self.own_domain))
 
     def owns_domain_of(self, address: str) -> bool:
         """Whether the address is at a domain of ours, be there such an address or not."""

@@ -1,8 +1,8 @@
 """What ties mails into one conversation: Message-IDs, and the token in a reply address.
 
 A Message-ID carries its angle brackets (RFC 5322 section 3.6.4). A reply address is `alias+token@domain` (RFC 5233
-subaddressing); a token is 128 bits as hexadecimal or base32 text, in any case, and opens one thread and nothing else.
-It makes no token: who does passes in the randomness.
+subaddressing), or `reply-token@domain` where a domain's whole mail comes here; a token is 128 bits as hexadecimal or
+base32 text, in any case, and opens one thread and nothing else. It makes no token: who does passes in the randomness.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from core.errors import AddressError
 from core.mail.address import domain_of, envelope_address, normalised
 
+REPLY_ALIAS = "reply"
+"""What `reply-token@domain` begins with."""
 _ID = re.compile(r"<[!-;=?-~]{1,900}>")
 """Longer than any seen, and still one line; RFC 5322 asks for an @, some senders leave it out."""
 _BARE_ID = re.compile(r"[!-;=?-~]{1,450}@[!-;=?-~]{1,450}")
@@ -52,11 +54,11 @@ def alias_of(address: str) -> tuple[str, str]:
     return alias, tag
 
 
-def reply_address(token: str, alias: str, domain: str) -> str:
+def reply_address(token: str, alias: str, domain: str, separator: str = "+") -> str:
     """Return `alias+token@domain`; raise AddressError where the token is none of ours or the rest is no address."""
     if _TOKEN.fullmatch(token) is None:
         raise AddressError("A reply token is 32 hexadecimal or 26 base32 characters, in lower case.")
-    return envelope_address(f"{alias}+{token}@{domain}")
+    return envelope_address(f"{alias}{separator}{token}@{domain}")
 
 
 def tokens_in(addresses: Iterable[str], alias: str, domain: str) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ _ODD = r"\s\x00-\x20\x7f\\\ud800-\udfff"
 _TARGET = re.compile(rf"(https?://)([^{_ODD}/?\#]++)([^{_ODD}]*+)", re.IGNORECASE)
 
 
-_PIXEL = re.compile(rf"{OPEN_PATH}([A-Za-z0-9_-]{{{_TOKEN_CHARS}}})")
+_PIXEL = re.compile(rf"(?:{OPEN_PATH}|{PIXEL_PATH})([A-Za-z0-9_-]{{{_TOKEN_CHARS}}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,14 @@ class Tracker:
         self._links = [_keyed(key, b"link") for key in keys]
         self._cut = lru_cache(maxsize=_BODIES_KEPT)(self._cut_up)
 
-    def rewritten(self, html: str, delivery_id: int) -> str:
+    def rewritten(self, html: str, delivery_id: int, *, png: bool = False) -> str:
         """Return the HTML with a pixel at its end, and each web link leading here first and then to its target.
 
-        Links with `data-no-track`, links of other kinds (`mailto:`, `tel:`, `#`) and our own stay as they are. Make
-        the plain text part of the HTML before this, so that it shows where links lead.
+        The pixel is `/api/email/track/open/TOKEN`, or with `png` `/email/pixel/TOKEN.png`. Links with `data-no-track`,
+        links of other kinds (`mailto:`, `tel:`, `#`) and our own stay as they are. Make the plain text part of the HTML
+        before this, so that it shows where links lead.
         """
-        segments, targets = self._cut(html)
+        segments, targets = self._cut(html, png)
         data = delivery_id.to_bytes(_ID_BYTES, "big")
         pixel, link = self._pixels[0].copy(), self._links[0].copy()
         pixel.update(data)
@@ -115,13 +116,14 @@ class Tracker:
         """Return the delivery in which a link with this token led to `url`, or None where none did."""
         return _read(self._links, token, url.encode("utf-8", "replace"))
 
-    def _cut_up(self, html: str) -> tuple[list[str], list[bytes]]:
+    def _cut_up(self, html: str, png: bool) -> tuple[list[str], list[bytes]]:
         """Return the HTML as segments with a token between each two, and what each token is about: a link's target, or
         nothing for the pixel. Done once for a body, to however many it goes.
         """
         links, end = _scan(html)
         base = escape(self._base_url)
-        slots = [(end, end, f'<img src="{base}{OPEN_PATH}', _AFTER_PIXEL, b"")]
+        path, ending = (PIXEL_PATH, ".png") if png else (OPEN_PATH, "")
+        slots = [(end, end, f'<img src="{base}{path}', ending + _AFTER_PIXEL, b"")]
         for link in filter(self._is_foreign, links):
             after = f"?url={quote(link.target, safe=':/')}"
             slots.append((link.start, link.end, base + CLICK_PATH, after, link.target.encode()))
@@ -151,7 +153,7 @@ def untracked(text: str, base_url: str, *, is_html: bool = True) -> str:
     base = re.escape(base_url.rstrip("/"))
     if not base or base_url.rstrip("/") not in text:
         return text
-    text = re.sub(rf"{base}{OPEN_PATH}[\w-]{{{_TOKEN_CHARS}}}", "", text)
+    text = re.sub(rf"{base}{_PIXEL.pattern}(?:\.png)?", "", text)
 
     def straight(link: re.Match[str]) -> str:
         target = unquote(link[1])

@@ -46,6 +46,8 @@ class Delivery(Record):
     open_count = fields.IntField(default=0)
     opened_at = fields.DatetimeField(null=True)
     """The first open by a person, as far as that can be told."""
+    read_at = fields.DatetimeField(null=True)
+    """When its pixel was first fetched, by whomever."""
     click_count = fields.IntField(default=0)
     clicked_at = fields.DatetimeField(null=True)
     bounced_at = fields.DatetimeField(null=True)
