@@ -227,6 +227,13 @@ class Settings(BaseModel):
     PDF_PAGES: int = Field(200, ge=1, description="Pages that one PDF may have.")
     QUARANTINE_AFTER: int = Field(3, ge=1, description="Failures after which an inbound mail is kept in quarantine.")
 
+    LIVE_STREAMS_PER_USER: int = Field(
+        20,
+        ge=0,
+        description="Streams of live events (`/api/live`) that one user may have open in one process; with 0 pages do "
+        "not refresh themselves.",
+    )
+
     @field_validator("DEFAULT_TIMEZONE")
     @classmethod
     def _known_zone(cls, name: str) -> str:

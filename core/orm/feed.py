@@ -1,8 +1,8 @@
 """What changed lately, for whoever watches: written down some five times a second at most, and read by every process.
 
-A change says what moved, never what it says now: whoever hears of it reads anew, through the same checks as ever. It is
-written a moment after the commit that it tells of, all that changed meanwhile as one row, so a process that is killed in
-that moment leaves its watchers with what they saw last.
+A change says what moved, never what it says now: whoever hears of it reads anew, through the same checks as ever. It
+is written a moment after the commit that it tells of, all that changed meanwhile as one row, so a process that is
+killed in that moment leaves its watchers with what they saw last.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from core.runtime import runtime, settings
 from core.web import (
     api_dev_mail,
     api_inbound,
+    api_live,
     api_queue,
     api_records,
     api_routing,
@@ -31,6 +32,7 @@ from core.web import (
 from core.web.bearer import KnownTokens
 from core.web.edge import Edge
 from core.web.guard import guard
+from core.web.live import Hub
 from core.web.pages import (
     addon_pages,
     attachments,
@@ -81,6 +83,7 @@ _PAGES = (
 )
 _APIS = (
     api_queue,
+    api_live,
     api_records,
     api_servers,
     api_suppression,
@@ -110,6 +113,7 @@ def create_app() -> FastAPI:
     app.state.known_tokens = KnownTokens()
     app.state.token_tries = Tries(limit=10)
     app.state.refusals = Refusals()
+    app.state.live = Hub()
     app.state.receiving = asyncio.Semaphore(api_inbound.AT_ONCE)
     app.state.receiving_of_strangers = asyncio.Semaphore(api_inbound.AT_ONCE)
     app.state.open_paths = frozenset(route.path for _, route in runtime().contributions.routes if route.public)

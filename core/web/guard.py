@@ -103,15 +103,21 @@ def _is_open(request: Request) -> bool:
 
 async def _check_origin(request: Request) -> None:
     """Let a change pass only from a page of ours (form token), or as JSON, which no foreign page can send unasked."""
-    origin = request.headers.get("origin")
-    if origin is not None and origin not in _own_origins(request):
-        raise RequestRefused("This request came from another site; open the page here and try again.")
+    require_own_origin(request)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         return
     token = request.headers.get("x-csrf-token") or str((await request.form()).get("csrf", ""))
     session: Session = request.state.visit.session
     if not token or not session.owns(token):
         raise RequestRefused("This form is too old or not ours; load its page again and send it once more.")
+
+
+def require_own_origin(request: Request) -> None:
+    """Raise RequestRefused for what a page of another site asked for, as far as the browser tells."""
+    origin = request.headers.get("origin")
+    is_foreign = request.headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
+    if is_foreign or (origin is not None and origin not in _own_origins(request)):
+        raise RequestRefused("This request came from another site; open the page here and try again.")
 
 
 def _own_origins(request: Request) -> set[str]:

@@ -47,9 +47,12 @@ async def serve(
     stopping = asyncio.create_task(stop.wait())
     ended = asyncio.Event()
     counting = asyncio.create_task(app.state.hits.run(ended))
+    watching = asyncio.create_task(app.state.live.run())
     try:
         announce(address_of(listener))
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        # A stream has no end of its own that the server could wait for.
+        app.state.live.close()
         server.should_exit = True
         await serving
     finally:
@@ -58,7 +61,8 @@ async def serve(
         await asyncio.gather(stopping, serving, return_exceptions=True)
         listener.close()
         ended.set()
-        await counting
+        app.state.live.close()
+        await asyncio.gather(counting, watching)
 
 
 def address_of(listener: socket.socket) -> str:
