@@ -109,6 +109,13 @@ class Dialect(Protocol):
         """Return the one parameter that carries many texts for `among_texts`."""
         ...
 
+    def day_of(self, unit: str, column: str, *, is_time: bool) -> str:
+        """Return an expression for the first day, in UTC, of the `day`, `week`, `month` or `year` of a column.
+
+        It is text such as 2026-11-01; weeks begin on Monday (ISO 8601). `is_time` tells a time from a date.
+        """
+        ...
+
     def time(self, at: datetime) -> Any:
         """Return an aware time as a parameter."""
         ...
@@ -189,6 +196,12 @@ class Sqlite:
     def texts(self, texts: Sequence[str]) -> Any:
         return json.dumps(list(texts))
 
+    def day_of(self, unit: str, column: str, *, is_time: bool) -> str:
+        if unit == "week":
+            return f"date({column}, 'weekday 0', '-6 days')"
+        shape = {"day": "%Y-%m-%d", "month": "%Y-%m-01", "year": "%Y-01-01"}[unit]
+        return f"strftime('{shape}', {column})"
+
     def time(self, at: datetime) -> Any:
         return str(at.astimezone(UTC))
 
@@ -248,6 +261,10 @@ class Postgres:
 
     def texts(self, texts: Sequence[str]) -> Any:
         return list(texts)
+
+    def day_of(self, unit: str, column: str, *, is_time: bool) -> str:
+        at = f"{column} AT TIME ZONE 'UTC'" if is_time else f"{column}::timestamp"
+        return f"to_char(date_trunc('{unit}', {at}), 'YYYY-MM-DD')"
 
     def time(self, at: datetime) -> Any:
         return at
