@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.contributions import GatewayRule
+from core.events import announce
 from core.gateway.rules.core import CORE_RULES
 from core.gateway.values import Received
 from core.hookspecs import hookimpl
@@ -27,6 +28,7 @@ from core.models.email_signature import EmailSignature
 from core.models.email_template import EmailTemplate
 from core.models.email_template_variant import EmailTemplateVariant
 from core.models.email_template_version import EmailTemplateVersion
+from core.models.field_access import FieldAccess
 from core.models.follower import Follower
 from core.models.group import Group
 from core.models.idempotency_key import IdempotencyKey
@@ -34,6 +36,9 @@ from core.models.inbound_email import InboundEmail
 from core.models.inbound_raw import InboundRaw
 from core.models.incoming_mail_server import IncomingMailServer
 from core.models.live_event import LiveEvent
+from core.models.login_try import LoginTry
+from core.models.mail import Mail
+from core.models.mail_account import MailAccount
 from core.models.mail_event import MailEvent
 from core.models.mail_folder import MailFolder
 from core.models.mail_uid import MailUid
@@ -47,19 +52,23 @@ from core.models.pace_use import PaceUse
 from core.models.picture_sender import PictureSender
 from core.models.queue_suspension import QueueSuspension
 from core.models.receipt import Receipt
+from core.models.record_rule import RecordRule
 from core.models.report_action import ReportAction
 from core.models.route_case import RouteCase
 from core.models.schema_migration import SchemaMigration
 from core.models.seed_record import SeedRecord
 from core.models.server_pause import ServerPause
 from core.models.suppression import Suppression
+from core.models.team import Team
 from core.models.text_template import TextTemplate
 from core.models.tracking import Tracking
 from core.models.tracking_event import TrackingEvent
 from core.models.upload import Upload
 from core.models.upload_chunk import UploadChunk
 from core.models.user import User
+from core.models.user_session import UserSession
 from core.models.webhook_refusal import WebhookRefusal
+from core.orm.feed import Change
 from core.runtime import get_model
 
 
@@ -84,12 +93,16 @@ def register_models() -> list[type]:
         EmailTemplate,
         EmailTemplateVariant,
         EmailTemplateVersion,
+        FieldAccess,
         Follower,
         Group,
         InboundEmail,
         InboundRaw,
         IncomingMailServer,
         LiveEvent,
+        LoginTry,
+        Mail,
+        MailAccount,
         MailEvent,
         MailFolder,
         MailUid,
@@ -100,12 +113,14 @@ def register_models() -> list[type]:
         OAuthAccount,
         OutgoingMailServer,
         Receipt,
+        RecordRule,
         ReportAction,
         RouteCase,
         SchemaMigration,
         SeedRecord,
         ServerPause,
         Suppression,
+        Team,
         TextTemplate,
         Tracking,
         DomainPace,
@@ -117,6 +132,7 @@ def register_models() -> list[type]:
         Upload,
         UploadChunk,
         User,
+        UserSession,
         WebhookRefusal,
     ]
 
@@ -127,8 +143,25 @@ def register_gateway_rules() -> tuple[GatewayRule, ...]:
 
 
 @hookimpl
+async def message_posted(message: Any) -> None:
+    """Tell those who watch the record's timeline."""
+    if message.res_id is not None:
+        inside = message.kind == "note" or message.send_state == "Draft"
+        await announce(
+            Change.of_timeline(message.res_model, message.res_id, message.pk, message.send_state, inside=inside)
+        )
+
+
+@hookimpl
+async def record_updated(record: Any) -> None:
+    """Tell those who watch the record's timeline, on which the change stands."""
+    await announce(Change(f"record:{type(record).__name__}:{record.pk}"))
+
+
+@hookimpl
 async def record_deleted(record: Any) -> None:
     """Mail in the spool no longer says that it became a record that is gone."""
+    await announce(Change(f"record:{type(record).__name__}:{record.pk}"))
     became_it = {"res_model": type(record).__name__, "res_id": record.pk}
     await get_model("InboundEmail").filter(**became_it).update(res_model=None, res_id=None)
 

@@ -19,7 +19,8 @@ import structlog
 from core.cron.schedule import Schedule, next_after
 from core.cron.verdict import Ended, Health, Outcome
 from core.errors import PostroomError
-from core.events import tell
+from core.events import announce, tell
+from core.orm.feed import Change
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
@@ -106,6 +107,7 @@ async def settle(claim: Claim, ended: Ended) -> bool:
         if is_off:
             log.warning("cron job switched off", job=job.identifier, failures=health.failure_count, error=ended.error)
         await tell("cron_finished", job=job, run=run)
+        await announce(Change("cron", (job.status, ended.outcome.value), (job.id,)))
     return True
 
 
@@ -159,6 +161,7 @@ async def _take(worker: str, which: str, params: Sequence[Any] = (), *, is_due: 
     run = await get_model("CronRun").create(
         job=job, due_at=job.next_run if is_due else None, started_at=job.last_run, worker=worker
     )
+    await announce(Change("cron", ("running",), (job.id,)))
     return Claim(job, run, token, held_until)
 
 

@@ -16,7 +16,7 @@ from tortoise.expressions import F
 from core import clock
 from core.delivery.story import tell_author, tell_on_timeline
 from core.delivery.suppression import EVERY_LIST, suppress
-from core.events import tell
+from core.events import announce, tell
 from core.idempotency import earlier_outcome
 from core.mail.address import normalised
 from core.mail.blind import BLIND, unnamed
@@ -24,6 +24,7 @@ from core.mail.provider_events import UNPROVEN, EventKind, ProviderEvent, words_
 from core.mail.return_path import Origin, read_return_tag
 from core.mail.suppression import Reason
 from core.mail.thread import alias_of
+from core.orm.feed import Change
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
@@ -197,6 +198,7 @@ async def _apply(message: Any, told: Sequence[tuple[ProviderEvent, _Copy]], *, p
     if any(event.kind in _LOST for event, _ in told):
         await get_model("Message").filter(id=message.pk, bounced_at=None).update(bounced_at=now)
         await get_model("Message").filter(id=message.pk).update(error=words[:_ERROR_CHARS])
+        await announce(Change("queue", ("Bounced",), company_id=message.company_id))
     entry = entry or await tell_on_timeline(message, f"About: {message.subject}", words)
     if any(event.kind is not EventKind.READ for event, _ in told):
         await tell_author(message, entry)

@@ -17,13 +17,14 @@ from core.delivery.engine import TOPIC
 from core.delivery.mailing import Mailing, Mailings, format_header
 from core.delivery.request import QueueRequest
 from core.errors import UserError
-from core.events import ring
+from core.events import announce, ring
 from core.idempotency import earlier_outcome, keep_outcome, scope_of
 from core.mail.address import header_text
 from core.mail.styles import inlined
 from core.mail.thread import checked_id, reply_address
 from core.mail.words import clean_text
 from core.orm.dialect import Children, Dialect
+from core.orm.feed import Change
 from core.orm.insert import insert_rows, stored_record
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
@@ -161,6 +162,7 @@ async def _store(ready: Sequence[_Ready]) -> list[Any]:
     else:
         messages = await _insert(ready)
     await ring(TOPIC)
+    await announce(*(Change("queue", ("Queued",), company_id=one) for one in {made.company_id for made in messages}))
     return messages
 
 

@@ -19,11 +19,12 @@ from core.delivery.policy import retry_schedule
 from core.delivery.queue import insert_deliveries
 from core.delivery.request import check_times
 from core.errors import UserError
-from core.events import ring
+from core.events import announce, ring
 from core.idempotency import earlier_outcome, keep_outcome, scope_of
 from core.mail.address import header_text
 from core.mail.body import text_to_html
 from core.mail.words import clean_text
+from core.orm.feed import Change
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
@@ -115,6 +116,7 @@ async def _store(request: TextRequest, recipients: list[str]) -> Any:
     due_at = runtime().database.dialect.time(request.scheduled_at) if request.scheduled_at else None
     await insert_deliveries(message.pk, [(one, "to", request.priority, due_at, 0.0) for one in recipients])
     await ring(TOPIC)
+    await announce(Change("queue", ("Queued",), company_id=message.company_id))
     return message
 
 

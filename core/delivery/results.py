@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -19,10 +19,11 @@ from core import clock
 from core.delivery.job import Claimed, Job
 from core.delivery.policy import retry_schedule
 from core.delivery.story import tell_failure
-from core.events import tell
+from core.events import announce, tell
 from core.mail.address import normalised
 from core.mail.blind import BLIND, unnamed
 from core.mail.retry import LINEAR, Outcome, RetrySchedule, next_try_after
+from core.orm.feed import Change
 from core.orm.writes import Writes
 from core.runtime import get_model, runtime
 
@@ -101,6 +102,7 @@ async def write_results(
     if touched:
         _roll_up(writes, sorted(touched), _errors(results), moved=bool(results))
     told = await writes.run(database)
+    await announce(*_changes(told))
     return Written(
         frozenset(row["id"] for row in told if row["state"] == "sending"),
         tuple((row["id"], row["state"]) for row in told if row["state"] in _FINAL and not row["next_retry_at"]),
@@ -147,7 +149,16 @@ async def roll_up(message_ids: Sequence[int], errors: Mapping[int, str]) -> None
     database = runtime().database
     writes = Writes(database.dialect)
     _roll_up(writes, message_ids, errors)
-    await writes.run(database)
+    await announce(*_changes(await writes.run(database)))
+
+
+def _changes(told: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
+    """Yield what those who watch are told of messages that were rolled up."""
+    for row in told:
+        if row.get("is_rolled_up"):
+            yield Change("queue", (row["state"],), company_id=row["company_id"])
+            if row["res_id"] is not None:
+                yield Change.of_timeline(row["res_model"], row["res_id"], row["id"], row["state"])
 
 
 def _roll_up(writes: Writes, message_ids: Sequence[int], errors: Mapping[int, str], *, moved: bool = False) -> None:
@@ -171,8 +182,9 @@ def _roll_up(writes: Writes, message_ids: Sequence[int], errors: Mapping[int, st
                                error = CASE WHEN totals.state = 'Sent' THEN '' ELSE {words} END
             FROM (SELECT {_TOTALS} FROM {deliveries} GROUP BY message_id) AS totals
             WHERE message.id = totals.message_id AND NOT (message.send_state = 'Sent' AND totals.state = 'Sent')
-            RETURNING message.id, message.send_state AS state, message.next_retry_at""",
-        tells="id, state, next_retry_at",
+            RETURNING message.id, message.send_state AS state, message.next_retry_at, message.res_model,
+                      message.res_id, message.company_id, TRUE AS is_rolled_up""",
+        tells="id, state, next_retry_at, res_model, res_id, company_id, is_rolled_up",
     )
 
 
@@ -204,7 +216,8 @@ def _mark(writes: Writes, number: int, token: str, deliveries: Sequence[Claimed]
             WHERE {ours} AND lease_token = {writes.param(token)} AND state = 'claimed'
               AND {NOT_SUSPENDED} AND NOT {expired} AND NOT {suppressed}
             RETURNING id, state""",
-        tells="id, state, NULL::timestamptz AS next_retry_at",
+        tells="id, state, NULL::timestamptz AS next_retry_at, NULL AS res_model, NULL::bigint AS res_id, "
+        "NULL::bigint AS company_id, FALSE AS is_rolled_up",
     )
 
 

@@ -9,8 +9,9 @@ from core.delivery.engine import TOPIC
 from core.delivery.job import Claimed
 from core.delivery.results import Result, roll_up, tell_finished, write_results
 from core.errors import UserError
-from core.events import ring
+from core.events import announce, ring
 from core.mail.retry import Outcome
+from core.orm.feed import Change
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime
 
@@ -110,6 +111,10 @@ async def take_back(message_id: int) -> None:
             raise UserError(f"Message {message_id} is on its way already, so it cannot be taken back.")
         await database.execute(f"DELETE FROM delivery WHERE message_id = {param}", [message_id])
         await get_model("Message").filter(id=message_id).update(send_state="Draft", error="")
+        message = await get_model("Message").get(id=message_id)
+        await announce(Change("queue", ("Draft",), company_id=message.company_id))
+        if message.res_id is not None:
+            await announce(Change.of_timeline(message.res_model, message.res_id, message_id, "Draft"))
 
 
 async def fail_once(message_id: int, error: str) -> None:

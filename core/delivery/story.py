@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.events import tell
+from core.events import announce, tell
 from core.mail.blind import BLIND, unnamed
 from core.mail.body import text_to_html
+from core.orm.feed import Change
 from core.orm.transaction import transaction
 from core.runtime import get_model
 
@@ -34,6 +35,7 @@ async def tell_author(message: Any, entry: Any) -> None:
     """Tell the author inside the application, once for each entry."""
     if message.author_id is not None:
         await get_model("Notification").get_or_create(message_id=entry.pk, user_id=message.author_id)
+        await announce(Change(f"user:{message.author_id}"))
 
 
 async def tell_failure(message: Any) -> None:

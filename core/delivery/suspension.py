@@ -10,7 +10,8 @@ from typing import Any
 import structlog
 
 from core.delivery.engine import TOPIC
-from core.events import ring
+from core.events import announce, ring
+from core.orm.feed import Change
 from core.runtime import acting_user, get_model, settings
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,7 @@ async def suspend_queue(reason: str = "") -> None:
     await get_model("QueueSuspension").update_or_create(
         name="queue", defaults={"reason": reason, "user_id": getattr(user, "pk", None)}
     )
+    await announce(Change("queue", ("Suspended",)))
     log.warning("queue suspended", reason=reason, user=getattr(user, "login", ""))
 
 
@@ -31,6 +33,7 @@ async def resume_queue() -> bool:
     if ended:
         log.warning("queue resumed", user=getattr(acting_user(), "login", ""))
         await ring(TOPIC)
+        await announce(Change("queue", ("Resumed",)))
     return ended
 
 

@@ -64,6 +64,7 @@ async def discard(spool_id: int, reason: str = "") -> None:
         lease_token=None,
         lease_until=None,
     )
+    await spool.tell_states("discarded")
 
 
 async def _settle(spool_id: int, verdict: Verdict) -> Account:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
-from core.events import tell
+from core.events import announce, tell
 from core.gateway.entries import Entries
 from core.gateway.values import Bounced, KnownMessage, Noted, Outcome, Received
 from core.mail.address import normalised
@@ -25,6 +25,7 @@ from core.mail.provider_events import UNPROVEN, EventKind, ProviderEvent, words_
 from core.mail.receipt import Disposition, Receipt
 from core.mail.return_path import Origin
 from core.mail.values import BouncedRecipient
+from core.orm.feed import Change
 from core.runtime import get_model
 
 _SUBJECT_CHARS = 998
@@ -150,6 +151,7 @@ async def _tell_author(about: KnownMessage, entry: Any) -> None:
     for author_id in await get_model("Message").filter(id=about.id).values_list("author_id", flat=True):
         if author_id is not None:
             await get_model("Notification").get_or_create(message_id=entry.pk, user_id=author_id)
+            await announce(Change(f"user:{author_id}"))
 
 
 async def _copies(message_id: int) -> _Copies:

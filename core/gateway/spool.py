@@ -15,8 +15,10 @@ from uuid import uuid4
 
 from tortoise.exceptions import IntegrityError
 
+from core.events import announce
 from core.gateway.large_mail import goes_in_pieces, read_in_pieces, write_in_pieces
 from core.gateway.values import Account, Outcome, Received
+from core.orm.feed import Change
 from core.orm.insert import insert_many, new_record
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
@@ -79,6 +81,11 @@ async def store_many(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
             continue
 
 
+async def tell_states(*states: str, company_id: int | None = None) -> None:
+    """Let those who watch the inbox know that mails have these states now, once that is committed."""
+    await announce(Change("inbound", states, company_id=company_id))
+
+
 async def _store_new(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
     model, database = get_model("InboundEmail"), runtime().database
     async with transaction():
@@ -98,6 +105,8 @@ async def _store_new(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
         for source, raw in new.items():
             if goes_in_pieces(raw):
                 await write_in_pieces("inbound_raw", "email_id", ids[source], raw)
+        if new:
+            await tell_states("received")
         return ids
 
 
@@ -206,12 +215,20 @@ async def finish(done: Sequence[tuple[Received, Account]]) -> None:
             WHERE id = {database.dialect.param(1)}""",
         [_result(received, account) for received, account in done],
     )
+    for _, account in done:
+        await tell_states(_state(account), company_id=account.company_id)
 
 
 _RESULT_COLUMNS = (
     *("state", "outcome", "trace", "error", "fingerprint", "message_id_header", "subject", "sender"),
     *("res_model", "res_id", "message_id", "authentication", "recipient", "company_id", "original_id", "answer"),
 )
+
+
+def _state(account: Account) -> str:
+    if account.waits:
+        return "unmatched"
+    return STATES.get(account.outcome, "processed" if account.message else "ignored")
 
 
 def _result(received: Received, account: Account) -> list[object]:
@@ -221,7 +238,7 @@ def _result(received: Received, account: Account) -> list[object]:
     parsed = received.parsed
     return [
         received.spool_id,
-        "unmatched" if account.waits else STATES.get(account.outcome, "processed" if account.message else "ignored"),
+        _state(account),
         account.outcome,
         json.dumps([{"rule": step.rule, "hit": step.hit, "reason": step.reason} for step in account.trace]),
         account.error or "",
@@ -247,6 +264,7 @@ async def fail(mail: Spooled, token: str, error: str) -> bool:
     changes = {"state": "quarantined", "outcome": Outcome.QUARANTINED} if last else {}
     rows = get_model("InboundEmail").filter(id=mail.id, lease_token=token)
     await rows.update(error=error[:2000], lease_token=None, lease_until=None, **changes)
+    await tell_states("quarantined" if last else "received")
     return last
 
 
@@ -279,6 +297,8 @@ async def reopen_all(spool_ids: Sequence[int]) -> list[int]:
             RETURNING id""",
         [dialect.ids(spool_ids)],
     )
+    if rows:
+        await tell_states("received")
     return sorted(row["id"] for row in rows)
 
 

@@ -297,8 +297,7 @@ class Chatter(Record):
         users = await get_model("User").filter(contact_id__in=contact_ids, active=True) if contact_ids else []
         readers = {user.pk: user for user in (*users, *mentions)}
         readers.pop(getattr(author, "pk", None), None)
-        model = get_model("Notification")
-        await model.bulk_create([model(message=message, user=user) for user in readers.values()])
+        await get_model("Notification").tell((message, user_id) for user_id in readers)
 
 
 def _references(previous: Any) -> str:

@@ -11,8 +11,9 @@ from core.cron.lease import schedule_of
 from core.cron.runner import marked_method, run_now
 from core.cron.schedule import describe, next_after
 from core.errors import UserError
-from core.events import ring
+from core.events import announce, ring
 from core.orm import fields
+from core.orm.feed import Change
 from core.orm.record import Record
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class CronJob(Record):
             update_fields = names
         await super().save(using_db, update_fields, force_create, force_update)
         await ring("cron")
+        await announce(Change("cron", (self.status,), (self.pk,)))
 
     def check(self) -> None:
         """Raise UserError or UnknownName where the job names no marked method, or its schedule or limit is none."""

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from core.events import announce
 from core.orm import fields
+from core.orm.feed import Change
 from core.orm.record import Record
 from core.orm.transaction import transaction
 from core.runtime import get_model
@@ -24,6 +26,13 @@ class Notification(Record):
         unique_together = (("message", "user"),)
 
     @classmethod
+    async def tell(cls, told: Iterable[tuple[Any, int]]) -> None:
+        """Tell users, by their ids, of entries that they were not told of yet."""
+        pairs = list(told)
+        await cls.bulk_create([cls(message_id=message.pk, user_id=user_id) for message, user_id in pairs])
+        await announce(*(Change(f"user:{user_id}") for user_id in {user_id for _, user_id in pairs}))
+
+    @classmethod
     async def tell_followers(cls, messages: Iterable[Any]) -> None:
         """Tell the users who follow the records of some entries, but for each entry's own author, by one query."""
         of_records = [message for message in messages if message.res_id is not None]
@@ -35,15 +44,13 @@ class Notification(Record):
         readers: dict[tuple[str, int], set[tuple[int, int]]] = defaultdict(set)
         for model, record_id, contact_id, user_id in rows:
             readers[model, record_id].add((contact_id, user_id))
-        await cls.bulk_create(
-            [
-                cls(message_id=message.id, user_id=user_id)
-                for message in of_records
-                for contact_id, user_id in sorted(readers[message.res_model, message.res_id])
-                # Whoever is only said to have written it, and has not, must hear of it.
-                if user_id != message.author_id
-                and (contact_id != message.author_contact_id or message.authenticity == "fail")
-            ]
+        await cls.tell(
+            (message, user_id)
+            for message in of_records
+            for contact_id, user_id in sorted(readers[message.res_model, message.res_id])
+            # Whoever is only said to have written it, and has not, must hear of it.
+            if user_id != message.author_id
+            and (contact_id != message.author_contact_id or message.authenticity == "fail")
         )
 
     @classmethod
@@ -61,4 +68,4 @@ class Notification(Record):
                 message = await get_model("Message").create(
                     kind="system", subject=subject, text=text, body=f"<p>{escape(text)}</p>"
                 )
-                await cls.bulk_create([cls(message=message, user=admin) for admin in admins])
+                await cls.tell((message, admin.pk) for admin in admins)

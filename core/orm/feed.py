@@ -50,6 +50,13 @@ class Change(NamedTuple):
     inside: bool = False
     """Whether it concerns only those inside: a note, a draft."""
 
+    @classmethod
+    def of_timeline(
+        cls, model: str, record_id: int, message_id: int, state: str | None, *, inside: bool = False
+    ) -> Self:
+        """Return what tells that an entry is new on a record's timeline, or not what it was."""
+        return cls(f"record:{model}:{record_id}", (state,) if state else (), (message_id,), inside=inside)
+
 
 class Entry(NamedTuple):
     """One row: its id, which rises, and what changed."""

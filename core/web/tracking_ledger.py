@@ -1,14 +1,14 @@
 """Writing what readers did: a line for each kind of hit, and the roll-ups on deliveries and messages.
 
-The roll-ups count people only; what machines did stands in the events. Rows that the sending engine holds are left for
-the next time, and none is waited for while another is held, so neither can stop the other.
+The roll-ups count people only; what machines did stands in the events, and in a copy's `read_at`. Rows that the sending
+engine holds are left for the next time, and none is waited for while another is held, so neither can stop the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -17,7 +17,8 @@ from typing import Any
 
 import structlog
 
-from core.events import tell
+from core.events import announce, tell
+from core.orm.feed import Change
 from core.orm.outage import database_errors
 from core.orm.statement import Statement
 from core.orm.transaction import transaction
@@ -29,6 +30,9 @@ log = structlog.get_logger(__name__)
 
 _EVENTS_KEPT = 300
 """Of one delivery; what comes after is summed up and not kept."""
+
+_NOT_FETCHED = (Reason.HEAD, Reason.OWN)
+"""The picture was not asked for, or by a page of ours that shows the mail again."""
 
 Key = tuple[str, int]
 """A row that hits are counted on: `delivery` or `message`, and its id."""
@@ -169,6 +173,7 @@ async def _write(seen: Sequence[_Seen]) -> list[_Seen]:
             *_corrected(mistaken),
             *_events([pair for pair in judged if kept(pair[0])]),
             *_roll_ups(changes),
+            *_first_fetches(seen),
             *_true_firsts(mistaken),
         ]
     )
@@ -309,6 +314,18 @@ def _roll_ups(changes: Mapping[Key, _Change]) -> list[Statement]:
     return statements
 
 
+def _first_fetches(seen: Sequence[_Seen]) -> list[Statement]:
+    """Note when each copy's pixel was first fetched, by a person or by a machine that shows it to one, or does not."""
+    dialect = runtime().database.dialect
+    fetched: dict[int, datetime] = {}
+    for one in seen:
+        if one.delivery_id is not None and not one.hit.url and one.hit.hint not in _NOT_FETCHED:
+            fetched[one.delivery_id] = min(one.tally.first_at, fetched.get(one.delivery_id, one.tally.first_at))
+    sql = f"UPDATE delivery SET read_at = {dialect.param(2)} WHERE id = {dialect.param(1)} AND read_at IS NULL"
+    rows = [(delivery_id, dialect.time(at)) for delivery_id, at in sorted(fetched.items())]
+    return [Statement(sql, rows=rows)] if rows else []
+
+
 def _true_firsts(mistaken: Sequence[Mapping[str, Any]]) -> list[Statement]:
     """Where what is taken back was the first of its kind, put the first that a person did in its place."""
     dialect = runtime().database.dialect
@@ -353,7 +370,15 @@ async def _tell(people: Sequence[_Seen], unopened: set[int]) -> None:
         log.warning("addons are not told of opens and clicks, since the database is away", error=str(error))
 
 
+async def _announce(message_ids: Collection[int]) -> None:
+    """Let those who watch the timelines know."""
+    rows = get_model("Message").filter(id__in=list(message_ids), res_id__isnull=False)
+    columns = ("res_model", "res_id", "id", "send_state")
+    await announce(*(Change.of_timeline(*row) for row in await rows.values_list(*columns)))
+
+
 async def _tell_of(people: Sequence[_Seen], unopened: set[int]) -> None:
+    await _announce({one.message_id for one in people})
     hooks = runtime().hooks
     opened = {one.message_id for one in people} & unopened if hooks.users_of("message_opened") else set()
     clicked = {(one.message_id, one.hit.url) for one in people if one.hit.url}

@@ -10,6 +10,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from core import clock
 from core.access import Access
+from core.events import announce
+from core.orm.feed import Change
 from core.runtime import get_model, settings
 from core.web.dev_mail import aliases
 from core.web.entries import visible_entries
@@ -43,8 +45,9 @@ async def home(request: Request, access: Allowed) -> Response:
 @router.post("/news/read")
 async def mark_read(request: Request) -> Response:
     """Mark all that the user was told as read."""
-    unread = get_model("Notification").filter(user_id=visit_of(request).user.pk, read_at=None)
-    await unread.update(read_at=clock.now())
+    user_id = visit_of(request).user.pk
+    await get_model("Notification").filter(user_id=user_id, read_at=None).update(read_at=clock.now())
+    await announce(Change(f"user:{user_id}"))
     return RedirectResponse("/", 303)
 
 

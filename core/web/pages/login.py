@@ -7,14 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from core.runtime import get_model
 from core.web.errors import TooManyTries
-from core.web.session import COOKIE, new_session, visit_of, write_session
+from core.web.logins import WrongLogin, log_in
+from core.web.session import end_session, forget_session, visit_of, write_session
 from core.web.view import render
 
 router = APIRouter()
-
-_REFUSED = "This login and password do not go together, or the account is switched off."
 
 
 @router.get("/login")
@@ -29,39 +27,30 @@ async def login_page(request: Request, next: str = "/") -> Response:
 
 
 @router.post("/login")
-async def log_in(
+async def begin(
     request: Request,
     login: Annotated[str, Form(max_length=320)] = "",
     password: Annotated[str, Form(max_length=1024)] = "",
     next: Annotated[str, Form()] = "/",
 ) -> Response:
     """Start a session; every refusal reads alike."""
-    account = login.strip().casefold()
-    key = f"{account} {request.client.host if request.client else ''}"
     try:
-        request.app.state.tries.count(key)
-        request.app.state.tries_anywhere.count(account)
-    except TooManyTries as error:
-        return _again(request, next, login, str(error), 429)
-    user = await get_model("User").authenticate(login, password)
-    if user is None:
-        return _again(request, next, login, _REFUSED, 403)
-    request.app.state.tries.forget(key)
+        _, session = await log_in(request, login, password)
+    except (WrongLogin, TooManyTries) as error:
+        status = 403 if isinstance(error, WrongLogin) else 429
+        return render(request, "login.html", status=status, next=_local(next), login=login, error=str(error))
     response = RedirectResponse(_local(next), 303)
-    write_session(response, new_session(user))
+    write_session(response, session)
     return response
 
 
 @router.post("/logout")
-async def log_out() -> Response:
-    """End the session in this browser."""
+async def end(request: Request) -> Response:
+    """End the session, for every copy of its cookie."""
+    await end_session(visit_of(request).session)
     response = RedirectResponse("/login", 303)
-    response.delete_cookie(COOKIE)
+    forget_session(response)
     return response
-
-
-def _again(request: Request, next_path: str, login: str, error: str, status: int) -> Response:
-    return render(request, "login.html", status=status, next=_local(next_path), login=login, error=error)
 
 
 def _local(path: str) -> str:
