@@ -9,6 +9,8 @@ from core.orm.record import Record
 class Group(Record):
     """A set of users; members of a group are members of all that it implies."""
 
+    _admins_write = ("*",)
+
     identifier = fields.CharField(max_length=128, unique=True)
     name = fields.CharField(max_length=200)
     implies = fields.ManyToManyField(

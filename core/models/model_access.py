@@ -9,6 +9,8 @@ from core.orm.record import Record
 class ModelAccess(Record):
     """One group's rights on one model."""
 
+    _admins_write = ("*",)
+
     identifier = fields.CharField(max_length=128, null=True, unique=True)
     model = fields.ForeignKeyField("models.ModelRegistry", related_name="access", on_delete=fields.CASCADE)
     group = fields.ForeignKeyField("models.Group", related_name="access", on_delete=fields.CASCADE)

@@ -11,6 +11,10 @@ class User(Record):
     """An account; `login` is the e-mail address it logs in with."""
 
     _private = ("password_hash",)
+    _admins_write = (
+        *("identifier", "login", "password_hash", "is_admin", "active"),
+        *("groups", "company", "companies", "contact"),
+    )
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)
     login = fields.CharField(max_length=320, unique=True)
@@ -18,6 +22,9 @@ class User(Record):
     password_hash = fields.CharField(max_length=255, default="")
     contact = fields.ForeignKeyField("models.Contact", null=True, on_delete=fields.SET_NULL, related_name="users")
     company = fields.ForeignKeyField("models.Company", null=True, on_delete=fields.SET_NULL, related_name="users")
+    """The company that the user works for now."""
+    companies = fields.ManyToManyField("models.Company", related_name="members", through="user_company")
+    """Further companies that it may work for: their records are its own too."""
     groups = fields.ManyToManyField("models.Group", related_name="users", through="user_group")
     signature = fields.TextField(default="")
     """HTML that is put under this user's messages."""

@@ -24,7 +24,7 @@ from core.orm.fields import MoreChoices, SelectionField
 from core.orm.record import Record, all_declared_fields
 
 _LIST_OPTIONS = ("indexes", "unique_together")
-_LIST_SWITCHES = ("_money", "_private", "_rendered_lists", "_track")
+_LIST_SWITCHES = ("_admins_write", "_money", "_private", "_rendered_lists", "_track")
 """An extension adds to these; if it replaced them, a field that the base keeps private would show."""
 
 
@@ -182,9 +182,9 @@ def _merged_switches(fragments: list[type[Record]]) -> dict[str, tuple[str, ...]
 def _strange_names(entry: ModelEntry, columns: Mapping[str, Any]) -> Iterator[str]:
     """Name what the switches about a model's own fields say of fields that are none."""
     for addon, fragment in [(entry.addon, entry.base), *entry.extensions]:
-        for switch in ("_money", "_track"):
+        for switch in ("_admins_write", "_money", "_track"):
             for name in getattr(fragment, switch, ()):
-                if name not in columns:
+                if name not in (*columns, "*"):
                     hint = did_you_mean(name, columns)
                     where = f"{addon}: {fragment.__name__}: {switch}"
                     yield f'{where} names "{name}", which is no field of {entry.name}.{hint}'

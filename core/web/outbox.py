@@ -44,7 +44,7 @@ class Line:
 async def counts_by_state(access: Access) -> dict[str, int]:
     """Return how many outbound messages there are in each state, as far as the user's company goes."""
     access.require("Message")
-    rows = get_model("Message").filter(access.company_filter("Message"), send_state__isnull=False)
+    rows = get_model("Message").filter(access.condition("Message"), send_state__isnull=False)
     counts = dict(await rows.annotate(n=Count("id")).group_by("send_state").values_list("send_state", "n"))
     return {state: counts.get(state, 0) for state in STATES}
 

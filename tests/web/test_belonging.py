@@ -73,5 +73,5 @@ async def test_a_part_without_its_own_company_has_that_of_the_whole(world: World
     await get_model("Step").create(name="Theirs", ticket=world.foreign)
     eve = await access_of(await get_model("User").get(login="eve"))
     ann = await access_of(await get_model("User").get(login="ann"))
-    assert await get_model("Step").filter(eve.company_filter("Step")).count() == 1
-    assert await get_model("Step").filter(ann.company_filter("Step")).count() == 0
+    assert await get_model("Step").filter(eve.condition("Step")).count() == 1
+    assert await get_model("Step").filter(ann.condition("Step")).count() == 0

@@ -140,7 +140,7 @@ async def create(
 ) -> Response:
     """Let a route make a record of a mail."""
     mail = await _find(access, inbound_id, Right.WRITE)
-    chosen = await get_model("EmailRoute").filter(access.company_filter("EmailRoute")).get_or_none(id=route)
+    chosen = await get_model("EmailRoute").filter(access.condition("EmailRoute")).get_or_none(id=route)
     if chosen is None:
         raise UserError("Choose the alias that should have got the mail.")
     access.require(chosen.target_model, Right.CREATE)
