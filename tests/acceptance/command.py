@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -10,12 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from core.cli.main import main
+
+_LOADED = multiprocessing.get_context("forkserver")
+_LOADED.set_forkserver_preload(["tests.acceptance.loaded"])
 POSTROOM = Path(sys.executable).with_name("postroom")
 _ADDRESS = re.compile(r"(?:Postroom is at|Serving) (http://\S+)")
 
@@ -29,18 +34,21 @@ class Postroom:
         (folder / "config.yaml").write_text(yaml.safe_dump({"VAR_DIR": str(folder / "var"), **keys}))
 
     def call(self, *words: str, code: int = 0, timeout_s: float = 60, **environment: str) -> str:
-        """Run a command to its end, expect an exit code, and return what it printed (errors too, when it fails)."""
-        ended = subprocess.run(
-            [str(POSTROOM), *words],
-            cwd=self.folder,
-            env=self._environment(environment),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
+        """Run a command to its end, expect an exit code, and return what it printed (errors too, when it fails).
+
+        It is a process of its own, forked from one that has loaded the modules, which take longer than most commands.
+        """
+        printed, faults = self.folder / "printed.txt", self.folder / "faults.txt"
+        process = _LOADED.Process(
+            target=_run, args=(words, self.folder, self._environment(environment), printed, faults), daemon=True
         )
-        assert ended.returncode == code, f"{words} ended with {ended.returncode}: {ended.stdout}{ended.stderr}"
-        return ended.stdout if code == 0 else ended.stdout + ended.stderr
+        process.start()
+        process.join(timeout_s)
+        if process.exitcode is None:
+            process.kill()
+        output, errors = printed.read_text(), faults.read_text()
+        assert process.exitcode == code, f"{words} ended with {process.exitcode}: {output}{errors}"
+        return output if code == 0 else output + errors
 
     def json(self, *words: str, **keywords: Any) -> Any:
         """Run a command with --json and return what it printed, as a value."""
@@ -71,6 +79,16 @@ class Postroom:
     def _environment(self, more: dict[str, str]) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTROOM_")}
         return {**kept, **more}
+
+
+def _run(words: tuple[str, ...], folder: Path, environment: dict[str, str], printed: Path, faults: Path) -> None:
+    """Be the command: in its folder, with its environment, words and files to print to."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [str(POSTROOM), *words]
+    with printed.open("w") as output, faults.open("w") as errors, redirect_stdout(output), redirect_stderr(errors):
+        main()
 
 
 class Running:
