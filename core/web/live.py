@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable
 
 import structlog
 
@@ -17,7 +16,7 @@ from core.orm.feed import BELL, Entry
 from core.orm.outage import database_errors
 from core.runtime import runtime, settings
 from core.web.errors import TooManyTries
-from core.web.live_rights import Rights, key_of
+from core.web.live_rights import Rights
 from core.web.live_stream import Stream
 
 log = structlog.get_logger(__name__)
@@ -97,7 +96,7 @@ class Hub:
             self._forget(user_id)
             raise
         self._streams.add(stream)
-        for key in (*stream.by_key, key_of(stream.visit.session)):
+        for key in stream.by_key:
             self._by_key[key].add(stream)
         self._somebody.set()
         if self._closed.is_set():
@@ -106,7 +105,7 @@ class Hub:
     def leave(self, stream: Stream) -> None:
         """Offer a stream nothing any more."""
         self._streams.discard(stream)
-        for key in (*stream.by_key, key_of(stream.visit.session)):
+        for key in stream.by_key:
             self._by_key[key].discard(stream)
             if not self._by_key[key]:
                 del self._by_key[key]
@@ -174,15 +173,6 @@ class Hub:
     def _offer(self, entry: Entry) -> None:
         concerned: set[Stream] = set()
         for change in entry.changes:
-            streams = self._by_key.get(change.topic, ())
-            if change.topic.startswith("session:"):
-                _each(streams, Stream.end)
-            else:
-                concerned.update(streams)
+            concerned.update(self._by_key.get(change.topic, ()))
         for stream in concerned:
             stream.offer(entry)
-
-
-def _each(streams: set[Stream] | tuple[()], do: Callable[[Stream], None]) -> None:
-    for stream in list(streams):
-        do(stream)

@@ -13,15 +13,10 @@ from core.errors import PostroomError
 from core.runtime import get_model, runtime
 from core.web.live_stream import Stream
 from core.web.live_topic import require_all
-from core.web.session import Session, Visit, user_of
+from core.web.session import Visit, user_of
 
 _OF_ALL = ("Group", "ModelAccess", "RecordRule")
 """The models whose rows say what groups may do."""
-
-
-def key_of(session: Session) -> str:
-    """Return the topic by which the streams of a session are ended, from which nobody can tell the session."""
-    return f"session:{hashlib.sha256(session.nonce.encode()).hexdigest()[:32]}"
 
 
 class Rights:
@@ -76,10 +71,14 @@ async def _access_now(visit: Visit) -> Access | None:
 async def _stamps(streams: list[Stream]) -> dict[Stream, tuple[object, ...]]:
     """Return for each stream what its watcher's rights are made of, by a handful of statements for all of them."""
     user_ids = {stream.access.user_id for stream in streams}
+    keys = {stream.visit.session.key for stream in streams if stream.visit.token is None}
     token_ids = {stream.visit.token.pk for stream in streams if stream.visit.token is not None}
     columns = ("password_hash", "active", "is_admin", "company_id", "contact_id")
     users = {row[0]: row for row in await _rows("User", user_ids, columns)}
     tokens = {row[0]: row for row in await _rows("ApiToken", token_ids, ("revoked_at", "expires_at", "scopes"))}
+    sessions = (
+        set(await get_model("UserSession").filter(key__in=list(keys)).values_list("key", flat=True)) if keys else set()
+    )
     groups: dict[int, list[int]] = defaultdict(list)
     for group_id, user_id in await get_model("Group").filter(users__id__in=list(user_ids)).order_by(
         "id", "users__id"
@@ -87,7 +86,10 @@ async def _stamps(streams: list[Stream]) -> dict[Stream, tuple[object, ...]]:
         groups[user_id].append(group_id)
     general = await _general()
     return {
-        stream: (general, users.get(user), tuple(groups[user]), _of_token(tokens, stream.visit))
+        stream: (
+            *(general, users.get(user), tuple(groups[user])),
+            *(stream.visit.session.key in sessions, _of_token(tokens, stream.visit)),
+        )
         for stream in streams
         for user in (stream.access.user_id,)
     }
