@@ -102,7 +102,8 @@ class Settings(BaseModel):
         False, description="TLS from the first byte; STARTTLS on the ports 25 and 587. Port 465 always has it."
     )
     SYSTEM_MAIL_STARTTLS: bool = Field(
-        False, description="Insist on STARTTLS, as is done for a login in any case; only to this machine a password "
+        False,
+        description="Insist on STARTTLS, as is done for a login in any case; only to this machine a password "
         "goes without.",
     )
     SYSTEM_MAIL_SMTP_VALID_CERT: bool = Field(True, description="Check its certificate.")
@@ -213,6 +214,25 @@ class Settings(BaseModel):
     )
     AUTO_ANSWERS_PER_HOUR: int = Field(
         100, ge=0, description="Automatic answers to mail, to whomever, within an hour; 0 sends none at all."
+    )
+
+    SESSION_DAYS: float = Field(7, gt=0, le=365, description="How long a login at a browser holds.")
+
+    API_REQUESTS_PER_MINUTE: int = Field(
+        1200, ge=0, description="Requests to the API of one user or token, in each web process; 0 is no limit."
+    )
+    API_SENDS_PER_MINUTE: int = Field(600, ge=0, description="Those of them that send mail; 0 is no limit.")
+    API_REFUSALS_PER_MINUTE: int = Field(
+        60, ge=0, description="Requests without a login that an address may make before it has to wait; 0 is no limit."
+    )
+    AUDIT_DAYS: int = Field(365, ge=0, description="Entries of the audit log are deleted after this; 0 keeps them.")
+    LOG_FORMAT: Literal["auto", "json", "console"] = Field(
+        "auto", description="How logs are written: `auto` is for people on a terminal and JSON elsewhere."
+    )
+    METRICS_TOKEN: SecretStr = Field(
+        SecretStr(""),
+        description="What a scraper sends as bearer token to `/metrics`; empty, only administrators and this machine "
+        "may ask.",
     )
 
     MAX_MAIL_BYTES: int = Field(25_000_000, ge=1, description="Largest raw mail that is fetched.")

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from core import clock
+from core.access.scope import Scope
 from core.errors import UserError
 from core.orm import fields
 from core.orm.record import Record
 from core.runtime import runtime
-from core.web.scope import Scope
 
 _TEXT = re.compile(r"pr_([0-9a-f]{12})_[0-9a-f]{40}")
 """What scanners for secrets can look for: `pr_`, the public prefix, 160 random bits."""

@@ -36,7 +36,7 @@ from core.testing.hosts import addon_folder, configuration_for
 from core.testing.imports import Import, imports_of
 from core.testing.samples import minimal_record, some_record
 from core.web.app import create_app
-from core.web.session import COOKIE, new_session, write_session
+from core.web.session import COOKIE, open_session, write_session
 
 LOCALES = ("en", "de", "ar")
 _BOOKKEEPING = frozenset({"Addon", "ModelRegistry", "SchemaMigration", "SeedRecord"})
@@ -267,13 +267,13 @@ async def _browser(user: Any) -> AsyncIterator[httpx2.AsyncClient]:
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             if user is not None:
-                client.cookies.set(COOKIE, _cookie(user))
+                client.cookies.set(COOKIE, await _cookie(user))
             yield client
 
 
-def _cookie(user: Any) -> str:
+async def _cookie(user: Any) -> str:
     response = Response()
-    write_session(response, new_session(user))
+    write_session(response, await open_session(user))
     name, _, rest = response.headers["set-cookie"].partition("=")
     assert name == COOKIE
     return rest.partition(";")[0].strip('"')

@@ -18,6 +18,7 @@ from fastapi import Request
 
 from core.runtime import get_model, runtime
 from core.web.errors import LoginNeeded, is_api
+from core.web.session import client_address
 
 _SCHEMES = ("bearer", "token")
 _REMEMBERED_S = 300
@@ -74,7 +75,7 @@ async def token_of(request: Request) -> Any:
     if text is None or not is_api(request):
         return None
     token = await get_model("ApiToken").named_in(text)
-    address = request.client.host if request.client else ""
+    address = client_address(request)
     if not await _is_text_of(token, text, request, address):
         raise BadToken(_UNKNOWN)
     if token.fault:

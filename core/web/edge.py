@@ -11,9 +11,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.errors import PostroomError
 from core.runtime import settings
 from core.web.errors import answer
-from core.web.session import read_session
+from core.web.who import who_asks
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,8 @@ _HEADERS: Mapping[str, str] = MappingProxyType({
 _TAKING_MAIL = frozenset({"/api/email/webhook/receive", "/api/email/webhook/receive/mime", "/webhooks/email_receive"})
 """Here whole mails come, also as base64."""
 _ANONYMOUS_BODY_BYTES = 64 * 1024
+_AROUND_A_FILE_BYTES = 64 * 1024
+"""What a form has around its file."""
 _EVENTS_BODY_BYTES = 2_000_000
 """What mail providers send at once, before they have shown who they are."""
 
@@ -80,21 +83,38 @@ class Edge:
 
 
 def _limited(scope: Scope, receive: Receive) -> Receive:
-    """Refuse a body beyond what a form or an upload of ours may have; strangers get a small allowance."""
-    session = read_session(Request(scope))
-    is_known = session is not None and session.user_id is not None
-    is_webhook = scope["path"].startswith("/api/") and "/webhook/" in scope["path"]
-    limit = _EVENTS_BODY_BYTES if is_webhook else settings().MAX_MAIL_BYTES if is_known else _ANONYMOUS_BODY_BYTES
-    if scope["path"] in _TAKING_MAIL:
-        limit = settings().MAX_MAIL_BYTES + settings().MAX_MAIL_BYTES // 2
-    got = 0
+    """Refuse a body beyond what a form or an upload of ours may have; strangers get a small allowance.
+
+    Who asks is found out only where it matters, since most requests are small.
+    """
+    limit, got = _allowance(scope["path"]), 0
 
     async def counted() -> Message:
-        nonlocal got
+        nonlocal limit, got
         message = await receive()
         got += len(message.get("body", b""))
+        if got > limit == _ANONYMOUS_BODY_BYTES and await _is_known(Request(scope)):
+            limit = _allowance_of_users(scope["path"])
         if got > limit:
             raise HTTPException(413, f"The request is larger than {limit} bytes.")
         return message
 
     return counted
+
+
+def _allowance(path: str) -> int:
+    if path in _TAKING_MAIL:
+        return settings().MAX_MAIL_BYTES + settings().MAX_MAIL_BYTES // 2
+    return _EVENTS_BODY_BYTES if path.startswith("/api/") and "/webhook/" in path else _ANONYMOUS_BODY_BYTES
+
+
+def _allowance_of_users(path: str) -> int:
+    is_file = path.startswith("/api/files")
+    return settings().MAX_FILE_BYTES + _AROUND_A_FILE_BYTES if is_file else settings().MAX_MAIL_BYTES
+
+
+async def _is_known(request: Request) -> bool:
+    try:
+        return (await who_asks(request)).user is not None
+    except PostroomError:  # A token that is no good: the guard says so of smaller requests.
+        return False

@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from core.access import Access, access_of
+from core.access import Access
+from core.access.scope import Scope
 from core.errors import AccessDenied
-from core.runtime import acting_as, settings
-from core.web.bearer import token_of
-from core.web.errors import LoginNeeded, RequestRefused
-from core.web.scope import Scope
-from core.web.session import Session, Visit, new_session, read_session, user_of, visit_of
+from core.runtime import acting_as
+from core.web.errors import LoginNeeded
+from core.web.origin import require_own_form, require_own_origin
+from core.web.session import Visit, new_session, visit_of
+from core.web.who import who_asks
 
-PUBLIC = frozenset({"/login", "/api/health"})
+PUBLIC = frozenset({"/login", "/api/health", "/api/auth/login"})
 """The paths that answer without a login."""
 OPEN = frozenset({
     *("/api/email/webhook/bounce", "/api/email/webhook/receive", "/api/email/webhook/receive/mime"),
@@ -58,29 +58,25 @@ def scope(name: str) -> _Needs:
 async def guard(request: Request) -> AsyncIterator[None]:
     """Refuse who may not be here; run the rest of the request on behalf of its user."""
     is_open = _is_open(request)
-    visit = await _visit(request, is_open)
+    visit = Visit(new_session()) if is_open else await who_asks(request)
     request.state.visit = visit
-    if visit.user is None and request.url.path not in PUBLIC and not is_open:
-        raise LoginNeeded("Log in first.")
-    if visit.token is not None:
-        _check_scopes(request, visit.token.scopes)
-    elif request.method not in _READING and not is_open:
-        await _check_origin(request)
+    if not is_open:
+        await _check(request, visit)
     with acting_as(visit.user):
         yield
 
 
-async def _visit(request: Request, is_open: bool) -> Visit:
-    """Find out who asks: by its token, where there is one, or else by its session."""
-    session = read_session(request) or new_session()
-    if is_open:
-        return Visit(session)
-    token = await token_of(request)
-    user = await user_of(session) if token is None else token.user
-    if user is None:
-        return Visit(session)
-    access = await access_of(user)
-    return Visit(session, user, access, token)
+async def _check(request: Request, visit: Visit) -> None:
+    if visit.user is None and request.url.path not in PUBLIC:
+        raise LoginNeeded("Log in first.")
+    if visit.token is not None:
+        _check_scopes(request, visit.token.scopes)
+        return
+    is_change = request.method not in _READING
+    if visit.user is not None or is_change:
+        require_own_origin(request)
+    if is_change:
+        await require_own_form(request, visit.session)
 
 
 def _check_scopes(request: Request, held: list[str]) -> None:
@@ -99,32 +95,6 @@ def _is_open(request: Request) -> bool:
     """Whether this is a route that checks by itself who calls it."""
     route = request.scope.get("route")
     return getattr(route, "path", "") in OPEN | request.app.state.open_paths
-
-
-async def _check_origin(request: Request) -> None:
-    """Let a change pass only from a page of ours (form token), or as JSON, which no foreign page can send unasked."""
-    require_own_origin(request)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-        return
-    token = request.headers.get("x-csrf-token") or str((await request.form()).get("csrf", ""))
-    session: Session = request.state.visit.session
-    if not token or not session.owns(token):
-        raise RequestRefused("This form is too old or not ours; load its page again and send it once more.")
-
-
-def require_own_origin(request: Request) -> None:
-    """Raise RequestRefused for what a page of another site asked for, as far as the browser tells."""
-    origin = request.headers.get("origin")
-    is_foreign = request.headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
-    if is_foreign or (origin is not None and origin not in _own_origins(request)):
-        raise RequestRefused("This request came from another site; open the page here and try again.")
-
-
-def _own_origins(request: Request) -> set[str]:
-    """The address that the browser itself called, which a foreign page cannot choose, and the configured one."""
-    host = request.headers.get("host", "")
-    base = urlsplit(settings().BASE_URL)
-    return {f"{request.url.scheme}://{host}", f"{base.scheme}://{base.netloc}"}
 
 
 def access_to(request: Request) -> Access:

@@ -1,4 +1,4 @@
-"""Counting login tries in this process: five a minute for each account and address, thirty for each account."""
+"""Counting guesses in this process, where each worker may have its own: those at tokens, which nobody can guess."""
 
 from __future__ import annotations
 

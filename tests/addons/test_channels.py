@@ -17,7 +17,7 @@ from core.host.host import open_host
 from core.host.install import update
 from core.runtime import get_model
 from core.web.app import create_app
-from core.web.session import COOKIE, new_session, write_session
+from core.web.session import COOKIE, open_session, write_session
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+442079460151"
@@ -49,7 +49,7 @@ async def lead(host: Any) -> Any:
 async def browser(host: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """An administrator's browser, whose forms carry their token."""
     user = await get_model("User").create(login="root@office.example", name="Root", is_admin=True)
-    session, response = new_session(user), Response()
+    session, response = await open_session(user), Response()
     write_session(response, session)
     cookie = response.headers["set-cookie"].partition("=")[2].partition(";")[0].strip('"')
     transport = httpx2.ASGITransport(app=create_app())
