@@ -1,0 +1,140 @@
+"""Which methods of a model a program may call over HTTP: those that say so, and what each takes.
+
+Anything that is not marked, is private, or comes from the ORM is not there at all.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import ValidationError as PydanticError
+from tortoise.models import Model
+
+from core.access import Right
+from core.access.scope import Scope
+from core.errors import UnknownName
+from core.web.problem import Fault
+from core.web.record_faults import InvalidRecord, fault, step
+from core.web.record_read import named, plain
+
+_MARK = "_postroom_api_method"
+_KEPT = "_api_methods"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    right: Right
+    title: str
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class ApiMethod:
+    """One method that may be called: with `right` on the record (or model), by a token with `scope`.
+
+    `arguments` is what its signature takes. It is a method `of_model` where it needs no record.
+    """
+
+    name: str
+    title: str
+    right: Right
+    scope: Scope
+    of_model: bool
+    arguments: type[BaseModel]
+
+    def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments of their types; InvalidRecord with all that is wrong with them."""
+        try:
+            read = self.arguments.model_validate(given)
+        except PydanticError as error:
+            raise InvalidRecord(list(_faults(error))) from None
+        return {name: getattr(read, name) for name in read.model_fields_set}
+
+
+def api_method(*, right: Right = Right.WRITE, title: str = "", scope: str = "write") -> Callable[[F], F]:
+    """Mark an async method of a model (below `@classmethod`) as callable over HTTP, by whoever has `right`.
+
+    Its parameters need types, which arguments are checked by; `scope` is what a bearer token needs. It runs on behalf
+    of the caller (`acting_user()`), and what it returns is answered as JSON, records by id and name.
+    """
+
+    def mark(method: F) -> F:
+        setattr(method, _MARK, _Mark(right, title or method.__name__.replace("_", " ").capitalize(), Scope(scope)))
+        return method
+
+    return mark
+
+
+def api_methods(model: Any) -> Mapping[str, ApiMethod]:
+    """Return the methods of a model that may be called, by name; kept with the model, and so with its host."""
+    methods: Mapping[str, ApiMethod] | None = vars(model).get(_KEPT)
+    if methods is None:
+        methods = {one.name: one for one in _marked(model)}
+        setattr(model, _KEPT, methods)
+    return methods
+
+
+def api_method_of(model: Any, name: str, *, of_model: bool) -> ApiMethod:
+    """Return one of them; UnknownName where there is none of this name and kind."""
+    method = api_methods(model).get(name)
+    if method is None or method.of_model != of_model:
+        what = "model" if of_model else "record"
+        raise UnknownName(f"{model.__name__} has no method of this name that may be called on a {what}.")
+    return method
+
+
+def plain_result(value: Any) -> Any:
+    """Return what a method returned as JSON holds it; TypeError for what JSON has no form for, such as bytes."""
+    if isinstance(value, Model):
+        return named(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain_result(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain_result(one) for key, one in value.items()}
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Enum):
+        return plain_result(value.value)
+    if isinstance(value, set | frozenset) or (isinstance(value, Sequence) and not isinstance(value, str | bytes)):
+        return [plain_result(one) for one in value]
+    told = plain(value)
+    if told is None or isinstance(told, str | int | float | bool):
+        return told
+    raise TypeError(f"a method for HTTP returned {type(value).__name__}; return plain data")
+
+
+def _marked(model: Any) -> Iterator[ApiMethod]:
+    for name in dir(model):
+        if name.startswith("_") or hasattr(Model, name):
+            continue
+        method = inspect.getattr_static(model, name)
+        function = method.__func__ if isinstance(method, classmethod) else method
+        mark = getattr(function, _MARK, None)
+        if isinstance(mark, _Mark):
+            of_model = isinstance(method, classmethod)
+            arguments = _arguments(f"{model.__name__}_{name}", function)
+            yield ApiMethod(name, mark.title, mark.right, mark.scope, of_model, arguments)
+
+
+def _arguments(name: str, function: Callable[..., Any]) -> type[BaseModel]:
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {
+        parameter.name: (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
+        for parameter in list(inspect.signature(function).parameters.values())[1:]
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    return create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
+
+
+def _faults(error: PydanticError) -> Iterator[Fault]:
+    for one in error.errors(include_url=False, include_context=False, include_input=False)[:20]:
+        yield fault("".join(step(str(part)[:100]) for part in one["loc"]), one["msg"])
