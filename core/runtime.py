@@ -27,6 +27,19 @@ if TYPE_CHECKING:
     from core.render.pdf import PdfRenderer
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who or what set the running code going; empty where the host itself did."""
+
+    request_id: str = ""
+    address: str = ""
+    """The network address of who asks."""
+    token: str = ""
+    """The public prefix of the token that it asks with."""
+    command: str = ""
+    """The command of the command line."""
+
+
 @dataclass(slots=True)
 class Runtime:
     """The parts of one open host."""
@@ -53,6 +66,8 @@ class Runtime:
 
 _running: ContextVar[Runtime] = ContextVar("postroom_runtime")
 _acting_user: ContextVar[Any] = ContextVar("postroom_acting_user", default=None)
+_HOST = Caller()
+_caller: ContextVar[Caller] = ContextVar("postroom_caller", default=_HOST)
 
 
 def runtime() -> Runtime:
@@ -96,6 +111,21 @@ def acting_as(user: Any) -> Iterator[None]:
         yield
     finally:
         _acting_user.reset(token)
+
+
+def caller() -> Caller:
+    """Return who or what set the running code going."""
+    return _caller.get()
+
+
+@contextmanager
+def called_by(value: Caller) -> Iterator[None]:
+    """Say within the block who or what set it going."""
+    token = _caller.set(value)
+    try:
+        yield
+    finally:
+        _caller.reset(token)
 
 
 def this_worker() -> str:

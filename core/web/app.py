@@ -16,23 +16,32 @@ from core.errors import PostroomError
 from core.mail.tracking import tracker
 from core.runtime import runtime, settings
 from core.web import (
+    api_comments,
     api_dev_mail,
+    api_email,
+    api_files,
     api_inbound,
     api_live,
+    api_mail,
     api_queue,
     api_records,
     api_routing,
     api_servers,
+    api_signatures,
     api_suppression,
     api_templates,
+    api_uploads,
     api_webhook,
     docs,
     errors,
+    health,
 )
 from core.web.bearer import KnownTokens
 from core.web.edge import Edge
 from core.web.guard import guard
+from core.web.health import Readiness
 from core.web.live import Hub
+from core.web.metrics import Metrics, Requests
 from core.web.pages import (
     addon_pages,
     attachments,
@@ -53,7 +62,9 @@ from core.web.pages import (
     template_preview,
     unsubscribe,
 )
+from core.web.rate import Buckets
 from core.web.refusals import Refusals
+from core.web.request_log import RequestLog
 from core.web.route import ApiRoute
 from core.web.tracking import Tracking
 from core.web.tracking_hits import Hits
@@ -80,23 +91,30 @@ _PAGES = (
     suppression,
     unsubscribe,
     docs,
+    health,
 )
 _APIS = (
     api_queue,
     api_live,
+    api_mail,
     api_records,
     api_servers,
+    api_email,
+    api_signatures,
+    api_comments,
     api_suppression,
     api_templates,
     api_webhook,
     api_inbound,
     api_routing,
     api_dev_mail,
+    api_uploads,
+    api_files,
 )
 
 
-def create_app() -> FastAPI:
-    """Return the application of the open host, with all that its addons bring."""
+def create_app(stop: asyncio.Event | None = None) -> FastAPI:
+    """Return the application of the open host, with all that its addons bring; it is not ready once `stop` is set."""
     app = FastAPI(
         title="Postroom",
         # The guard is the application's own dependency, so no path can forget it. `docs` has its own pages, since
@@ -107,17 +125,18 @@ def create_app() -> FastAPI:
         openapi_url=None,
     )
     app.state.environment = make_environment()
-    app.state.tries = Tries()
-    # Addresses are cheap, and behind a careless proxy they are whatever the client says.
-    app.state.tries_anywhere = Tries(limit=30)
     app.state.known_tokens = KnownTokens()
     app.state.token_tries = Tries(limit=10)
     app.state.refusals = Refusals()
+    app.state.buckets = Buckets()
+    app.state.readiness = Readiness(stop)
+    app.state.metrics = Metrics(Requests())
     app.state.live = Hub()
     app.state.receiving = asyncio.Semaphore(api_inbound.AT_ONCE)
     app.state.receiving_of_strangers = asyncio.Semaphore(api_inbound.AT_ONCE)
     app.state.open_paths = frozenset(route.path for _, route in runtime().contributions.routes if route.public)
     app.add_middleware(Edge)
+    app.add_middleware(RequestLog, requests=app.state.metrics.requests)
     values = settings()
     app.state.hits = Hits(TrackingLedger())
     app.add_middleware(

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import PostroomError
 from core.runtime import settings
 from core.web.errors import answer
+from core.web.rate import headers_of
 from core.web.who import who_asks
 
 log = structlog.get_logger(__name__)
@@ -70,6 +71,7 @@ class Edge:
                     headers.setdefault("Cache-Control", "no-cache")
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                headers.update(headers_of(scope.get("state", {}).get("standings", ())))
             await send(message)
 
         try:

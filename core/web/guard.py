@@ -15,8 +15,9 @@ from core.access import Access
 from core.access.scope import Scope
 from core.errors import AccessDenied
 from core.runtime import acting_as
-from core.web.errors import LoginNeeded
+from core.web.errors import LoginNeeded, is_api
 from core.web.origin import require_own_form, require_own_origin
+from core.web.rate import count_stranger
 from core.web.session import Visit, new_session, visit_of
 from core.web.who import who_asks
 
@@ -24,7 +25,7 @@ PUBLIC = frozenset({"/login", "/api/health", "/api/auth/login"})
 """The paths that answer without a login."""
 OPEN = frozenset({
     *("/api/email/webhook/bounce", "/api/email/webhook/receive", "/api/email/webhook/receive/mime"),
-    *("/webhooks/email_receive", "/unsubscribe/{token}"),
+    *("/webhooks/email_receive", "/unsubscribe/{token}", "/health", "/ready", "/metrics"),
 })  # fmt: skip
 """The paths whose requests bring a proof of their own, an addon's public routes beside: no login counts there."""
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -68,6 +69,8 @@ async def guard(request: Request) -> AsyncIterator[None]:
 
 async def _check(request: Request, visit: Visit) -> None:
     if visit.user is None and request.url.path not in PUBLIC:
+        if is_api(request):
+            count_stranger(request)
         raise LoginNeeded("Log in first.")
     if visit.token is not None:
         _check_scopes(request, visit.token.scopes)

@@ -32,7 +32,7 @@ async def serve(
     Raises ConfigError where the address cannot be taken.
     """
     listener = _listener(host, port)
-    app = create_app()
+    app = create_app(stop)
     config = uvicorn.Config(
         app,
         lifespan="off",

@@ -57,7 +57,7 @@ async def test_a_timeline_is_read(visitor: Visitor, world: World) -> None:
         ("/api/records/User", 403, "access_denied"),
         ("/api/records/Ticket?limit=9999", 422, "invalid"),
         ("/api/records/Ticket/abc", 422, "invalid"),
-        ("/api/nope", 404, "http"),
+        ("/api/nope", 404, "not_found"),
     ],
 )
 async def test_errors_are_problem_bodies(visitor: Visitor, path: str, status: int, code: str) -> None:
