@@ -29,7 +29,6 @@ from core.models.email_template import EmailTemplate
 from core.models.email_template_variant import EmailTemplateVariant
 from core.models.email_template_version import EmailTemplateVersion
 from core.models.field_access import FieldAccess
-from core.models.field_access import FieldAccess
 from core.models.follower import Follower
 from core.models.group import Group
 from core.models.idempotency_key import IdempotencyKey
@@ -53,7 +52,6 @@ from core.models.pace_use import PaceUse
 from core.models.picture_sender import PictureSender
 from core.models.queue_suspension import QueueSuspension
 from core.models.receipt import Receipt
-from core.models.record_rule import RecordRule
 from core.models.record_rule import RecordRule
 from core.models.report_action import ReportAction
 from core.models.route_case import RouteCase

@@ -179,12 +179,13 @@ class Engine:
                 texts.append(job)
                 continue
             try:
-                server = choose(row["author_id"], row["company_id"], row["email_from"])
+                server = choose(row["author_id"], row["company_id"], row["email_from"], row["server"])
             except PostroomError as error:
                 self.ledger.record(unsendable(job, Outcome.PERMANENT, f"The mail has no usable sender: {error}"))
                 continue
             if server is None:
-                self.ledger.record(unsendable(job, Outcome.SERVER, servers.none_for(row["email_from"])))
+                words = servers.none_for(row["email_from"], row["server"])
+                self.ledger.record(unsendable(job, Outcome.SERVER, words))
             else:
                 shares[server].append(job)
         domains = await domain_limits()
@@ -262,8 +263,10 @@ def _pace(server: Server, domains: Mapping[str, Sequence[Limit]]) -> Pace | None
     return Pace(limits, domains) if limits or domains else None
 
 
-def _choose(servers: Servers, author_id: int | None, company_id: int | None, email_from: str) -> Server | None:
-    return servers.choose(author_id, company_id, mailbox_of(email_from).address)
+def _choose(
+    servers: Servers, author_id: int | None, company_id: int | None, email_from: str, named: str | None
+) -> Server | None:
+    return servers.choose(author_id, company_id, mailbox_of(email_from).address, named)
 
 
 @asynccontextmanager

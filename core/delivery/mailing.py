@@ -84,9 +84,9 @@ class Mailings:
         sender = _from(request, known)
         company = request.company or known.company
         values = _values(request, sender, company, self.queued_at.replace(microsecond=0))
-        if known.has_allow_lists:
+        if known.has_allow_lists or request.server is not None:
             for one in (sender, parse_address(request.sender)) if request.sender else (sender,):
-                await self._require_sender(values["author_id"], values["company_id"], one.address)
+                await self._require_sender(values["author_id"], values["company_id"], one.address, request.server)
         row = {**blank_row(get_model("Message")), "kind": "message", "channel": "email", **values}
         any_id = message_id("x", domain_of_sender(sender))
         if request.is_unusual:
@@ -108,11 +108,13 @@ class Mailings:
             self._senders[key] = await _read_sender(*key)
         return self._senders[key]
 
-    async def _require_sender(self, author_id: int | None, company_id: int | None, address: str) -> None:
-        """Refuse a From address that the servers' allow-lists leave to nobody: UserError."""
+    async def _require_sender(
+        self, author_id: int | None, company_id: int | None, address: str, named: str | None
+    ) -> None:
+        """Refuse a From address that the servers' allow-lists leave to nobody, or not to the named one: UserError."""
         if self._servers is None:
             self._servers = await load_servers()
-        self._servers.require_sender(author_id, company_id, address)
+        self._servers.require_sender(author_id, company_id, address, named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ def _values(request: QueueRequest, sender: Mailbox, company: Any, queued_at: dat
         "unsubscribe_list": request.unsubscribe_list,
         "calendar": _calendar(request, queued_at),
         "on_unknown": request.on_unknown,
+        "server": request.server,
         "use_company_branding": request.use_company_branding,
         "include_signature": request.include_signature,
         "presentation": _presentation(request, company),

@@ -65,6 +65,7 @@ COLUMNS = (
     "track",
     "importance",
     "calendar",
+    "server",
 )
 
 _JSON_COLUMNS = ("email_to", "email_cc", "headers", "presentation")

@@ -27,7 +27,7 @@ PRIORITIES = {"high": 5, "normal": 10, "low": 20}
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("to", "cc", "bcc", "attachments"), ((tuple, list), "a list")),
     **dict.fromkeys(("subject", "body", "text", "feedback_id", "tracking_identifier", "reply_to"), ((str,), "a text")),
-    **dict.fromkeys(("from_email", "sender", "unsubscribe_list", "idempotency_key"), ((str,), "a text")),
+    **dict.fromkeys(("from_email", "sender", "server", "unsubscribe_list", "idempotency_key"), ((str,), "a text")),
     **dict.fromkeys(("headers", "inline_images"), ((Mapping,), "a mapping of names")),
     **dict.fromkeys(("scheduled_at", "expires_at"), ((datetime,), "an aware datetime")),
     **dict.fromkeys(("individual", "use_company_branding", "include_signature", "track"), ((bool,), "True or False")),
@@ -45,8 +45,8 @@ _OF_MAILING = tuple(name for name in _KINDS if name not in OF_EACH_MAIL)
 _of_each_mail = attrgetter(*OF_EACH_MAIL)
 _of_mailing = attrgetter(*_OF_MAILING)
 _MAY_BE_NONE = {
-    *("text", "tracking_identifier", "reply_to", "from_email", "sender", "unsubscribe_list", "idempotency_key"),
-    *("scheduled_at", "expires_at", "track", "invite", "author", "company", "message"),
+    *("text", "tracking_identifier", "reply_to", "from_email", "sender", "server", "unsubscribe_list"),
+    *("idempotency_key", "scheduled_at", "expires_at", "track", "invite", "author", "company", "message"),
 }
 _NO_NAMES: Mapping[str, Any] = MappingProxyType({})
 _LONGEST_UNDO_S = 366 * 86_400
@@ -83,6 +83,7 @@ class QueueRequest:
     priority: int | str = 10
     from_email: str | None = None
     sender: str | None = None
+    server: str | None = None
     individual: bool = False
     track: bool | None = None
     unsubscribe_list: str | None = None
@@ -186,6 +187,8 @@ class QueueOptions(TypedDict, total=False):
     """`Name <address>` in From, instead of the author's."""
     sender: str | None
     """The Sender header, where another than From hands the mail over."""
+    server: str | None
+    """The key of the one server that may send it: an OutgoingMailServer's id as text. None lets the host choose."""
     reply_to: str | None
     text: str | None
     """The plain text part; made from the HTML where it is not given."""

@@ -1,8 +1,8 @@
 """Which server sends a message, and whether it is left alone for a while.
 
-The order: the author's own server, the company's, one whose allow-list names the From domain, any other record, the
-configuration; in each group by priority. A server at fault is paused for all workers, by the database's clock; its
-mail waits and burns no retry (C7). Nothing here sends.
+The one that the mail names, where it names one. Else the order: the author's own server, the company's, one whose
+allow-list names the From domain, any other record, the configuration; in each group by priority. A server at fault is
+paused for all workers, by the database's clock; its mail waits and burns no retry (C7). Nothing here sends.
 """
 
 from __future__ import annotations
@@ -21,16 +21,23 @@ from core.orm.fields import readable
 from core.runtime import get_model, runtime, settings
 from core.transport.peer import PeerPolicy
 from core.transport.smtp import SmtpAccount, Tls
+from core.transport.tls import tls_of
 
 log = structlog.get_logger(__name__)
 
 CONFIG = "config"
+SYSTEM = "system"
+"""The key of the server that the SYSTEM_MAIL_* keys describe; it sends what the host itself has to say."""
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _FAULTS_TOLERATED = 5
 _FIRST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=15)
 _MENDED_BY_HAND = timedelta(minutes=1)
 """Mail of a server that only a person can mend looks again so often."""
+_NAMED_GONE = (
+    "The mail server that this mail was queued for does not send it: it is switched off or gone, or may not write as "
+    "{sender}. Mend that server, or queue the mail anew."
+)
 NO_SERVER = "Make an OutgoingMailServer record that may write as this From address, or set SMTP_SERVER in config.yaml."
 
 
@@ -47,7 +54,8 @@ class Server:
     """A server that may send: `key` names it in pauses and pools, `name` to people.
 
     `concurrency` is connections at once per worker; `tracks` tells whether its mail may carry pixel and counted links.
-    With a `fault` it is not connected to: its mail waits until a person has mended what the words say.
+    With a `fault` it is not connected to: its mail waits until a person has mended what the words say. One that
+    `is_reserved` sends only the mail that names it.
     """
 
     key: str
@@ -60,6 +68,7 @@ class Server:
     tracks: bool = True
     name: str = ""
     fault: str = ""
+    is_reserved: bool = False
 
     def may_send(self, author_id: int | None, company_id: int | None, from_domain: str) -> bool:
         return not self.why_not(author_id, company_id, from_domain)
@@ -70,6 +79,8 @@ class Server:
 
     def whose_else(self, author_id: int | None, company_id: int | None) -> str:
         """Say whose server this is, if neither this author's nor everyone's; else empty."""
+        if self.is_reserved:
+            return "it sends only the mail that was queued for it"
         if self.user_id is not None and self.user_id != author_id:
             return "it is another user's own server"
         if self.company_id is not None and self.company_id != company_id:
@@ -143,9 +154,13 @@ class Servers:
     left_out: tuple[str, ...] = ()
     """Why some servers cannot be used, each in a sentence."""
 
-    def choose(self, author_id: int | None, company_id: int | None, from_address: str) -> Server | None:
-        """Return the server for a message, or None where no one may send it."""
+    def choose(
+        self, author_id: int | None, company_id: int | None, from_address: str, named: str | None = None
+    ) -> Server | None:
+        """Return the server for a message, which may have `named` one by its key; None where no one may send it."""
         domain = domain_of(from_address)
+        if named is not None:
+            return next((one for one in self.candidates if one.key == named and not one._not_as(domain)), None)
         return next((one for one in self.candidates if one.may_send(author_id, company_id, domain)), None)
 
     def explain(self, author_id: int | None, company_id: int | None, from_address: str) -> tuple[Choice, ...]:
@@ -159,8 +174,14 @@ class Servers:
         domain = domain_of(from_address)
         return not mine or any(not one._not_as(domain) for one in mine)
 
-    def require_sender(self, author_id: int | None, company_id: int | None, from_address: str) -> None:
+    def require_sender(
+        self, author_id: int | None, company_id: int | None, from_address: str, named: str | None = None
+    ) -> None:
         """Refuse mail that no server will ever take, before it is queued: UserError (400)."""
+        if named is not None:
+            if self.choose(author_id, company_id, from_address, named) is None:
+                raise UserError(self.none_for(from_address, named))
+            return
         if not self.may_send_as(author_id, company_id, from_address):
             allowed = sorted({domain for one in self.candidates for domain in one.from_domains})
             raise UserError(
@@ -171,10 +192,12 @@ class Servers:
     def for_message(self, message: Any) -> Server | None:
         """Return the server for a stored Message."""
         sender = parse_address(message.email_from).address
-        return self.choose(message.author_id, message.company_id, sender)
+        return self.choose(message.author_id, message.company_id, sender, message.server)
 
-    def none_for(self, sender: str) -> str:
-        """Say why no server sends for `sender`."""
+    def none_for(self, sender: str, named: str | None = None) -> str:
+        """Say why no server sends for `sender`, or why the named one does not."""
+        if named is not None:
+            return " ".join((_NAMED_GONE.format(sender=sender), *self.left_out))
         return " ".join((f"No outgoing mail server may send as {sender}.", *self.left_out, NO_SERVER))
 
 
@@ -190,8 +213,7 @@ async def load_servers() -> Servers:
         except ConfigError as error:
             log.warning("mail server left out", server=record.name, error=str(error))
             left_out.append(f"{record.name} cannot be used: {error}")
-    if settings().SMTP_SERVER:
-        candidates.append(configured_server())
+    candidates += _of_settings()
     now = clock.now()
     paused = {key: now + timedelta(seconds=left_s) for key, left_s in (await pauses()).items()}
     paused |= {one.key: now + _MENDED_BY_HAND for one in candidates if one.fault}
@@ -202,8 +224,7 @@ async def overview() -> list[Overview]:
     """Return every outgoing server, switched off or not, in the order of their names; the configured one first."""
     records = await get_model("OutgoingMailServer").all().order_by("name", "id").select_related("oauth")
     known = [(str(one.pk), one.name, one.active, *_server_or_fault(one)) for one in records]
-    if settings().SMTP_SERVER:
-        known.insert(0, (CONFIG, CONFIG, True, configured_server(), ""))
+    known = [*((one.key, one.name, True, one, "") for one in _of_settings()), *known]
     stored = {one.server: one for one in await get_model("ServerPause").all()}
     left_s = await pauses()
     rows = []
@@ -231,7 +252,7 @@ def server_of(record: Any) -> Server:
     account = SmtpAccount(
         host=record.server,
         port=record.port,
-        tls=Tls(record.tls) if record.tls else (Tls.AUTO if record.use_ssl else Tls.NONE),
+        tls=_tls_of(record),
         username="" if record.auth == "none" or (uses_oauth and fault) else record.username,
         password="" if fault or record.auth != "password" else record.password or "",
         token=get_model("OAuthAccount").tokens(record.oauth_id) if uses_oauth and not fault else None,
@@ -249,7 +270,17 @@ def server_of(record: Any) -> Server:
         tracks=not record.disable_tracking,
         name=record.name,
         fault=fault,
+        is_reserved=record.mail_account_id is not None,
     )
+
+
+def _tls_of(record: Any) -> Tls:
+    if not record.tls:
+        return Tls.AUTO if record.use_ssl else Tls.NONE
+    try:
+        return Tls(record.tls)
+    except ValueError:
+        raise ConfigError(f'tls of {record.name} is "{record.tls}"; it is one of {", ".join(Tls)}.') from None
 
 
 def configured_server() -> Server:
@@ -267,6 +298,34 @@ def configured_server() -> Server:
     )
     rates = _rates(values.SMTP_RATE_PER_SECOND, values.SMTP_RATE_PER_MINUTE, values.SMTP_RATE_PER_DAY)
     return Server(CONFIG, account, concurrency=values.SMTP_CONCURRENCY, rates=rates, name=CONFIG)
+
+
+def system_server() -> Server:
+    """Return the server of the SYSTEM_MAIL_* keys; UserError where none is set."""
+    values = settings()
+    if not values.SYSTEM_MAIL_SMTP_SERVER:
+        raise UserError("No mail server is set for system mail; set SYSTEM_MAIL_SMTP_SERVER in config.yaml.")
+    account = SmtpAccount(
+        host=values.SYSTEM_MAIL_SMTP_SERVER,
+        port=values.SYSTEM_MAIL_SMTP_PORT,
+        tls=tls_of(
+            values.SYSTEM_MAIL_SMTP_SERVER,
+            values.SYSTEM_MAIL_SMTP_PORT,
+            usessl=values.SYSTEM_MAIL_USESSL,
+            starttls=values.SYSTEM_MAIL_STARTTLS,
+        ),
+        username=values.SYSTEM_MAIL_USERNAME,
+        password=values.SYSTEM_MAIL_PASSWORD.get_secret_value(),
+        verify=values.SYSTEM_MAIL_SMTP_VALID_CERT,
+    )
+    return Server(SYSTEM, account, concurrency=values.SMTP_CONCURRENCY, name=SYSTEM, tracks=False, is_reserved=True)
+
+
+def _of_settings() -> list[Server]:
+    """Return the servers that the configuration describes."""
+    values = settings()
+    configured = [configured_server()] if values.SMTP_SERVER else []
+    return configured + ([system_server()] if values.SYSTEM_MAIL_SMTP_SERVER else [])
 
 
 async def note_fault(key: str, reason: str) -> timedelta:

@@ -93,6 +93,8 @@ class _Mailbox:
         wanted = [mail for mail in mails if mail is not None]
         async with transaction():
             stored = await spool.store_many([(source, raw) for _, source, raw in wanted])
+            if stored and self.server.mail_account_id is not None:
+                await get_model("Mail").note_arrivals(self.server.mail_account_id, stored.values())
             await self._left.forget(*(_name(one) for one, *_ in wanted))
             await self._remember("fetched", {one.uid: one.size_bytes for one, *_ in wanted if one.uid})
         self.fetched.stored += len(stored)

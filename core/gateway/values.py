@@ -156,6 +156,8 @@ class Outcome(StrEnum):
     UNROUTED = "unrouted"
     """A route matched, and its record could not be created."""
     QUARANTINED = "quarantined"
+    STORED = "stored"
+    """It is in the storage of a mail account."""
     DISCARDED = "discarded"
     """A person set it aside."""
     FAILED = "failed"

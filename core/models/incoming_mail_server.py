@@ -83,6 +83,11 @@ class IncomingMailServer(Record):
     """A worker waits in the first folder (IMAP IDLE) and fetches what comes at once; else it is asked by the clock."""
     public_host_only = fields.BooleanField(default=False)
     """Connect to public addresses only; so it is where the host was named by somebody who is no administrator."""
+    mail_account = fields.ForeignKeyField(
+        "models.MailAccount", null=True, related_name="incoming_servers", on_delete=fields.CASCADE
+    )
+    mail_account_id: int | None
+    """The account that keeps this record in step with itself, and whose storage its mail goes into."""
     active = fields.BooleanField(default=True)
     mailbox_number = fields.IntField(default=0)
     """Grows when the record comes to mean another mailbox, so that mails of the two are never taken for one another."""
@@ -188,6 +193,7 @@ class IncomingMailServer(Record):
             visits = await fetch_all()
         finally:
             report = await process_pending()
+            await get_model("Mail").deal_with_arrivals()
         return Progress(report.count, more=any(visit.more for visit in visits))
 
     async def fetch(self) -> Fetched:

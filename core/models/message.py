@@ -107,6 +107,8 @@ class Message(Record):
     priority = fields.IntField(default=10)
     on_unknown = fields.SelectionField({"retry": "Retry", "hold": "Hold"}, null=True)
     """None means ON_UNKNOWN of the configuration."""
+    server = fields.CharField(max_length=32, null=True)
+    """The key of the one server that may send it (`core.delivery.servers`); None leaves the choice to the host."""
     individual = fields.BooleanField(default=False)
     """Each recipient gets a copy that names no one else."""
     unsubscribe_list = fields.CharField(max_length=100, null=True)

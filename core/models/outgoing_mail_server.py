@@ -71,6 +71,11 @@ class OutgoingMailServer(Record):
     """The most mails in such a time, over all workers; null means no limit."""
     user = fields.ForeignKeyField("models.User", null=True, related_name="mail_servers", on_delete=fields.CASCADE)
     company = fields.ForeignKeyField("models.Company", null=True, related_name="mail_servers", on_delete=fields.CASCADE)
+    mail_account = fields.ForeignKeyField(
+        "models.MailAccount", null=True, related_name="outgoing_servers", on_delete=fields.CASCADE
+    )
+    mail_account_id: int | None
+    """The account that keeps this record in step with itself; then it sends that account's mail only."""
     priority = fields.IntField(default=10)
     active = fields.BooleanField(default=True)
 

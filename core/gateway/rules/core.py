@@ -13,6 +13,7 @@ from core.gateway.rules import (
     duplicate,
     fallback,
     loop,
+    mail_account,
     receipt,
     reply_reference,
     reply_token,
@@ -35,6 +36,7 @@ CORE_RULES: tuple[GatewayRule, ...] = (
     reply_reference.RULE,
     alias.RULE,
     catch_all.RULE,
+    mail_account.RULE,
     fallback.RULE,
     unmatched.RULE,
 )
