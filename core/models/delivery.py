@@ -15,6 +15,8 @@ class Delivery(Record):
     before its content left; `sent`, `failed` and `cancelled` are final; `unknown` and `held` wait for a person.
     """
 
+    _written_over_http = False
+
     message = fields.ForeignKeyField("models.Message", related_name="deliveries", on_delete=fields.CASCADE)
     recipient = fields.CharField(max_length=320)
     kind = fields.SelectionField({"to": "To", "cc": "Cc", "bcc": "Bcc"}, default="to")

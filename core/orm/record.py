@@ -37,6 +37,8 @@ class Record(_Declared):
     """What people call these records, in the plural (`Leads`); empty means the class's name in words."""
     _money: ClassVar[tuple[str, ...]] = ()
     """The fields that are amounts in the record's `currency`, or in that of the record which this is a line of."""
+    _written_over_http: ClassVar[bool] = True
+    """False: programs read these records as any, and make, change and delete them by paths of their own, or not."""
     _admins_write: ClassVar[tuple[str, ...]] = ()
     """The fields that only administrators write, whatever rights others have; `*` stands for the whole record."""
 
