@@ -17,6 +17,8 @@ _DEFAULT_SPACE = 1
 class Attachment(Record):
     """The bytes of one file. They never change; a new version is a new attachment."""
 
+    _written_over_http = False
+
     uuid = fields.CharField(max_length=36, unique=True, default=lambda: str(uuid4()))
     """What the world calls it: it is in addresses, and tells nothing of how many files there are."""
     identifier = fields.CharField(max_length=128, null=True, unique=True)
