@@ -14,6 +14,7 @@ from core.models.addon import Addon
 from core.models.api_token import ApiToken
 from core.models.attachment import Attachment
 from core.models.attempt import Attempt
+from core.models.audit_entry import AuditEntry
 from core.models.automatic_answer import AutomaticAnswer
 from core.models.caught_email import CaughtEmail
 from core.models.company import Company
@@ -80,6 +81,7 @@ def register_models() -> list[type]:
         ApiToken,
         Attachment,
         Attempt,
+        AuditEntry,
         AutomaticAnswer,
         CaughtEmail,
         Company,

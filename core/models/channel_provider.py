@@ -16,8 +16,8 @@ from core.delivery.receipts import RECEIPT_STATES, ReceiptNews, ReceivedText, re
 from core.delivery.servers import Rate, note_success
 from core.errors import UserError
 from core.mail.address import header_text
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 from core.runtime import settings
 from core.transport.http import HttpClient
 
@@ -39,7 +39,7 @@ def secret_matches(given: Sequence[str], secret: str | None) -> bool:
     return compare_digest(given[0].encode("utf-8", "surrogateescape"), secret.encode())
 
 
-class ChannelProvider(Record):
+class ChannelProvider(Audited):
     """An account at a provider, with its place in the order.
 
     An addon names its channel in `_channel` and may override `send`, or only `shape` and `auth_headers` for providers

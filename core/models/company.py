@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 
 
-class Company(Record):
+class Company(Audited):
     """A company that owns records."""
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)

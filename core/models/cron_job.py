@@ -12,9 +12,9 @@ from core.cron.runner import marked_method, run_now
 from core.cron.schedule import describe, next_after
 from core.errors import UserError
 from core.events import announce, ring
+from core.models.audited import Audited
 from core.orm import fields
 from core.orm.feed import Change
-from core.orm.record import Record
 
 if TYPE_CHECKING:
     from tortoise.backends.base.client import BaseDBAsyncClient
@@ -25,7 +25,7 @@ _OF_THE_SCHEDULER = frozenset(
 _SCHEDULE = ("frequency", "frequency_unit", "cron", "timezone", "anchor_at", "active")
 
 
-class CronJob(Record):
+class CronJob(Audited):
     """A scheduled call of a model's method. The scheduler owns the fields from `status` on; `save` keeps off them."""
 
     identifier = fields.CharField(max_length=128, unique=True)

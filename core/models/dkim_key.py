@@ -17,9 +17,9 @@ from core.mail.dkim import (
     record_name,
     record_text,
 )
+from core.models.audited import Audited
 from core.orm import fields
 from core.orm.fields import UnreadableSecret
-from core.orm.record import Record
 from core.runtime import get_model
 
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
@@ -27,7 +27,7 @@ _NAME = re.compile(rf"(?=.{{1,200}}$){_LABEL}(?:\.{_LABEL})*")
 _LONGEST_LIFETIME_DAYS = 3650
 
 
-class DkimKey(Record):
+class DkimKey(Audited):
     """A domain's key; mail from the domain, and from those under it that have none, is signed by all active ones."""
 
     label_field = "selector"

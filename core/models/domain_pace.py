@@ -6,11 +6,11 @@ from typing import Any
 
 from core.errors import UserError
 from core.mail.address import domain_of, envelope_address
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 
 
-class DomainPace(Record):
+class DomainPace(Audited):
     """Limits for the recipients at one domain; a limit that is not set does not hold."""
 
     label_field = "domain"

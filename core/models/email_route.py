@@ -10,14 +10,14 @@ from core.errors import UserError
 from core.gateway import route
 from core.gateway.explain import explain
 from core.gateway.target import check_route
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 from core.runtime import get_model, settings
 
 _ALIAS = re.compile(r"\*|[a-z0-9!#$%&'=?^_`{|}~/-]+(?:\.[a-z0-9!#$%&'=?^_`{|}~/-]+)*")
 
 
-class EmailRoute(Record):
+class EmailRoute(Audited):
     """Mail to `address`@`domain` creates a record of `target_model`."""
 
     label_field = "address"

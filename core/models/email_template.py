@@ -12,11 +12,11 @@ from core.errors import AddressError, PostroomError, TemplateError, UserError
 from core.gateway.target import header_form
 from core.mail.address import address_list
 from core.models.address_line import plain_line
+from core.models.audited import Audited
 from core.models.email_template_variant import nearest
 from core.models.email_template_version import difference
 from core.models.rendering import audience_of, filtered_context, template_context
 from core.orm import fields
-from core.orm.record import Record
 from core.orm.serialize import plain_data_of
 from core.orm.transaction import transaction
 from core.render.environment import Rendered
@@ -46,7 +46,7 @@ class TemplatePreview:
     locale: str
 
 
-class EmailTemplate(Record):
+class EmailTemplate(Audited):
     """Jinja in subject, body and addresses, bound to a model."""
 
     _title = "Templates"

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.errors import TemplateError, UserError
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 from core.orm.transaction import transaction
 from core.render.catalogue import fallbacks
 from core.runtime import get_model, runtime
@@ -19,7 +19,7 @@ from core.runtime import get_model, runtime
 TEXTS = ("subject", "content")
 
 
-class EmailTemplateVariant(Record):
+class EmailTemplateVariant(Audited):
     """One language's words; what is empty here is taken from the template."""
 
     _title = "Template variants"

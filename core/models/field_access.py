@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.errors import UserError, did_you_mean
+from core.models.audited import Audited
 from core.orm import fields
 from core.orm.filter import fields_of
-from core.orm.record import Record
 from core.runtime import get_model
 
 
-class FieldAccess(Record):
+class FieldAccess(Audited):
     """One group's rights on one field, within its rights on the model."""
 
     _admins_write = ("*",)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 
 
-class Group(Record):
+class Group(Audited):
     """A set of users; members of a group are members of all that it implies."""
 
     _admins_write = ("*",)

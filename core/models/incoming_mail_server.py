@@ -14,8 +14,8 @@ from core.gateway.fetch import Fetched, check_server, fetch_all, fetch_server, f
 from core.gateway.fetch_account import account_of
 from core.gateway.fetch_health import WATCH_TOPIC, State, state_of
 from core.gateway.receive import process_pending
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 from core.orm.transaction import after_commit
 from core.runtime import acting_user, get_model, runtime
 from core.transport.imap import Folder
@@ -34,7 +34,7 @@ _OWN = (
 )
 
 
-class IncomingMailServer(Record):
+class IncomingMailServer(Audited):
     """An IMAP or POP3 account. The fields from `last_success_at` on belong to the fetcher."""
 
     _private = ("lease_token", "watch_token")

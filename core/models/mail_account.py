@@ -19,9 +19,9 @@ from core.errors import AccessDenied, UnknownName, UserError
 from core.mail.address import header_text, parse_address
 from core.mail.values import Mailbox
 from core.models.account_visit import AccountVisit, Ways, visit_all
+from core.models.audited import Audited
 from core.models.team import MAIL
 from core.orm import fields
-from core.orm.record import Record
 from core.orm.transaction import transaction
 from core.runtime import acting_user, get_model
 from core.transport.tls import tls_of
@@ -31,11 +31,12 @@ _UNSENT = ("failed", "cancelled")
 _HOSTS = ("mail_pop3_server", "mail_smtp_server")
 
 
-class MailAccount(Record):
+class MailAccount(Audited):
     """A team's account; the names of its settings are those of the configuration that teams bring along."""
 
     label_field = "account"
     _private = ("mail_password",)
+    _admins_write = ("*",)
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)
     team = fields.ForeignKeyField("models.Team", related_name="mail_accounts", on_delete=fields.CASCADE)

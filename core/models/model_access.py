@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 
 
-class ModelAccess(Record):
+class ModelAccess(Audited):
     """One group's rights on one model."""
 
     _admins_write = ("*",)

@@ -24,9 +24,9 @@ from core.cron.method import cron_method
 from core.cron.runner import Progress
 from core.delivery.servers import note_success
 from core.errors import ConfigError, UserError
+from core.models.audited import Audited
 from core.orm import fields
 from core.orm.outage import database_errors
-from core.orm.record import Record
 from core.orm.transaction import refuse_inside
 from core.runtime import get_model, runtime, settings
 from core.transport.oauth import (
@@ -82,7 +82,7 @@ class StoredTokens:
         return token
 
 
-class OAuthAccount(Record):
+class OAuthAccount(Audited):
     """One sign-in. The fields from `status` on belong to the sign-in itself; nobody writes them by hand."""
 
     _title = "Mail sign-ins"

@@ -21,8 +21,8 @@ from core.delivery.servers import (
 )
 from core.errors import ConfigError, UserError
 from core.mail.address import domain_of, parse_address
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 from core.runtime import acting_user, get_model, settings
 from core.transport.peer import PeerPolicy
 from core.transport.smtp import Envelope, Step
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class OutgoingMailServer(Record):
+class OutgoingMailServer(Audited):
     """An SMTP account; with `user` set, that user's own."""
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)

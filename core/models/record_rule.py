@@ -7,12 +7,12 @@ from typing import Any
 
 from core.access.rule import checked_condition
 from core.errors import UserError
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 from core.runtime import get_model
 
 
-class RecordRule(Record):
+class RecordRule(Audited):
     """A limit on rights that ModelAccess gives: on which records they hold.
 
     A rule of no group holds for everybody but administrators. Of the rules of a user's groups, one is enough.
@@ -31,7 +31,7 @@ class RecordRule(Record):
     can_write = fields.BooleanField(default=True)
     can_delete = fields.BooleanField(default=True)
     where: Any = fields.JSONField(default=dict)
-    """A filter as `core.orm.filter` reads it; besides plain values it knows `$user.id`, `$user.contact`, `$user.company`,
+    """A filter as `core.orm.filter` reads it; beside plain values it knows `$user.id`, `$user.contact`, `$user.company`,
     `$user.companies`, `$user.groups`, `$now` and `$today`."""
     active = fields.BooleanField(default=True)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from core.errors import TemplateError
 from core.mail.file_name import safe_file_name
+from core.models.audited import Audited
 from core.models.rendering import audience_of, template_context
 from core.orm import fields
-from core.orm.record import Record
 from core.render.run import Audience
 from core.runtime import get_model, runtime
 
 
-class ReportAction(Record):
+class ReportAction(Audited):
     """A Jinja HTML page that WeasyPrint lays out."""
 
     identifier = fields.CharField(max_length=128, unique=True)

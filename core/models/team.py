@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.errors import UserError
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
 from core.runtime import get_model
 
 MAIL = "mail"
 
 
-class Team(Record):
+class Team(Audited):
     """A set of users; only teams of type `mail` have mail accounts."""
+
+    _admins_write = ("*",)
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)
     name = fields.CharField(max_length=200)

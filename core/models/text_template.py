@@ -6,13 +6,13 @@ from typing import Any
 
 from core.delivery.channel import channel_named
 from core.errors import TemplateError, UserError
+from core.models.audited import Audited
 from core.models.rendering import audience_of, template_context
 from core.orm import fields
-from core.orm.record import Record
 from core.runtime import runtime
 
 
-class TextTemplate(Record):
+class TextTemplate(Audited):
     """Jinja for a plain text, bound to a model and a channel.
 
     `options` go along with the message; their texts are rendered too, at any depth.

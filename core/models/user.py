@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from core.errors import UserError
+from core.models.audited import Audited
 from core.orm import fields
-from core.orm.record import Record
+from core.orm.transaction import transaction
 from core.runtime import get_model, runtime
 
+_SHORTEST, _LONGEST = 8, 1024
 
-class User(Record):
+
+class User(Audited):
     """An account; `login` is the e-mail address it logs in with."""
 
     _private = ("password_hash",)
@@ -42,6 +46,14 @@ class User(Record):
         """Store the argon2id hash of a new password; does not save the record."""
         self.password_hash = await runtime().hasher.hash(password)
 
+    async def change_password(self, password: str) -> None:
+        """Give the user a new password, which ends all of its sessions; UserError where it is too short."""
+        require_password(password)
+        async with transaction():
+            await self.set_password(password)
+            await self.save(update_fields=["password_hash"])
+            await get_model("UserSession").end_all(self.pk)
+
     @classmethod
     async def authenticate(cls, login: str, password: str) -> User | None:
         """Return the active user with this login and password, or None; both take the same time."""
@@ -49,3 +61,9 @@ class User(Record):
         user = None if "\0" in account else await get_model("User").get_or_none(login=account, active=True)
         is_theirs = await runtime().hasher.matches(user.password_hash if user else "", password)
         return user if is_theirs else None
+
+
+def require_password(password: str) -> None:
+    """Raise UserError unless this may be somebody's password."""
+    if not _SHORTEST <= len(password) <= _LONGEST:
+        raise UserError(f"Use a password of {_SHORTEST} to {_LONGEST} characters.")

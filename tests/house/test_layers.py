@@ -20,7 +20,7 @@ LAYERS = (
     ("hookspecs", "transport"),
     ("hooks",),
     ("runtime",),
-    ("events", "access", "idempotency"),
+    ("events", "access", "audit", "idempotency"),
     ("gateway", "web", "devmail", "seed", "cron", "delivery"),
     ("models",),
     ("host", "api", "addon"),
