@@ -54,7 +54,7 @@ class Topic:
         """Tell whether a change under one of the keys is any of the user's business."""
         if change.inside and not access.is_internal:
             return False
-        return access.is_admin or change.company_id is None or change.company_id == access.company_id
+        return access.is_admin or change.company_id in {None, *access.company_ids}
 
     def told(self, change: Change) -> dict[str, Any]:
         """Return what the event says; no ids means that there may be any number of them."""
