@@ -80,7 +80,9 @@ class Upload(Record):
     @cron_method
     async def cron_sweep(cls) -> int:
         """Forget the uploads whose time is over, with what came of them; return how many."""
-        count: int = await cls.filter(expires_at__lte=clock.now()).delete()
+        over = cls.filter(expires_at__lte=clock.now())
+        count: int = await over.count()
+        await over.delete()
         return count
 
     @classmethod

@@ -33,6 +33,7 @@ async def require_own_form(request: Request, session: Session) -> None:
         return
     token = request.headers.get("x-csrf-token") or str((await request.form()).get("csrf", ""))
     if not token or not session.owns(token):
+        await request.close()  # Its files would stay open.
         raise RequestRefused("This form is too old or not ours; load its page again and send it once more.")
 
 
