@@ -63,7 +63,7 @@ async def world(host: Runtime) -> World:
     agents = await get_model("Group").create(identifier="agent", name="Agent")
     heads = await get_model("Group").create(identifier="head", name="Head")
     await heads.implies.add(agents, internal)
-    models = ("Ticket", "Contact", "Message", "InboundEmail", "CronJob", "CaughtEmail", "Suppression")
+    models = ("Ticket", "Step", "Contact", "Message", "InboundEmail", "CronJob", "CaughtEmail", "Suppression")
     for name in (*models, "EmailTemplate", "EmailTemplateVersion"):
         model = await get_model("ModelRegistry").get(identifier=name)
         await get_model("ModelAccess").create(
