@@ -24,6 +24,7 @@ class ApiToken(Record):
     """A token of one user. Only its hash is kept; `prefix` is the part that may be shown."""
 
     _private = ("secret_hash",)
+    _admins_write = ("*",)
     _title = "API tokens"
 
     user = fields.ForeignKeyField("models.User", related_name="api_tokens", on_delete=fields.CASCADE)

@@ -17,6 +17,7 @@ class LoginTry(Record):
     """
 
     _private = ("subject",)
+    _admins_write = ("*",)
 
     subject = fields.CharField(max_length=64, unique=True)
     count = fields.IntField()

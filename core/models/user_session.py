@@ -13,12 +13,14 @@ from core.orm.record import Record
 from core.runtime import settings
 
 _SEEN_NOTED_EVERY = timedelta(minutes=1)
+_MOST_SHOWN = 100
 
 
 class UserSession(Record):
     """A session of one user; it is over once its row is gone, or SESSION_DAYS after the login."""
 
     _private = ("key",)
+    _admins_write = ("*",)
     _title = "Sessions"
 
     key = fields.CharField(max_length=64, unique=True)
@@ -47,6 +49,13 @@ class UserSession(Record):
     async def current(cls, key: str) -> Self | None:
         """Return the session of this key with its user, unless it is over or the user switched off."""
         return await cls.get_or_none(key=key, user__active=True, created_at__gt=_oldest()).select_related("user")
+
+    @classmethod
+    async def of(cls, user_id: int) -> list[tuple[str, dict[str, Any]]]:
+        """Return a user's sessions, the newest first: each one's key, and what may be told of it."""
+        rows = cls.filter(user_id=user_id, created_at__gt=_oldest()).order_by("-id").limit(_MOST_SHOWN)
+        told = await rows.values("key", "id", "address", "agent", "created_at", "last_seen_at")
+        return [(row.pop("key"), row) for row in told]
 
     @classmethod
     async def end_all(cls, user_id: int, *, but: str = "") -> int:

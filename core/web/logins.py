@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import Request
 
+from core.errors import AccessDenied
 from core.runtime import get_model
 from core.web.errors import LoginNeeded, TooManyTries
 from core.web.session import Session, client_address, end_session, open_session, visit_of
@@ -28,11 +29,30 @@ class WrongLogin(LoginNeeded):
         super().__init__("This login and password do not go together, or the account is switched off.")
 
 
+class WrongPassword(AccessDenied):
+    """Somebody who is logged in does not know the password."""
+
+    code = "wrong_password"
+
+
 async def log_in(request: Request, login: str, password: str) -> tuple[Any, Session]:
     """Return the user and a new session, in place of the browser's present one. Raises WrongLogin, TooManyTries."""
     user = await check_password(request, login, password)
     await end_session(visit_of(request).session)
     return user, await open_session(user, request)
+
+
+async def renew_password(request: Request, user: Any, old: str, new: str) -> Session:
+    """Give a user who knows the old one a new password; return the one session that goes on.
+
+    Raises WrongPassword, TooManyTries, and UserError for a new one that is too short.
+    """
+    try:
+        known = await check_password(request, user.login, old)
+    except WrongLogin as error:
+        raise WrongPassword("This is not your present password.") from error
+    await known.change_password(new)
+    return await open_session(known, request)
 
 
 async def check_password(request: Request, login: str, password: str) -> Any:
