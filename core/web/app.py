@@ -16,6 +16,7 @@ from core.errors import PostroomError
 from core.mail.tracking import tracker
 from core.runtime import runtime, settings
 from core.web import (
+    api_auth,
     api_comments,
     api_dev_mail,
     api_email,
@@ -23,13 +24,17 @@ from core.web import (
     api_inbound,
     api_live,
     api_mail,
+    api_models,
     api_queue,
     api_records,
+    api_records_call,
+    api_records_many,
     api_routing,
     api_servers,
     api_signatures,
     api_suppression,
     api_templates,
+    api_timeline,
     api_uploads,
     api_webhook,
     docs,
@@ -94,9 +99,14 @@ _PAGES = (
     health,
 )
 _APIS = (
+    api_auth,
     api_queue,
     api_live,
     api_mail,
+    api_models,
+    api_records_call,  # Before the paths of one record, which would take `call` for its id.
+    api_timeline,
+    api_records_many,
     api_records,
     api_servers,
     api_email,
