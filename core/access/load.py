@@ -79,12 +79,15 @@ async def _rules(groups: Collection[int]) -> tuple[Rule, ...]:
     for row in rows:
         of_rules[row["id"]].append(row)
     return tuple(
-        Rule(
-            row["name"], row["model__identifier"], frozenset(_rights_in(row)), row["groups__id"] is None, row["filter"]
-        )
-        for row, *more in of_rules.values()
-        if row["groups__id"] is None or any(one["groups__id"] in groups for one in (row, *more))
+        _rule(first)
+        for first, *more in of_rules.values()
+        if first["groups__id"] is None or any(row["groups__id"] in groups for row in (first, *more))
     )
+
+
+def _rule(row: Mapping[str, Any]) -> Rule:
+    is_global = row["groups__id"] is None
+    return Rule(row["name"], row["model__identifier"], frozenset(_rights_in(row)), is_global, row["where"])
 
 
 async def _gates(groups: Collection[int]) -> dict[tuple[str, str], frozenset[Right]]:

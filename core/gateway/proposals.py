@@ -78,6 +78,6 @@ def _routes(email: IncomingEmail, routes: tuple[Route, ...], access: Access) -> 
     def likeness(route: Route) -> float:
         return max((SequenceMatcher(None, route.address, one).ratio() for one in written), default=0.0)
 
-    companies = {route.company_id for route in routes} if access.is_admin else {None, access.company_id}
+    companies = {route.company_id for route in routes} if access.is_admin else {None, *access.company_ids}
     open_to = [route for route in routes if access.may(route.target_model) and route.company_id in companies]
     return tuple(sorted(open_to, key=lambda route: (route.address == CATCH_ALL, -likeness(route))))

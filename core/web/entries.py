@@ -45,4 +45,4 @@ def _belongs(access: Access, message: Any, readable: dict[tuple[str, int], Any])
         return True
     if message.res_model is not None:
         return (message.res_model, message.res_id) in readable
-    return access.may("Message") and message.company_id in (None, access.company_id)
+    return access.may("Message") and message.company_id in {None, *access.company_ids}
