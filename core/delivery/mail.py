@@ -29,6 +29,7 @@ async def prepare(job: Job, *, tracks: bool = True) -> Mail:
 
     `tracks` False leaves the tracking out, whatever the message says.
     """
+    await job.outgoing.fix()
     content = await content_of(job, tracks=tracks)
     alone = job.deliveries[0] if len(job.deliveries) == 1 else None
     sender = envelope_sender(job.message, alone.id if alone else None)

@@ -58,7 +58,7 @@ class Mailings:
         self.queued_at = clock.now()
         self._made: dict[tuple[int, ...], Mailing] = {}
         self._last: Mailing | None = None
-        self._senders: dict[tuple[int | None, int | None], _Sender] = {}
+        self._senders: dict[tuple[int | None, int | None, int | None], _Sender] = {}
         self._servers: Servers | None = None
         # In the order of time, new ones stand side by side in the database's index.
         self._numbers = count(int(self.queued_at.timestamp() * 1e6))
@@ -84,6 +84,7 @@ class Mailings:
         sender = _from(request, known)
         company = request.company or known.company
         values = _values(request, sender, company, self.queued_at.replace(microsecond=0))
+        values["presentation"] = _presentation(request, company, known.signature)
         if known.has_allow_lists or request.server is not None:
             for one in (sender, parse_address(request.sender)) if request.sender else (sender,):
                 await self._require_sender(values["author_id"], values["company_id"], one.address, request.server)
@@ -103,7 +104,8 @@ class Mailings:
 
     async def _sender(self, author: Any) -> _Sender:
         """Return what is known of a User; an author may be a Contact itself, or nobody. One query for each author."""
-        key = getattr(author, "company_id", None), getattr(author, "contact_id", None)
+        user_id = author.pk if hasattr(author, "contact_id") else None
+        key = getattr(author, "company_id", None), getattr(author, "contact_id", None), user_id
         if key not in self._senders:
             self._senders[key] = await _read_sender(*key)
         return self._senders[key]
@@ -126,6 +128,8 @@ class _Sender:
     company: _Company | None
     has_allow_lists: bool
     """Whether any server is only for some From domains: where none is, nothing else need be read."""
+    signature: str
+    """The HTML of the user's default EmailSignature; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ class _Company:
     no_tracking: bool
 
 
-async def _read_sender(company_id: int | None, contact_id: int | None) -> _Sender:
+async def _read_sender(company_id: int | None, contact_id: int | None, user_id: int | None) -> _Sender:
     """Read the author's contact and company, or the only company that there is."""
     database = runtime().database
     param = database.dialect.param
@@ -149,17 +153,25 @@ async def _read_sender(company_id: int | None, contact_id: int | None) -> _Sende
         f"""SELECT company.id AS pk, company.name, company.color, company.address, company.website, company.footer,
                    company.no_tracking, contact.name AS sender_name, contact.email AS sender_address,
                    EXISTS (SELECT 1 FROM outgoing_mail_server
-                           WHERE active AND CAST(from_domains AS TEXT) <> '[]') AS has_allow_lists
+                           WHERE active AND CAST(from_domains AS TEXT) <> '[]') AS has_allow_lists,
+                   (SELECT html FROM email_signature
+                    WHERE user_id = {param(4)} AND is_default ORDER BY id LIMIT 1) AS signature
             FROM (SELECT 1 AS one) AS anyone
             LEFT JOIN contact ON contact.id = {param(1)}
             LEFT JOIN company ON company.id = {param(2)} OR ({param(3)} AND company.active)
             LIMIT 2""",
-        [contact_id, company_id, company_id is None],
+        [contact_id, company_id, company_id is None, user_id],
     )
     row = rows[0]
     is_clear = row["pk"] is not None and len(rows) == 1
     company = _Company(*(row[field.name] for field in fields(_Company))) if is_clear else None
-    return _Sender(row["sender_name"] or "", row["sender_address"] or "", company, bool(row["has_allow_lists"]))
+    return _Sender(
+        name=row["sender_name"] or "",
+        address=row["sender_address"] or "",
+        company=company,
+        has_allow_lists=bool(row["has_allow_lists"]),
+        signature=row["signature"] or "",
+    )
 
 
 def _from(request: QueueRequest, known: _Sender) -> Mailbox:
@@ -199,7 +211,7 @@ def _values(request: QueueRequest, sender: Mailbox, company: Any, queued_at: dat
         "server": request.server,
         "use_company_branding": request.use_company_branding,
         "include_signature": request.include_signature,
-        "presentation": _presentation(request, company),
+        "has_field_tokens": request.has_field_tokens,
     }
 
 
@@ -220,12 +232,15 @@ def _tag(secret: str) -> str:
     return loop_tag(secret.partition(",")[0].strip())
 
 
-def _presentation(request: QueueRequest, company: Any) -> dict[str, Any]:
+def _presentation(request: QueueRequest, company: Any, default_signature: str) -> dict[str, Any]:
     """Return what the mails look like beside their text; a key that would say nothing is left out."""
     presentation: dict[str, Any] = {}
-    signature = getattr(request.author, "signature", "")
+    own = default_signature or getattr(request.author, "signature", "")
+    signature = own if request.signature is None else request.signature
     if request.include_signature and signature:
         presentation["signature"] = signature
+    if request.png_pixel:
+        presentation["png_pixel"] = True
     if request.use_company_branding and company is not None:
         shown = ("name", "color", "address", "website", "footer")
         presentation["branding"] = {key: getattr(company, key) for key in shown}

@@ -1,7 +1,7 @@
 """From a message's row to the bytes of its mail: the same bytes on every try.
 
 What could change between two tries was fixed when the message was queued: its Message-ID and Date, its signature and
-branding, its attachments' contents.
+branding, its attachments' contents. What `{{field:slug}}` stands for is fixed before the first try.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ COLUMNS = (
     "track",
     "importance",
     "calendar",
+    "has_field_tokens",
     "server",
 )
 
@@ -136,10 +137,21 @@ class Outgoing:
         values = settings()
         return bool(values.TRACKING and values.BASE_URL)
 
+    async def fix(self) -> None:
+        """Put the fields' present values in the place of their tokens, for this try and all that follow."""
+        if self.row["has_field_tokens"]:
+            self.row |= await get_model("Message").fix_field_tokens(self.row["id"])
+
     async def email(self) -> OutgoingEmail:
-        """Return the mail as a value, its attachments loaded, as the addons' filters left it."""
+        """Return the mail as a value, its attachments loaded, as the addons' filters left it.
+
+        Before its first try, its field tokens stand for what the fields say now.
+        """
         if self._email is None:
-            self._email = await _filtered(_composed(self.message, await _files(self.message)), self.message)
+            message = self.message
+            if message["has_field_tokens"]:
+                message = {**message, **await get_model("Message").filled_texts(message["id"])}
+            self._email = await _filtered(_composed(message, await _files(message)), message)
         return self._email
 
     async def copy(self, recipient: str, delivery_id: int, tracks: bool) -> OutgoingEmail:
@@ -152,7 +164,9 @@ class Outgoing:
             changes |= _with_way_out(email, self.message, recipient, delivery_id)
         html = changes.get("html", email.html)
         if tracks and self.is_tracked and html is not None:
-            changes["html"] = tracker(settings().BASE_URL, settings().secret_keys).rewritten(html, delivery_id)
+            tracking = tracker(settings().BASE_URL, settings().secret_keys)
+            has_png = "png_pixel" in self.message["presentation"]
+            changes["html"] = tracking.rewritten(html, delivery_id, png=has_png)
             # The text part is of the mail as it was written: what is counted stands in the HTML alone.
             changes.setdefault("text", html_to_text(html) if email.text is None else email.text)
         return _changed(email, changes) if changes else email

@@ -31,6 +31,8 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("headers", "inline_images"), ((Mapping,), "a mapping of names")),
     **dict.fromkeys(("scheduled_at", "expires_at"), ((datetime,), "an aware datetime")),
     **dict.fromkeys(("individual", "use_company_branding", "include_signature", "track"), ((bool,), "True or False")),
+    **dict.fromkeys(("has_field_tokens", "png_pixel"), ((bool,), "True or False")),
+    "signature": ((str,), "a text"),
     "undo_s": ((int, float), "a number of seconds"),
     "invite": ((Invite, Calendar), "an Invite or a Calendar"),
     **dict.fromkeys(("author", "company", "message"), ((Record,), "a record or None")),
@@ -47,6 +49,7 @@ _of_mailing = attrgetter(*_OF_MAILING)
 _MAY_BE_NONE = {
     *("text", "tracking_identifier", "reply_to", "from_email", "sender", "server", "unsubscribe_list"),
     *("idempotency_key", "scheduled_at", "expires_at", "track", "invite", "author", "company", "message"),
+    "signature",
 }
 _NO_NAMES: Mapping[str, Any] = MappingProxyType({})
 _LONGEST_UNDO_S = 366 * 86_400
@@ -92,6 +95,9 @@ class QueueRequest:
     invite: Invite | Calendar | None = None
     on_unknown: str | None = None
     idempotency_key: str | None = None
+    signature: str | None = None
+    has_field_tokens: bool = False
+    png_pixel: bool = False
 
     def __post_init__(self) -> None:
         _check_kinds(OF_EACH_MAIL, *map(type, _of_each_mail(self)))
@@ -217,6 +223,12 @@ class QueueOptions(TypedDict, total=False):
     """retry or hold, where a try's outcome is not known."""
     idempotency_key: str | None
     """The same key again, for the same mail, gives the Message that it gave before."""
+    signature: str | None
+    """HTML under the mail, instead of the author's own signature."""
+    has_field_tokens: bool
+    """`{{field:slug}}` in subject and body stands for that field of the record, as it is when the mail is sent."""
+    png_pixel: bool
+    """Its pixel is `/email/pixel/TOKEN.png`, for programs that look for that."""
 
 
 @lru_cache(maxsize=1024)

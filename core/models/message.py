@@ -12,6 +12,7 @@ from copy import copy
 from datetime import datetime
 from typing import Any, Unpack, cast
 
+from core.access import Access
 from core.cron.method import cron_method
 from core.cron.runner import Progress
 from core.delivery.claim import is_due
@@ -26,6 +27,7 @@ from core.delivery.request import QueueOptions, QueueRequest, as_tuple, with_tup
 from core.delivery.retention import forget_old_mail
 from core.delivery.state import fail_once, is_in_hand, make_due, move_waiting, requeue, take_back
 from core.errors import UserError
+from core.models import field_values
 from core.orm import fields
 from core.orm.record import Record
 from core.orm.transaction import rehearsal
@@ -56,6 +58,7 @@ class Message(Record):
     label_field = "subject"
     # Whoever knows the token, of which the reply address is made, may write to this thread: no template tells it.
     _private = ("tracking_identifier", "reply_to")
+    _written_over_http = False
 
     res_model = fields.CharField(max_length=100, null=True)
     res_id = fields.BigIntField(null=True)
@@ -122,6 +125,8 @@ class Message(Record):
     include_signature = fields.BooleanField(default=False)
     presentation = fields.JSONField(default=dict)
     """Branding and signature as they were when the message was queued, so that each try sends the same bytes."""
+    has_field_tokens = fields.BooleanField(default=False)
+    """Whether `{{field:slug}}` in subject and body is still to be filled in, which its first try does."""
 
     authenticity = fields.CharField(max_length=8, null=True)
     """Of an inbound mail: whether it is proven to be from its From address (pass, fail, none, unknown)."""
@@ -224,6 +229,28 @@ class Message(Record):
             message = await cls.queue_email(*given, **{name: _own_copy(one) for name, one in options.items()})
             first = await get_model("Delivery").filter(message_id=message.pk).order_by("id").first()
             return await message.eml(first.recipient)
+
+    # Fields in a mail's texts.
+
+    @classmethod
+    def field_choices(cls, model: str, access: Access) -> dict[str, str]:
+        """Return the titles of the fields that `{{field:slug}}` may stand for in this user's mail, by slug."""
+        return field_values.field_choices(model, access)
+
+    @classmethod
+    def check_field_tokens(cls, model: str, access: Access, *texts: str) -> None:
+        """Raise UserError for a `{{field:slug}}` in the texts that stands for no such field."""
+        field_values.check_slugs(model, access, *texts)
+
+    @classmethod
+    async def filled_texts(cls, message_id: int) -> dict[str, Any]:
+        """Return subject, body and text of a message with the present values of its record's fields; stores nothing."""
+        return await field_values.filled_texts(message_id)
+
+    @classmethod
+    async def fix_field_tokens(cls, message_id: int) -> dict[str, Any]:
+        """Fill a message's field tokens in for good, once; returns its subject, body and text."""
+        return await field_values.fix_field_tokens(message_id)
 
     # Sending.
 
