@@ -10,10 +10,9 @@ from core.cli.command import command, host
 from core.cli.output import Json, print_rows
 from core.errors import UnknownName, UserError
 from core.mail.address import parse_address
+from core.models.user import require_password
 from core.orm.transaction import transaction
 from core.runtime import get_model
-
-_SHORTEST_PASSWORD = 8
 
 PasswordFile = Annotated[
     typer.FileText | None, typer.Option(help="Read the password from this file, or from - for standard input.")
@@ -26,6 +25,9 @@ def add_to(app: typer.Typer) -> None:
     command(group, "ls")(ls)
     command(group, "add")(add)
     command(group, "password")(password)
+    command(group, "groups")(groups)
+    command(group, "disable")(disable)
+    command(group, "enable")(enable)
 
 
 async def ls(as_json: Json = False) -> None:
@@ -56,17 +58,13 @@ async def add(
     async with host(), transaction():
         if await get_model("User").exists(login=address):
             raise UserError(f"There is a user {address} already.")
-        groups = await get_model("Group").filter(identifier__in=group or [])
-        missing = set(group or []) - {one.identifier for one in groups}
-        if missing:
-            known = ", ".join(str(one) for one in await get_model("Group").all().values_list("identifier", flat=True))
-            raise UserError(f"There is no group {', '.join(sorted(missing))}; there are {known}.")
+        member_of = await _groups(group)
         of_company = await _company(company)
         contact = await get_model("Contact").create(name=name, email=address)
         user = get_model("User")(login=address, name=name, contact=contact, company=of_company, is_admin=admin)
         await user.set_password(secret)
         await user.save()
-        await user.groups.add(*groups)
+        await user.groups.add(*member_of)
     typer.echo(f"{address} can log in now.")
     if of_company is None and not admin:
         typer.echo("It belongs to no company, so it sees only records of none; --company names one.")
@@ -78,12 +76,72 @@ async def password(login: str, password_file: PasswordFile = None) -> None:
     Example: postroom user password anna@example.org
     """
     async with host():
-        user = await get_model("User").get_or_none(login=login.strip().casefold())
-        if user is None:
-            raise UnknownName(f"There is no user {login}; see `postroom user ls`.")
-        await user.set_password(_password(password_file))
-        await user.save(update_fields=["password_hash"])
+        user = await _user(login)
+        await user.change_password(_password(password_file))
     typer.echo(f"{user.login} has a new password" + ("." if user.active else ", and is switched off."))
+
+
+async def groups(
+    login: Annotated[str, typer.Argument(help="The user's login.")],
+    add: Annotated[list[str] | None, typer.Option(help="A group to join; may be repeated.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="A group to leave; may be repeated.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a user's groups, once those asked for are added and removed; what they imply is not listed.
+
+    Example: postroom user groups anna@example.org --add user
+    """
+    async with host(), transaction():
+        user = await _user(login)
+        await user.groups.add(*await _groups(add))
+        if left := await _groups(remove):
+            await user.groups.remove(*left)
+        rows = [dict(row) for row in await user.groups.all().order_by("identifier").values("identifier", "name")]
+        print_rows(rows, ("identifier", "name"), as_json=as_json, empty=f"{user.login} is in no group.")
+
+
+async def disable(login: str) -> None:
+    """Switch a user off: its sessions end, its tokens are refused; nothing of it is deleted.
+
+    Example: postroom user disable anna@example.org
+    """
+    async with host(), transaction():
+        user = await _user(login)
+        others = get_model("User").filter(is_admin=True, active=True).exclude(id=user.pk)
+        if user.is_admin and user.active and not await others.exists():
+            raise UserError(f"{user.login} is the only administrator; make another one first.")
+        user.active = False
+        await user.save(update_fields=["active"])
+        await get_model("UserSession").end_all(user.pk)
+    typer.echo(f"{user.login} is switched off.")
+
+
+async def enable(login: str) -> None:
+    """Switch a user on again, with the tokens that it had.
+
+    Example: postroom user enable anna@example.org
+    """
+    async with host():
+        user = await _user(login)
+        user.active = True
+        await user.save(update_fields=["active"])
+    typer.echo(f"{user.login} can log in again.")
+
+
+async def _user(login: str) -> Any:
+    user = await get_model("User").get_or_none(login=login.strip().casefold())
+    if user is None:
+        raise UnknownName(f"There is no user {login}; see `postroom user ls`.")
+    return user
+
+
+async def _groups(identifiers: list[str] | None) -> list[Any]:
+    found: list[Any] = await get_model("Group").filter(identifier__in=identifiers or [])
+    missing = set(identifiers or []) - {one.identifier for one in found}
+    if missing:
+        known = ", ".join(str(one) for one in await get_model("Group").all().values_list("identifier", flat=True))
+        raise UserError(f"There is no group {', '.join(sorted(missing))}; there are {known}.")
+    return found
 
 
 async def _company(name: str | None) -> Any:
@@ -102,6 +160,5 @@ def _password(file: typer.FileText | None) -> str:
         secret = file.read().rstrip("\r\n")
     else:
         secret = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-    if len(secret) < _SHORTEST_PASSWORD:
-        raise UserError(f"The password is too short; use at least {_SHORTEST_PASSWORD} characters.")
+    require_password(secret)
     return secret
