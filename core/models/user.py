@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from core.errors import UserError
 from core.models.audited import Audited
 from core.orm import fields
@@ -42,6 +45,10 @@ class User(Audited):
     class Meta:
         table = "app_user"
 
+    def audited_as(self, changes: Mapping[str, Any]) -> str:
+        """Return the word for these changes."""
+        return "password_changed" if "password_hash" in changes else "updated"
+
     async def set_password(self, password: str) -> None:
         """Store the argon2id hash of a new password; does not save the record."""
         self.password_hash = await runtime().hasher.hash(password)
@@ -65,5 +72,7 @@ class User(Audited):
 
 def require_password(password: str) -> None:
     """Raise UserError unless this may be somebody's password."""
-    if not _SHORTEST <= len(password) <= _LONGEST:
-        raise UserError(f"Use a password of {_SHORTEST} to {_LONGEST} characters.")
+    if len(password) < _SHORTEST:
+        raise UserError(f"The password is too short; use at least {_SHORTEST} characters.")
+    if len(password) > _LONGEST:
+        raise UserError(f"The password is too long; use at most {_LONGEST} characters.")
