@@ -23,6 +23,7 @@ import typer
 
 from core.config import Configuration, load_configuration
 from core.errors import PostroomError
+from core.runtime import Caller, called_by
 
 if TYPE_CHECKING:
     from core.runtime import Runtime
@@ -93,12 +94,20 @@ def command(
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def run(*arguments: Any, **keywords: Any) -> None:
-            finish(lambda: function(*arguments, **keywords), is_service=is_service)
+            called = Caller() if is_service else Caller(command=_name_of(function))
+            with called_by(called):
+                finish(lambda: function(*arguments, **keywords), is_service=is_service)
 
         app.command(name, **settings)(run)
         return function
 
     return add
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    """Return `user add` for the function `add` of the file `user`, and `doctor` for that of its own."""
+    file = function.__module__.rpartition(".")[2]
+    return file if function.__name__ == file else f"{file} {function.__name__}"
 
 
 def finish(call: Callable[[], Any], *, is_service: bool = False) -> None:

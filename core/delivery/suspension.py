@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from core.audit import audit
 from core.delivery.engine import TOPIC
 from core.events import announce, ring
 from core.orm.feed import Change
@@ -23,6 +24,7 @@ async def suspend_queue(reason: str = "") -> None:
     await get_model("QueueSuspension").update_or_create(
         name="queue", defaults={"reason": reason, "user_id": getattr(user, "pk", None)}
     )
+    await audit("queue_suspended", reason=reason)
     await announce(Change("queue", ("Suspended",)))
     log.warning("queue suspended", reason=reason, user=getattr(user, "login", ""))
 
@@ -31,6 +33,7 @@ async def resume_queue() -> bool:
     """Send again; return whether the queue had been suspended."""
     ended = bool(await get_model("QueueSuspension").all().delete())
     if ended:
+        await audit("queue_resumed")
         log.warning("queue resumed", user=getattr(acting_user(), "login", ""))
         await ring(TOPIC)
         await announce(Change("queue", ("Resumed",)))

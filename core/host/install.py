@@ -15,7 +15,7 @@ from core.orm import schema
 from core.orm.catalog import table_exists
 from core.orm.step import take
 from core.orm.transaction import rehearsal, transaction
-from core.runtime import Runtime, get_model
+from core.runtime import Caller, Runtime, acting_as, called_by, get_model
 from core.seed.apply import apply_addon, remove_addon
 from core.seed.report import SeedReport
 
@@ -59,7 +59,9 @@ async def seed(runtime: Runtime, names: Sequence[str] = (), *, demo: bool = Fals
     known = {addon.name: addon for addon in runtime.addons}
     for name in names:
         _loaded(name, known)
-    return tuple([await apply_addon(runtime, known[name], demo=demo) for name in known if name in (names or known)])
+    # What is shipped is the host's own doing, whoever asked for it; the report tells of it.
+    with called_by(Caller()), acting_as(None):
+        return tuple([await apply_addon(runtime, known[name], demo=demo) for name in known if name in (names or known)])
 
 
 async def installed(runtime: Runtime) -> dict[str, str]:

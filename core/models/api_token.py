@@ -10,9 +10,11 @@ from typing import Any, Self
 
 from core import clock
 from core.access.scope import Scope
+from core.audit import audit
 from core.errors import UserError
 from core.orm import fields
 from core.orm.record import Record
+from core.orm.transaction import transaction
 from core.runtime import runtime
 
 _TEXT = re.compile(r"pr_([0-9a-f]{12})_[0-9a-f]{40}")
@@ -48,14 +50,17 @@ class ApiToken(Record):
         _require_sound(user, name, scopes, expires_at)
         prefix, secret = secrets.token_hex(6), secrets.token_hex(20)
         text = f"pr_{prefix}_{secret}"
-        token = await cls.create(
-            user=user,
-            name=name.strip(),
-            prefix=prefix,
-            secret_hash=await runtime().hasher.hash(text),
-            scopes=[one.value for one in Scope if one in scopes],
-            expires_at=expires_at,
-        )
+        secret_hash = await runtime().hasher.hash(text)
+        async with transaction():
+            token = await cls.create(
+                user=user,
+                name=name.strip(),
+                prefix=prefix,
+                secret_hash=secret_hash,
+                scopes=[one.value for one in Scope if one in scopes],
+                expires_at=expires_at,
+            )
+            await audit("token_created", token, user=user.login, scopes=token.scopes, expires_at=expires_at)
         return token, text
 
     @classmethod
@@ -75,7 +80,9 @@ class ApiToken(Record):
 
     async def revoke(self) -> None:
         """End the token, from its next request on."""
-        await type(self).filter(id=self.pk, revoked_at=None).update(revoked_at=clock.now())
+        async with transaction():
+            if await type(self).filter(id=self.pk, revoked_at=None).update(revoked_at=clock.now()):
+                await audit("token_revoked", self)
 
     async def note_use(self, address: str) -> None:
         """Keep when and from where it was used last, by at most one write a minute."""

@@ -5,7 +5,7 @@ What the host does by itself (seeds, cron, the engines) is not written down, nor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from core.audit import MASK, audit, is_asked_for
@@ -39,7 +39,11 @@ class Audited(Record):
                 return
             after = await type(self).get(pk=self.pk)
             if changes := changes_of(before, after):
-                await audit("updated", self, changes=changes)
+                await audit(self.audited_as(changes), self, changes=changes)
+
+    def audited_as(self, changes: Mapping[str, Any]) -> str:
+        """Return the word for these changes."""
+        return "updated"
 
     async def delete(self, using_db: Any = None) -> None:
         """Delete the record, and write who did."""

@@ -31,7 +31,7 @@ class RecordRule(Audited):
     can_write = fields.BooleanField(default=True)
     can_delete = fields.BooleanField(default=True)
     where: Any = fields.JSONField(default=dict)
-    """A filter as `core.orm.filter` reads it; beside plain values it knows `$user.id`, `$user.contact`, `$user.company`,
+    """A filter as `core.orm.filter` reads it. Beside plain values it knows `$user.id`, `$user.contact`, `$user.company`,
     `$user.companies`, `$user.groups`, `$now` and `$today`."""
     active = fields.BooleanField(default=True)
 

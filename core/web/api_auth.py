@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from core.access import Right
 from core.access.scope import Scope
+from core.audit import audit
 from core.errors import AccessDenied
 from core.runtime import get_model, runtime
 from core.web.guard import Allowed
@@ -153,6 +154,7 @@ async def begin(request: Request, response: Response, given: Login) -> LoggedIn:
 async def end(visit: Person, response: Response) -> None:
     """End the session, for every copy of its cookie."""
     await end_session(visit.session)
+    await audit("logout")
     forget_session(response)
 
 

@@ -6,7 +6,7 @@ It hangs on the application itself, so a path that an addon brings is guarded wi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from core.access import Access
 from core.access.scope import Scope
 from core.errors import AccessDenied
-from core.runtime import acting_as
+from core.runtime import acting_as, called_by, caller
 from core.web.errors import LoginNeeded, is_api
 from core.web.origin import require_own_form, require_own_origin
 from core.web.rate import count_stranger
@@ -63,7 +63,7 @@ async def guard(request: Request) -> AsyncIterator[None]:
     request.state.visit = visit
     if not is_open:
         await _check(request, visit)
-    with acting_as(visit.user):
+    with acting_as(visit.user), called_by(replace(caller(), token=visit.token.prefix if visit.token else "")):
         yield
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from fastapi import Request
 
+from core.audit import audit
 from core.errors import AccessDenied
-from core.runtime import get_model
+from core.runtime import acting_as, get_model
 from core.web.errors import LoginNeeded, TooManyTries
 from core.web.session import Session, client_address, end_session, open_session, visit_of
 
@@ -39,6 +40,8 @@ async def log_in(request: Request, login: str, password: str) -> tuple[Any, Sess
     """Return the user and a new session, in place of the browser's present one. Raises WrongLogin, TooManyTries."""
     user = await check_password(request, login, password)
     await end_session(visit_of(request).session)
+    with acting_as(user):
+        await audit("login")
     return user, await open_session(user, request)
 
 
@@ -66,6 +69,8 @@ async def check_password(request: Request, login: str, password: str) -> Any:
             raise TooManyTries(wait_s)
     user = await get_model("User").authenticate(account, password)
     if user is None:
+        # What was typed is not written down where it is no account: it may be a password.
+        await audit("login_failed", None if "\0" in account else await get_model("User").get_or_none(login=account))
         raise WrongLogin
     await tries.forget(here)
     return user

@@ -12,6 +12,7 @@ from tortoise.expressions import Q
 from tortoise.functions import Count
 
 from core.access import Access, Right
+from core.audit import audit
 from core.errors import UnknownName, UserError
 from core.mail.body import html_to_text
 from core.mail.parse import parse
@@ -108,6 +109,7 @@ async def inbound_page(request: Request, inbound_id: RecordId, access: Allowed) 
 async def inbound_file(inbound_id: RecordId, access: Allowed) -> Response:
     """Save the bytes as they came."""
     mail = await _find(access, inbound_id)
+    await audit("mail_downloaded", mail)
     return download(await mail.content(), f"{mail.subject[:80] or 'message'}.eml", "message/rfc822")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
+from core.audit import audit
 from core.web.errors import TooManyTries
 from core.web.logins import WrongLogin, log_in
 from core.web.session import end_session, forget_session, visit_of, write_session
@@ -48,6 +49,7 @@ async def begin(
 async def end(request: Request) -> Response:
     """End the session, for every copy of its cookie."""
     await end_session(visit_of(request).session)
+    await audit("logout")
     response = RedirectResponse("/login", 303)
     forget_session(response)
     return response

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from core.access import Access, Right
+from core.audit import audit
 from core.errors import PostroomError, UserError
 from core.mail.parse import parse
 from core.mail.sanitise import has_remote_pictures
@@ -76,6 +77,7 @@ async def message_file(message_id: RecordId, access: Allowed) -> Response:
     raw, fault = await _bytes(message)
     if not raw:
         raise UserError(fault or "This entry is no mail, so there are no bytes to save.")
+    await audit("mail_downloaded", message)
     return download(raw, f"{message.subject[:80] or 'message'}.eml", "message/rfc822")
 
 
