@@ -48,6 +48,7 @@ from core.web.health import Readiness
 from core.web.live import Hub
 from core.web.metrics import Metrics, Requests
 from core.web.pages import (
+    account,
     addon_pages,
     attachments,
     cron,
@@ -80,6 +81,7 @@ from core.web.view import STATIC, make_environment
 _PAGES = (
     home,
     login,
+    account,
     records,
     template_history,
     template_preview,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -95,3 +96,34 @@ async def test_large_uploads_are_for_those_who_are_logged_in_now(visitor: Visito
     assert (await ann.post(path, body=body)).status_code == 303
     await get_model("UserSession").all().delete()
     assert (await ann.post(path, body=body)).status_code == 413
+
+
+async def test_the_account_page_makes_a_token_once_and_ends_sessions(visitor: Visitor, world: World) -> None:
+    ann, elsewhere = await visitor("ann"), await visitor("ann")
+    page = await ann.get("/account")
+    assert page.status_code == 200
+    assert 'href="/account"' in page.text
+    assert 'value="admin"' not in page.text
+    made = await ann.post("/account/tokens", name="Reports", scope=["read", "mail"], days="30")
+    text = re.search(r"pr_[0-9a-f]{12}_[0-9a-f]{40}", made.text)
+    assert text is not None
+    assert text[0] not in (await ann.get("/account")).text
+    token = await get_model("ApiToken").get()
+    assert (token.name, token.scopes) == ("Reports", ["read", "mail"])
+    assert "Only an administrator" in (await ann.post("/account/tokens", name="x", scope="admin")).text
+    eve = await visitor("eve")
+    assert (await eve.post(f"/account/tokens/{token.id}/revoke")).status_code == 404
+    assert (await ann.post(f"/account/tokens/{token.id}/revoke")).status_code == 303
+    assert "was revoked" in (await ann.get("/account")).text
+    assert (await ann.post("/account/sessions/end")).status_code == 303
+    assert (await elsewhere.get("/account")).status_code == 303
+
+
+async def test_people_change_their_name_and_password(visitor: Visitor, world: World) -> None:
+    ann = await visitor("ann")
+    assert (await ann.post("/account/name", name="Ann Other")).status_code == 303
+    assert "Ann Other" in (await ann.get("/account")).text
+    assert "not your present password" in (await ann.post("/account/password", old="x", new="long enough")).text
+    changed = await ann.post("/account/password", old="secret", new="long enough")
+    assert changed.status_code == 303
+    assert (await ann.get("/account")).status_code == 200
