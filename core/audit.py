@@ -16,7 +16,7 @@ from core.runtime import Caller, acting_user, caller, get_model
 MASK = "********"
 _SECRET_NAME = re.compile(r"pass|secret|token|key|hash|credential|cookie|authori[sz]ation", re.IGNORECASE)
 _TEXT_CHARS = 200
-_MOST_ITEMS = 50
+_MOST_ITEMS = 1000
 
 
 async def audit(action: str, record: Any = None, /, **detail: Any) -> None:

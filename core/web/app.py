@@ -16,6 +16,7 @@ from core.errors import PostroomError
 from core.mail.tracking import tracker
 from core.runtime import runtime, settings
 from core.web import (
+    api_audit,
     api_auth,
     api_comments,
     api_dev_mail,
@@ -43,7 +44,7 @@ from core.web import (
 )
 from core.web.bearer import KnownTokens
 from core.web.edge import Edge
-from core.web.guard import guard
+from core.web.guard import access_inside, guard
 from core.web.health import Readiness
 from core.web.live import Hub
 from core.web.metrics import Metrics, Requests
@@ -51,6 +52,7 @@ from core.web.pages import (
     account,
     addon_pages,
     attachments,
+    audit,
     cron,
     dev_mail,
     home,
@@ -96,6 +98,7 @@ _PAGES = (
     servers,
     dev_mail,
     suppression,
+    audit,
     unsubscribe,
     docs,
     health,
@@ -120,6 +123,7 @@ _APIS = (
     api_inbound,
     api_routing,
     api_dev_mail,
+    api_audit,
     api_uploads,
     api_files,
 )
@@ -169,6 +173,11 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
     app.include_router(addon_pages.make_router(app.state.environment), include_in_schema=False)
     for addon, route in runtime().contributions.routes:
         app.add_api_route(
-            route.path, route.endpoint, methods=[route.method.upper()], summary=route.summary, tags=[addon]
+            route.path,
+            route.endpoint,
+            methods=[route.method.upper()],
+            summary=route.summary,
+            tags=[addon],
+            dependencies=[] if route.public else [Depends(access_inside)],
         )
     return app

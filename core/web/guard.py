@@ -108,5 +108,15 @@ def access_to(request: Request) -> Access:
     return access
 
 
+def access_inside(request: Request) -> Access:
+    """Return what the logged-in user may do; AccessDenied for one of the portal, and whoever else is outside."""
+    access = access_to(request)
+    if not access.is_internal:
+        raise AccessDenied("This is for those inside; your own records are open to you.")
+    return access
+
+
 Allowed = Annotated[Access, Depends(access_to)]
 """A parameter of a path function: what the user may do."""
+Inside = Annotated[Access, Depends(access_inside)]
+"""The same, of a path that nobody outside may ask."""

@@ -7,12 +7,14 @@ the user's rules. Nothing here answers a request.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tortoise.models import Model
 
 from core.access import Access, Right
+from core.audit import audit
 from core.errors import AccessDenied, UnknownName
 from core.orm.insert import insert_many
 from core.orm.record import Record
@@ -24,11 +26,7 @@ from core.web.record_shape import shape_of
 from core.web.record_tags import check_match
 from core.web.record_values import Lines, Links, Values
 
-
-async def create(access: Access, values: Values) -> Any:
-    """Store a new record with its links and lines, and return it."""
-    (record,) = await create_all(access, [values])
-    return record
+_NONE_STORED: Mapping[int, Any] = MappingProxyType({})
 
 
 async def create_all(access: Access, many: Sequence[Values]) -> list[Any]:
@@ -48,18 +46,12 @@ async def create_all(access: Access, many: Sequence[Values]) -> list[Any]:
     return made
 
 
-async def update(access: Access, values: Values, if_match: str | None = None) -> Any:
-    """Change a record and return it as it was found and changed; StaleRecord where it is not one of `if_match`."""
-    (record,) = await update_all(access, [values], if_match)
-    return record
-
-
 async def update_all(access: Access, many: Sequence[Values], if_match: str | None = None) -> list[Any]:
-    """Change records of one model, all or none, each named once."""
+    """Change records of one model, all or none, each named once; StaleRecord where one is none of `if_match`."""
     model = many[0].model
     async with transaction():
         records = await locked(access, model, [one.record_id for one in many if one.record_id], Right.WRITE)
-        await _check_references(access, many)
+        await _check_references(access, many, records)
         for values in many:
             record = records[values.record_id or 0]
             await check_match(record, if_match)
@@ -87,6 +79,9 @@ async def delete_all(access: Access, model: Any, ids: Sequence[int], if_match: s
             else:
                 for record in records.values():
                     await record.delete()
+        if not _writes_itself(model):
+            for record in records.values():
+                await audit("deleted", record)
 
 
 async def locked(access: Access, model: Any, ids: Iterable[int], right: Right) -> dict[int, Any]:
@@ -96,7 +91,7 @@ async def locked(access: Access, model: Any, ids: Iterable[int], right: Right) -
     _require(access, model, right)
     wanted = sorted(set(ids))
     # By their ids first, and in order: the user's rules may look at other tables, which must not be locked.
-    await model.filter(id__in=wanted).order_by("id").select_for_update().values_list("id", flat=True)
+    await model.filter(id__in=wanted).order_by("id").select_for_update().only("id")
     found = await access.visible(await access.records(model.__name__, right).filter(id__in=wanted))
     records = {record.pk: record for record in found}
     for record_id in wanted:
@@ -121,8 +116,19 @@ async def _store(access: Access, record: Any, values: Values) -> None:
         await record.save()
         for name, links in values.links.items():
             await _link(getattr(record, name), links)
+        if values.links and _writes_itself(type(record)):
+            await audit("updated", record, links={name: _told(links) for name, links in values.links.items()})
     for name, lines in values.lines.items():
         await _store_lines(access, record, name, lines)
+
+
+def _writes_itself(model: Any) -> bool:
+    """Whether a model's own `save` and `delete` keep the audit log."""
+    return hasattr(model, "audited_as")
+
+
+def _told(links: Links) -> dict[str, Any]:
+    return {"to": links.whole} if links.whole is not None else {"add": links.add, "remove": links.remove}
 
 
 async def _link(relation: Any, links: Links) -> None:
@@ -151,7 +157,7 @@ async def _store_lines(access: Access, record: Any, name: str, lines: Lines) -> 
     for right, some in ((Right.DELETE, gone), (Right.WRITE, lines.update), (Right.CREATE, lines.add)):
         if some:
             access.require(model.__name__, right)
-    await _check_references(access, [*lines.update, *lines.add])
+    await _check_references(access, [*lines.update, *lines.add], stored)
     written = [stored[one.record_id or 0].update_from_dict(dict(one.columns)) for one in lines.update]
     written += [model(**one.columns, **{key: record.pk}) for one in lines.add]
     for line in gone:
@@ -163,12 +169,14 @@ async def _store_lines(access: Access, record: Any, name: str, lines: Lines) -> 
     await access.check_written(written[len(lines.update) :], Right.CREATE, ())
 
 
-async def _check_references(access: Access, many: Sequence[Values]) -> None:
-    """Refuse to point at what the user may not read."""
+async def _check_references(access: Access, many: Sequence[Values], stored: Mapping[int, Any] = _NONE_STORED) -> None:
+    """Refuse to point at what the user may not read; what a stored record points at already may stay."""
     wanted: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for values in many:
-        for place, model, ids in values.references:
-            wanted[model.__name__] += [(place, one) for one in ids]
+        record = stored.get(values.record_id or 0)
+        for one in values.references:
+            if record is None or not one.attribute or (getattr(record, one.attribute),) != one.ids:
+                wanted[one.model.__name__] += [(one.place, record_id) for record_id in one.ids]
     faults: list[Fault] = []
     for name, named in wanted.items():
         there = await access.readable((name, one) for _, one in named)

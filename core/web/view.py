@@ -140,8 +140,9 @@ def menu_of(access: Access) -> list[tuple[str, str]]:
     """Return (title, address) of what the user may open."""
     items = [("Home", "/"), *timeline_lists(access)]
     contributions = runtime().contributions
-    items += [(page.title, page_url(addon, page)) for addon, page in contributions.pages if page.menu]
-    items += [(item.title, item.url) for _, item in sorted(contributions.menu, key=lambda pair: pair[1].order)]
+    if access.is_internal:
+        items += [(page.title, page_url(addon, page)) for addon, page in contributions.pages if page.menu]
+        items += [(item.title, item.url) for _, item in sorted(contributions.menu, key=lambda pair: pair[1].order)]
     core_pages = (
         ("Contact", model_title("Contact"), "/records/Contact"),
         ("Message", "Outbox", "/outbox"),
@@ -150,6 +151,7 @@ def menu_of(access: Access) -> list[tuple[str, str]]:
         ("CronJob", "Cron", "/cron"),
         ("Suppression", "Suppression", "/suppression"),
         ("OutgoingMailServer", "Servers", "/servers"),
+        ("AuditEntry", "Audit", "/audit"),
     )
     items += [(title, url) for model, title, url in core_pages if access.may(model)]
     if has_dev_mailbox() and access.may("CaughtEmail"):
