@@ -25,7 +25,7 @@ def test_a_server_is_made_tested_and_explained(site: Postroom, tmp_path: Path, f
     said = site.call(*made, "--username", "sales@acme.test", "--password-file", str(secret))
     assert "postroom server test Sales" in said
     assert "already" in site.call(*made, code=1)
-    assert "tls" in site.call("server", "add", "Other", "--host", "x.test", "--tls", "maybe", code=1)
+    assert "one of auto" in site.call("server", "add", "Other", "--host", "x.test", "--tls", "maybe", code=2)
     assert "not a host name" in site.call("server", "add", "Other", "--host", "x y", code=2)
     tested = site.call("server", "test", "Sales", code=3)
     assert "FAILED TCP" in tested
