@@ -22,6 +22,8 @@ from core.runtime import get_model, runtime
 class Upload(Record):
     """What is known of a file on its way. Its uuid becomes the Attachment's."""
 
+    _written_over_http = False
+
     uuid = fields.CharField(max_length=36, unique=True, default=lambda: str(uuid4()))
     name = fields.CharField(max_length=255)
     said_type = fields.CharField(max_length=127, default="")

@@ -10,6 +10,7 @@ class UploadChunk(Record):
     """The bytes from `place` on, about a megabyte of them, until the file is whole."""
 
     label_field = "id"
+    _written_over_http = False
 
     upload = fields.ForeignKeyField("models.Upload", related_name="chunks", on_delete=fields.CASCADE)
     place = fields.BigIntField()

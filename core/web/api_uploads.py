@@ -10,7 +10,7 @@ from datetime import UTC
 from email.utils import format_datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -24,6 +24,7 @@ from core.web import errors, tus
 from core.web.api_files import FileId, kept_name
 from core.web.attached import find_place
 from core.web.guard import Allowed
+from core.web.idempotency import keyed
 from core.web.incoming_file import ChecksumMismatch, checked, in_pieces
 from core.web.problem import MEDIA_TYPE, Problem
 from core.web.route import ApiRoute
@@ -53,7 +54,8 @@ class TusRoute(ApiRoute):
         return handle_with_version
 
 
-router = APIRouter(prefix=PATH, tags=["files"], route_class=TusRoute)
+# Where an upload goes on is said by its offset, so no other key is needed.
+router = APIRouter(prefix=PATH, tags=["files"], route_class=TusRoute, dependencies=[Depends(keyed("ignored"))])
 
 
 @router.options("", status_code=204, summary="Ask what uploads may be like")
