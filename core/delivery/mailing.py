@@ -209,6 +209,7 @@ def _values(request: QueueRequest, sender: Mailbox, company: Any, queued_at: dat
         "calendar": _calendar(request, queued_at),
         "on_unknown": request.on_unknown,
         "server": request.server,
+        "template": request.template,
         "use_company_branding": request.use_company_branding,
         "include_signature": request.include_signature,
         "has_field_tokens": request.has_field_tokens,

@@ -28,6 +28,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("to", "cc", "bcc", "attachments"), ((tuple, list), "a list")),
     **dict.fromkeys(("subject", "body", "text", "feedback_id", "tracking_identifier", "reply_to"), ((str,), "a text")),
     **dict.fromkeys(("from_email", "sender", "server", "unsubscribe_list", "idempotency_key"), ((str,), "a text")),
+    "template": ((str,), "a text"),
     **dict.fromkeys(("headers", "inline_images"), ((Mapping,), "a mapping of names")),
     **dict.fromkeys(("scheduled_at", "expires_at"), ((datetime,), "an aware datetime")),
     **dict.fromkeys(("individual", "use_company_branding", "include_signature", "track"), ((bool,), "True or False")),
@@ -49,7 +50,7 @@ _of_mailing = attrgetter(*_OF_MAILING)
 _MAY_BE_NONE = {
     *("text", "tracking_identifier", "reply_to", "from_email", "sender", "server", "unsubscribe_list"),
     *("idempotency_key", "scheduled_at", "expires_at", "track", "invite", "author", "company", "message"),
-    "signature",
+    *("signature", "template"),
 }
 _NO_NAMES: Mapping[str, Any] = MappingProxyType({})
 _LONGEST_UNDO_S = 366 * 86_400
@@ -87,6 +88,7 @@ class QueueRequest:
     from_email: str | None = None
     sender: str | None = None
     server: str | None = None
+    template: str | None = None
     individual: bool = False
     track: bool | None = None
     unsubscribe_list: str | None = None
@@ -195,6 +197,8 @@ class QueueOptions(TypedDict, total=False):
     """The Sender header, where another than From hands the mail over."""
     server: str | None
     """The key of the one server that may send it: an OutgoingMailServer's id as text. None lets the host choose."""
+    template: str | None
+    """The identifier of the EmailTemplate that the mail was made from, by which it can be found again."""
     reply_to: str | None
     text: str | None
     """The plain text part; made from the HTML where it is not given."""

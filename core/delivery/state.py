@@ -18,8 +18,8 @@ from core.runtime import get_model, runtime
 _AGAIN = ("failed", "unknown", "cancelled", "held")
 
 
-async def make_due(message_id: int) -> None:
-    """Make the waiting deliveries of a message due at once.
+async def make_due(message_id: int, *, wake: bool = False) -> None:
+    """Make the waiting deliveries of a message due at once, and wake the workers if they are to send it.
 
     What a worker has in hand is left to it. UserError where nothing is left to send, unless all of it was sent.
     """
@@ -34,6 +34,8 @@ async def make_due(message_id: int) -> None:
         if not moved and not await _goes_well(message_id):
             raise UserError(f"Message {message_id} has no recipient that waits; use action_retry to send it again.")
         await roll_up([message_id], {})
+        if wake:
+            await ring(TOPIC)
 
 
 async def is_in_hand(message_id: int) -> bool:

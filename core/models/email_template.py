@@ -49,6 +49,7 @@ class TemplatePreview:
 class EmailTemplate(Audited):
     """Jinja in subject, body and addresses, bound to a model."""
 
+    _of_host = False
     _title = "Templates"
 
     identifier = fields.CharField(max_length=128, unique=True)
@@ -248,6 +249,7 @@ class EmailTemplate(Audited):
         mail: dict[str, Any] = {
             "subject": rendered["subject"],
             "body": rendered["content"],
+            "template": self.identifier,
             "to": self._named_in("to_email", rendered) or None,
             "cc": self._named_in("cc_email", rendered),
             "reply_to": rendered.get("reply_email") or None,

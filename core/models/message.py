@@ -112,6 +112,8 @@ class Message(Record):
     """None means ON_UNKNOWN of the configuration."""
     server = fields.CharField(max_length=32, null=True)
     """The key of the one server that may send it (`core.delivery.servers`); None leaves the choice to the host."""
+    template = fields.CharField(max_length=128, null=True)
+    """The identifier of the EmailTemplate that it was made from."""
     individual = fields.BooleanField(default=False)
     """Each recipient gets a copy that names no one else."""
     unsubscribe_list = fields.CharField(max_length=100, null=True)
@@ -283,6 +285,11 @@ class Message(Record):
         async with Engine() as engine:
             while await engine.flush(message_id=self.pk) or await is_in_hand(self.pk):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(_LOOK_AGAIN_S)
+        await self.refresh_from_db()
+
+    async def hurry(self) -> None:
+        """Make this message due at once, for a worker to send; UserError where nothing is left to send."""
+        await make_due(self.pk, wake=True)
         await self.refresh_from_db()
 
     async def action_retry(self) -> None:

@@ -82,14 +82,16 @@ class Stream:
         self.is_ended = True
         self._wake.set()
 
-    async def chunks(self, position: Callable[[], int]) -> AsyncIterator[bytes]:
-        """Yield what to write; `position` gives the newest entry that every stream was offered."""
+    async def chunks(self, position: Callable[[], int], beat_s: float = _BEAT_S) -> AsyncIterator[bytes]:
+        """Yield what to write, at least a comment every `beat_s`; `position` gives the newest entry that every stream
+        was offered.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + _LONGEST_S
         yield f"retry: {_RETRY_MS}\nid: {self.position}\n\n".encode()
         while not self.is_ended and loop.time() < until:
             try:
-                await asyncio.wait_for(self._wake.wait(), _BEAT_S)
+                await asyncio.wait_for(self._wake.wait(), beat_s)
             except TimeoutError:
                 # An id alone is no event, and is remembered.
                 self.position = self.position if self._events else max(self.position, position())
