@@ -12,6 +12,7 @@ from core import clock
 from core.access.parts import is_of_timelines, names_owner, owner_of, wholes
 from core.access.right import Right
 from core.access.rule import Rule, rules_condition
+from core.access.scope import Scope
 from core.errors import AccessDenied, UnknownName
 from core.orm.fields import SecretField
 from core.orm.filter import condition, parse_filter
@@ -44,12 +45,21 @@ class Access:
 
     def may(self, model: str, right: Right = Right.READ) -> bool:
         """Tell whether the user has a right on a model, whichever the record."""
+        if self._lacks_scope(model, right):
+            return False
         return self.is_admin or ((model, right) in self.grants and not _is_guarded(model, right))
 
     def require(self, model: str, right: Right = Right.READ) -> None:
         """Raise AccessDenied unless the user has a right on a model."""
+        if self._lacks_scope(model, right):
+            raise AccessDenied(f"This token may not {right} {model}; that needs the scope admin.")
         if not self.may(model, right):
             raise AccessDenied(f"You may not {right} {model}; an administrator can allow it to one of your groups.")
+
+    def _lacks_scope(self, model: str, right: Right) -> bool:
+        """Whether this is a token that may not change how the host works."""
+        is_limited = self.scopes is not None and Scope.ADMIN not in self.scopes and right is not Right.READ
+        return is_limited and model in runtime().registry and get_model(model)._of_host
 
     # Records.
 
@@ -97,6 +107,10 @@ class Access:
             row for row, owner in zip(rows, owners, strict=True) if (not owner[0] or owner in found) and self.sees(row)
         ]
 
+    def sees_sending(self, message: Any) -> bool:
+        """Tell whether the user may see whom a message that it `sees` went to: those outside only of their own."""
+        return self.is_internal or message.author_id == self.user_id
+
     def sees(self, row: Any) -> bool:
         """Tell whether the user may see this of a record that it may read: notes are for those inside, and so are the
         drafts of others.
@@ -105,6 +119,12 @@ class Access:
             return True
         is_draft = getattr(row, "send_state", None) == "Draft"
         return getattr(row, "kind", None) != "note" and (not is_draft or row.author_id == self.user_id)
+
+    def may_post(self, model: str) -> bool:
+        """Tell whether the user may write messages on records of a model: those outside may on what they may read."""
+        if self.is_internal or self.may(model, Right.WRITE):
+            return self.may(model, Right.WRITE)
+        return self.may(model) and self.may("Message", Right.CREATE)
 
     def may_take_back(self, message: Any) -> bool:
         """Tell whether the user may take back, edit or throw away what was written: its author may."""

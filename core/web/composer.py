@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from core.access import Access, Right
+from core.access import Access
 from core.errors import UserError
 from core.runtime import get_model, runtime, settings
 from core.web.words import people
@@ -41,6 +41,8 @@ class Composer:
     draft_id: str = ""
     importance: str = "normal"
     send_at: str = ""
+    is_outside: bool = False
+    """Whether a customer writes, who chooses no recipients and mails nobody."""
 
     @property
     def button(self) -> str:
@@ -49,10 +51,12 @@ class Composer:
 
 
 async def composer_for(record: Any, access: Access, user: Any, **typed: str) -> Composer | None:
-    """Return the composer, or None for a user who may not write on the record."""
+    """Return the composer, or None for a user who may not write on the record's timeline."""
     name = type(record).__name__
-    if not access.may(name, Right.WRITE):
+    if not access.may_post(name):
         return None
+    if not access.is_internal:
+        return Composer((), (), is_outside=True, **typed)
     templates = get_model("EmailTemplate").filter(model__identifier=name, active=True).order_by("name")
     recipients = tuple(await record.message_recipients(user))
     return Composer(recipients, tuple(await templates), await _channel_forms(record), **typed)

@@ -24,6 +24,14 @@ async def find_entry(access: Access, message_id: int, right: Right | None = None
     return message
 
 
+async def find_sent(access: Access, message_id: int) -> Any:
+    """Return a Message whose recipients and bytes the user may see; UnknownName as above."""
+    message = await find_entry(access, message_id)
+    if not access.sees_sending(message):
+        raise UnknownName(f"There is no message {message_id}.")
+    return message
+
+
 async def find_own_entry(access: Access, message_id: int) -> Any:
     """Return a Message that the user may take back; AccessDenied where it may not, UnknownName as above."""
     is_own = await get_model("Message").filter(id=message_id, author_id=access.user_id).exists()

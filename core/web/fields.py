@@ -52,7 +52,7 @@ async def fields_of(record: Any, access: Access) -> list[Shown]:
     shown: list[Shown] = []
     for name in _in_order(meta, data):
         value = data[name]
-        if name == "id" or name in _keys(record):
+        if name == "id" or name in _keys(record) or not access.may_field(type(record).__name__, name):
             continue
         if isinstance(value, dict):
             shown.append(_relation(record, name, value, access))
@@ -64,14 +64,19 @@ async def fields_of(record: Any, access: Access) -> list[Shown]:
     return shown
 
 
-async def lines_of(record: Any) -> list[Lines]:
-    """Return the lists that a model names in `_rendered_lists`."""
-    names: Sequence[str] = getattr(record, "_rendered_lists", ())
+async def lines_of(record: Any, access: Access) -> list[Lines]:
+    """Return the lists that a model names in `_rendered_lists`, as far as the user may read their records' model."""
+    names = [name for name in getattr(record, "_rendered_lists", ()) if _may_read_lines(record, name, access)]
     data = await plain_data(record, 1) if names else {}
-    return [_table(record, name, data[name]) for name in names if data.get(name)]
+    return [_table(record, name, data[name], access) for name in names if data.get(name)]
 
 
-def list_columns(model: Any) -> list[str]:
+def _may_read_lines(record: Any, name: str, access: Access) -> bool:
+    related = record._meta.fields_map[name].related_model.__name__
+    return access.may(related) and access.may_field(type(record).__name__, name)
+
+
+def list_columns(model: Any, access: Access) -> list[str]:
     """Return the fields that tell a model's records apart in a list: the tracked ones, else the first plain ones."""
     meta = model._meta
     tracked = [name for name in getattr(model, "_track", ()) if name in meta.fields_map]
@@ -82,7 +87,8 @@ def list_columns(model: Any) -> list[str]:
         if type(field).__name__ in kinds and name != model.label_field and name not in _NOT_IN_LISTS
         and name in meta.db_fields and name not in getattr(model, "_private", ()) and not name.endswith("_id")
     ]  # fmt: skip
-    return list(dict.fromkeys([*tracked, *plain]))[:_LIST_COLUMNS]
+    mine = [name for name in dict.fromkeys([*tracked, *plain]) if access.may_field(model.__name__, name)]
+    return mine[:_LIST_COLUMNS]
 
 
 async def row_of(record: Any, columns: Iterable[str]) -> list[str]:
@@ -153,11 +159,15 @@ def _value(model: Any, name: str, value: Any, currency: str = "") -> Shown:
     return Shown(field_title(name), plain_text(value, choices))
 
 
-def _table(record: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> Lines:
+def _table(record: Any, name: str, rows: Sequence[Mapping[str, Any]], access: Access) -> Lines:
     line_model = record._meta.fields_map[name].related_model
     keys = {line_model._meta.fields_map[fk].source_field for fk in line_model._meta.fk_fields}
     hidden = {"id", *keys}
-    columns = [name for name in _in_order(line_model._meta, rows[0]) if name not in hidden]
+    columns = [
+        name
+        for name in _in_order(line_model._meta, rows[0])
+        if name not in hidden and access.may_field(line_model.__name__, name)
+    ]
     currency = str(rows[0].get("currency") or "") or _currency_of(record)
     return Lines(
         title=field_title(name),

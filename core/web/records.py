@@ -26,7 +26,7 @@ async def search(access: Access, model: str, q: str = "", before: int | None = N
     """Return the records whose name holds `q` and whose id is under `before`, as far as the user may read them."""
     label = get_model(model).label_field
     rows = access.records(model)
-    if q.strip() and label in get_model(model)._meta.db_fields:
+    if q.strip() and label in get_model(model)._meta.db_fields and access.may_field(model, label):
         rows = rows.filter(**{f"{label}__icontains": q.strip()})
     if before is not None:
         rows = rows.filter(id__lt=before)

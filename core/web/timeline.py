@@ -110,8 +110,8 @@ async def entries_of(messages: Sequence[Any], access: Access, pictures: int | No
             body=body,
             copies=tuple(_told(copy, receipts) for copy in copies_of(message, access, replies, read)),
             attachments=tuple(message.attachments),
-            changes=tuple(message.changes),
-            why=why.get(message.id),
+            changes=tuple(one for one in message.changes if may_read_change(message, one, access)),
+            why=why.get(message.id) if access.is_internal else None,
             receipts=receipts,
             length=length_of(message),
         )
@@ -121,12 +121,19 @@ async def entries_of(messages: Sequence[Any], access: Access, pictures: int | No
 
 def copies_of(message: Any, access: Access, replies: dict[int, str], read: dict[int, Reading]) -> tuple[Copy, ...]:
     """Return the recipients that the user may see; blind copies are for their sender and administrators."""
+    if not access.sees_sending(message):
+        return ()
     sees_blind = access.is_admin or message.author_id == access.user_id
     return tuple(
         Copy(delivery, delivery_state(delivery), replies.get(delivery.id, ""), read.get(delivery.id, Reading()))
         for delivery in message.deliveries
         if delivery.kind != "bcc" or sees_blind
     )
+
+
+def may_read_change(message: Any, change: Any, access: Access) -> bool:
+    """Whether the user may read the field that was changed, as far as its model still has it."""
+    return message.res_model is None or access.is_admin or access.may_field(message.res_model, change.field)
 
 
 def _told(copy: Copy, receipts: Mapping[int, Sequence[Any]]) -> Copy:

@@ -19,7 +19,6 @@ async def grant(*models: str, group: str = "agent") -> None:
 
 
 async def test_lines_of_another_company_s_record_are_not_there(visitor: Visitor, world: World) -> None:
-    await grant("Step")
     ours = await get_model("Step").create(name="Glue the leg", ticket=world.ticket)
     theirs = await get_model("Step").create(name="Burn the files", ticket=world.foreign)
     ann = await visitor("ann")

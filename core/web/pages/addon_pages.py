@@ -11,6 +11,7 @@ from jinja2 import Environment, TemplateError
 from core.contributions import Page
 from core.errors import AddonError
 from core.runtime import runtime
+from core.web.guard import Inside
 from core.web.view import environment_for, page_url, render
 
 
@@ -30,8 +31,8 @@ def make_router(own: Environment) -> APIRouter:
     return router
 
 
-def _endpoint(page: Page, environment: Environment) -> Callable[[Request], Awaitable[Response]]:
-    async def show(request: Request) -> Response:
+def _endpoint(page: Page, environment: Environment) -> Callable[..., Awaitable[Response]]:
+    async def show(request: Request, access: Inside) -> Response:
         values = await page.values(dict(request.query_params))
         return render(request, page.template, environment=environment, values=values, title=page.title)
 

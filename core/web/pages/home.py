@@ -33,7 +33,7 @@ async def home(request: Request, access: Allowed) -> Response:
         request,
         "home.html",
         queue=await counts_by_state(access) if access.may("Message") else None,
-        undrained=await undrained(),
+        undrained=await undrained() if access.is_internal else 0,
         inbound=await _inbound(access),
         late=await _late_jobs(access),
         news=await _news(access),

@@ -16,7 +16,7 @@ from core.mail.parse import parse
 from core.mail.sanitise import has_remote_pictures
 from core.runtime import get_model
 from core.web.bodies import frame_height, text_of
-from core.web.entries import find_entry, find_own_entry
+from core.web.entries import find_entry, find_own_entry, find_sent
 from core.web.files import download
 from core.web.guard import Allowed
 from core.web.parameters import RecordId
@@ -39,7 +39,7 @@ _DONE_FROM = {
 @router.get("")
 async def message_page(request: Request, message_id: RecordId, access: Allowed, images: bool = False) -> Response:
     """Show a message."""
-    message = await find_entry(access, message_id)
+    message = await find_sent(access, message_id)
     (entry,) = await entries_of([message], access)
     raw, fault = await _bytes(message)
     head, _, _ = raw.partition(b"\r\n\r\n")
@@ -73,7 +73,7 @@ async def message_page(request: Request, message_id: RecordId, access: Allowed, 
 @router.get("/message.eml")
 async def message_file(message_id: RecordId, access: Allowed) -> Response:
     """Save the exact bytes that a server is given."""
-    message = await find_entry(access, message_id)
+    message = await find_sent(access, message_id)
     raw, fault = await _bytes(message)
     if not raw:
         raise UserError(fault or "This entry is no mail, so there are no bytes to save.")
@@ -84,7 +84,7 @@ async def message_file(message_id: RecordId, access: Allowed) -> Response:
 @router.get("/draft.eml")
 async def draft_file(message_id: RecordId, access: Allowed) -> Response:
     """Save the mail as an unsent draft for a desktop mail program; its own author finds the blind copies in it."""
-    message = await find_entry(access, message_id)
+    message = await find_sent(access, message_id)
     if message.direction != "Outbound" or not message.message_id:
         raise UserError("This entry is no outgoing mail, so there is no draft of it; write a new message instead.")
     raw = await message.draft_eml(with_bcc=message.author_id == access.user_id)

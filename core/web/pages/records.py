@@ -35,7 +35,7 @@ _Body = Annotated[str, Form(max_length=1_000_000)]
 async def record_list(request: Request, model: str, access: Allowed, q: Search = "", before: Before = None) -> Response:
     """List records, newest first."""
     found = await search(access, model, q, before)
-    columns = list_columns(get_model(model))
+    columns = list_columns(get_model(model), access)
     rows = [(record, await row_of(record, columns)) for record in found.records]
     return render(
         request, "records.html", model=model, columns=columns, rows=rows, q=q, before=before, next=found.next_before
@@ -78,6 +78,8 @@ async def post_message(
     send_at: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
     """Send a message to exactly those whom the page named, a moment later, so that it can be taken back."""
+    if not access.is_internal:
+        return await _post_from_outside(request, access, model, record_id, body, subject)
     record, user = await _with_timeline(access, model, record_id), visit_of(request).user
     try:
         recipients = _addresses(to)
@@ -98,6 +100,20 @@ async def post_message(
     except PostroomError as error:
         typed = {"mode": "message", "draft": body, "subject": subject, "draft_id": draft, "send_at": send_at}
         return await _page(request, access, record, error=error, typed={**typed, "importance": importance})
+    return _to_entry(model, record_id, message)
+
+
+async def _post_from_outside(
+    request: Request, access: Access, model: str, record_id: int, body: str, subject: str
+) -> Response:
+    """Put what a customer wrote on its own record, where colleagues are told of it; it mails nobody."""
+    record = await _with_timeline(access, model, record_id, Right.READ)
+    if not access.may_post(model):
+        access.require("Message", Right.CREATE)
+    try:
+        message = await record.post_message(_html(body), subject=subject, author=visit_of(request).user, to=())
+    except PostroomError as error:
+        return await _page(request, access, record, error=error, typed={"draft": body, "subject": subject})
     return _to_entry(model, record_id, message)
 
 
@@ -183,12 +199,12 @@ async def _page(
         model=type(record).__name__,
         record=record,
         fields=await fields_of(record, access),
-        lines=await lines_of(record),
+        lines=await lines_of(record, access),
         entries=entries,
         older=older,
         before=before,
         composer=composer,
-        followers=followers,
+        followers=followers if access.is_internal else [],
         follows=any(one.pk == visit_of(request).user.contact_id for one in followers),
     )
 
