@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from core.access import Access, Right
 from core.errors import AccessDenied
 from core.runtime import get_model, runtime
-from core.web.api_method import ApiMethod, api_methods
 from core.web.guard import Allowed
 from core.web.record_examples import ModelName
+from core.web.record_methods import ApiMethod, api_methods
 from core.web.record_shape import FieldShape, readable, shape_of, writable
 from core.web.record_values import json_schema
 from core.web.route import ApiRoute

@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from core.access import Access
 from core.runtime import get_model
-from core.web.api_method import ApiMethod, api_method_of, plain_result
 from core.web.guard import Allowed, MissingScope
 from core.web.idempotency import keyed
 from core.web.parameters import RecordId
 from core.web.record_examples import ModelName
 from core.web.record_faults import told_apart
+from core.web.record_methods import ApiMethod, api_method_of, plain_result
 from core.web.route import ApiRoute
 
 # A method may ask others over the network, so no transaction is open round it.

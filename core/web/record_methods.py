@@ -1,4 +1,4 @@
-"""Which methods of a model a program may call over HTTP: those that say so, and what each takes.
+"""The methods of a model that programs may call: what each takes, and what it returns as JSON.
 
 Anything that is not marked, is private, or comes from the ORM is not there at all.
 """
@@ -10,29 +10,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 from pydantic import ValidationError as PydanticError
 from tortoise.models import Model
 
 from core.access import Right
+from core.access.method import mark_of
 from core.access.scope import Scope
 from core.errors import UnknownName
 from core.web.problem import Fault
 from core.web.record_faults import InvalidRecord, fault, step
 from core.web.record_read import named, plain
 
-_MARK = "_postroom_api_method"
 _KEPT = "_api_methods"
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    right: Right
-    title: str
-    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +48,6 @@ class ApiMethod:
         except PydanticError as error:
             raise InvalidRecord(list(_faults(error))) from None
         return {name: getattr(read, name) for name in read.model_fields_set}
-
-
-def api_method(*, right: Right = Right.WRITE, title: str = "", scope: str = "write") -> Callable[[F], F]:
-    """Mark an async method of a model (below `@classmethod`) as callable over HTTP, by whoever has `right`.
-
-    Its parameters need types, which arguments are checked by; `scope` is what a bearer token needs. It runs on behalf
-    of the caller (`acting_user()`), and what it returns is answered as JSON, records by id and name.
-    """
-
-    def mark(method: F) -> F:
-        setattr(method, _MARK, _Mark(right, title or method.__name__.replace("_", " ").capitalize(), Scope(scope)))
-        return method
-
-    return mark
 
 
 def api_methods(model: Any) -> Mapping[str, ApiMethod]:
@@ -118,8 +96,8 @@ def _marked(model: Any) -> Iterator[ApiMethod]:
             continue
         method = inspect.getattr_static(model, name)
         function = method.__func__ if isinstance(method, classmethod) else method
-        mark = getattr(function, _MARK, None)
-        if isinstance(mark, _Mark):
+        mark = mark_of(function)
+        if mark is not None:
             of_model = isinstance(method, classmethod)
             arguments = _arguments(f"{model.__name__}_{name}", function)
             yield ApiMethod(name, mark.title, mark.right, mark.scope, of_model, arguments)
