@@ -22,7 +22,7 @@ from core.runtime import get_model, runtime
 
 _SUBJECT_CHARS = 998
 _TEXTS = ("subject", "body", "text")
-_NO_VALUES = ("SecretField", "BinaryField", "JSONField")
+_NO_VALUES = ("BinaryField", "JSONField")
 
 
 def field_choices(model: str, access: Access) -> dict[str, str]:
@@ -101,7 +101,7 @@ def _slugs(model: Any, access: Access) -> list[str]:
     return [
         name
         for name, field in meta.fields_map.items()
-        if name not in keys and not name.startswith("_") and name not in getattr(model, "_private", ())
+        if name not in keys and access.may_field(model.__name__, name)
         and (_is_readable_relation(meta, name, access) or _is_value(meta, name, field))
     ]  # fmt: skip
 

@@ -19,7 +19,7 @@ from core.mail.sanitise import cleaned_html
 from core.runtime import get_model, settings
 from core.web.bodies import text_of
 from core.web.tables import Shape
-from core.web.timeline import author_of, last_replies
+from core.web.timeline import author_of, last_replies, may_read_change
 from core.web.words import field_title
 
 PAGE = 50
@@ -114,31 +114,38 @@ async def page_of(record: Any, access: Access, limit: int, before: int | None) -
     messages = get_model("Message").filter(res_model=type(record).__name__, res_id=record.pk)
     if before is not None:
         messages = messages.filter(id__lt=before)
-    found = await messages.order_by("-id").limit(limit + 1)
+    found = await _with_all(messages.order_by("-id").limit(limit + 1))
     more = found[limit - 1].pk if len(found) > limit else None
-    return await comments_of([one for one in found[:limit] if access.sees(one)], access), more
+    return await _comments([one for one in found[:limit] if access.sees(one)], access), more
 
 
-async def comments_of(messages: Sequence[Any], access: Access) -> list[Comment]:
-    """Return messages that the user may see as comments, by as many queries whatever their number."""
-    if not messages:
-        return []
+async def comment_of(message_id: int, access: Access) -> Comment:
+    """Return one message, which the user may see, as a comment."""
+    (comment,) = await _comments(await _with_all(get_model("Message").filter(id=message_id)), access)
+    return comment
+
+
+def _with_all(messages: Any) -> Any:
+    """Let a query bring along what comments tell: by as many queries more, whatever their number."""
     files = Prefetch("attachments", queryset=get_model("Attachment").without_content())
-    await get_model("Message").fetch_for_list(
-        list(messages), "author", "author_contact", "deliveries", "changes", files
-    )
+    return messages.prefetch_related("author", "author_contact", "deliveries", "changes", files)
+
+
+async def _comments(messages: Sequence[Any], access: Access) -> list[Comment]:
     seen = {message.pk: _seen_copies(message, access) for message in messages}
     copies = [copy for among in seen.values() for copy in among]
     refused = await _refused(copy.pk for copy in copies if copy.state == "failed")
     errors = await last_replies(copy.pk for copy in copies if copy.state != "sent" or copy.bounced_at)
     bodies = await asyncio.to_thread(lambda: [(_clean_body(one), text_of(one)) for one in messages])
     return [
-        _comment(message, body, text, [_recipient(copy, refused, errors) for copy in seen[message.pk]])
+        _comment(message, body, text, [_recipient(copy, refused, errors) for copy in seen[message.pk]], access)
         for message, (body, text) in zip(messages, bodies, strict=True)
     ]
 
 
 def _seen_copies(message: Any, access: Access) -> list[Any]:
+    if not access.sees_sending(message):
+        return []
     sees_blind = access.is_admin or message.author_id == access.user_id
     return sorted((one for one in message.deliveries if one.kind != "bcc" or sees_blind), key=lambda one: one.pk)
 
@@ -169,8 +176,12 @@ def _status(copy: Any, is_refused: bool) -> Status:
     return Status.SENT if copy.state == "sent" else Status.QUEUED
 
 
-def _comment(message: Any, body: str, text: str, recipients: list[EmailRecipient]) -> Comment:
-    changes = [f"{field_title(one.field)}: {one.old_text} → {one.new_text}" for one in message.changes]
+def _comment(message: Any, body: str, text: str, recipients: list[EmailRecipient], access: Access) -> Comment:
+    changes = [
+        f"{field_title(one.field)}: {one.old_text} → {one.new_text}"
+        for one in message.changes
+        if may_read_change(message, one, access)
+    ]
     return Comment(
         id=message.pk,
         type=_type(message),
@@ -180,7 +191,9 @@ def _comment(message: Any, body: str, text: str, recipients: list[EmailRecipient
         body=body,
         text="\n".join(changes) or text,
         attachments=[_file(one) for one in message.attachments],
-        metadata=_metadata(message, recipients) if _is_mail(message) else EmailMetadata(),
+        metadata=_metadata(message, recipients)
+        if _is_mail(message) and access.sees_sending(message)
+        else EmailMetadata(),
     )
 
 
