@@ -60,7 +60,10 @@ async def add(
             raise UserError(f"There is a user {address} already.")
         member_of = await _groups(group)
         of_company = await _company(company)
-        contact = await get_model("Contact").create(name=name, email=address)
+        contacts = get_model("Contact")
+        # A customer who wrote before has records already, by its contact.
+        contact = await contacts.filter(email__iexact=address).order_by("id").first()
+        contact = contact or await contacts.create(name=name, email=address)
         user = get_model("User")(login=address, name=name, contact=contact, company=of_company, is_admin=admin)
         await user.set_password(secret)
         await user.save()
