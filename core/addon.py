@@ -50,6 +50,7 @@ from core.models.notification import Notification
 from core.models.oauth_account import OAuthAccount
 from core.models.outgoing_mail_server import OutgoingMailServer
 from core.models.pace_use import PaceUse
+from core.models.password_reset import PasswordReset
 from core.models.picture_sender import PictureSender
 from core.models.queue_suspension import QueueSuspension
 from core.models.receipt import Receipt
@@ -128,6 +129,7 @@ def register_models() -> list[type]:
         DomainPace,
         IdempotencyKey,
         PaceUse,
+        PasswordReset,
         PictureSender,
         QueueSuspension,
         TrackingEvent,

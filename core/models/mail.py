@@ -19,6 +19,7 @@ from core.mail.file_list import listed_uuids
 from core.orm import fields
 from core.orm.record import Record
 from core.runtime import acting_user, get_model
+from core.web.attached import visible_files
 
 _OF_THE_STORE = frozenset({"account_id", "direction", "state", "error", "message_id", "inbound_id", "remote_key"})
 """What nobody sets by hand: another account's mail could be read by it, or mail be sent twice."""
@@ -102,8 +103,8 @@ class Mail(Record):
         account = await get_model("MailAccount").of(user, self.mail_account or "")
         wanted = listed_uuids(self.mail_attachments)
         if wanted:
-            access = await access_of(user)
-            found = await access.visible(await access.records("Attachment").filter(uuid__in=list(wanted)))
+            files = await get_model("Attachment").without_content().filter(uuid__in=list(wanted))
+            found = await visible_files(await access_of(user), files)
             require_files(wanted, {one.uuid for one in found})
         if not self._saved_in_db:
             self.account_id, self.direction, self.state = account.pk, "outgoing", "new"

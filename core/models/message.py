@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Unpack, cast
 
 from core.access import Access
+from core.access.method import api_method
 from core.cron.method import cron_method
 from core.cron.runner import Progress
 from core.delivery.claim import is_due
@@ -26,6 +27,7 @@ from core.delivery.queue_text import TextOptions, TextRequest, queue_text
 from core.delivery.request import QueueOptions, QueueRequest, as_tuple, with_tuples
 from core.delivery.retention import forget_old_mail
 from core.delivery.state import fail_once, is_in_hand, make_due, move_waiting, requeue, take_back
+from core.delivery.system_mail import queue_system_mail
 from core.errors import UserError
 from core.models import field_values
 from core.orm import fields
@@ -209,6 +211,16 @@ class Message(Record):
         return await queue_many(requests)
 
     @classmethod
+    async def queue_system_email(
+        cls, to: str, subject: str, body: str, *, expires_at: datetime | None = None
+    ) -> Message:
+        """Queue what the host itself has to say to one address, in HTML, from its own account (SYSTEM_MAIL_*).
+
+        Nothing of it is counted, and nobody's signature is under it. UserError where the host has no From address.
+        """
+        return cast("Message", await queue_system_mail(to, subject, body, expires_at=expires_at))
+
+    @classmethod
     async def queue_message(
         cls, channel: str, author: Any, recipients: Sequence[str], text: str, **options: Unpack[TextOptions]
     ) -> Message:
@@ -275,6 +287,7 @@ class Message(Record):
         forgotten, more = await forget_old_mail()
         return Progress(forgotten, more=more)
 
+    @api_method(scope="mail", title="Send now")
     async def send_now(self) -> None:
         """Send this message at once, also one that is scheduled for later or waits for a retry.
 
@@ -292,6 +305,7 @@ class Message(Record):
         await make_due(self.pk, wake=True)
         await self.refresh_from_db()
 
+    @api_method(scope="mail", title="Send again to whom it did not reach")
     async def action_retry(self) -> None:
         """Queue the recipients that failed or are in doubt again, with all their retries."""
         await requeue(self.pk)
@@ -302,6 +316,7 @@ class Message(Record):
         await fail_once(self.pk, error)
         await self.refresh_from_db()
 
+    @api_method(scope="mail", title="Take back")
     async def undo(self) -> None:
         """Take the message back before any of it was sent: it is a draft again, with its recipients to be given anew.
 
@@ -310,18 +325,21 @@ class Message(Record):
         await take_back(self.pk)
         await self.refresh_from_db()
 
+    @api_method(scope="mail", title="Cancel")
     async def cancel(self) -> None:
         """Stop what was not sent yet; UserError where nothing is left to stop."""
         if not await move_waiting(self.pk, ("queued", "claimed", "held", "unknown"), "cancelled"):
             raise UserError(f"Message {self.pk} has no recipient left that could be cancelled.")
         await self.refresh_from_db()
 
+    @api_method(scope="mail", title="Hold")
     async def hold(self) -> None:
         """Keep what was not sent yet until `release`."""
         if not await move_waiting(self.pk, ("queued", "claimed"), "held"):
             raise UserError(f"Message {self.pk} is not waiting to be sent, so there is nothing to hold.")
         await self.refresh_from_db()
 
+    @api_method(scope="mail", title="Release")
     async def release(self) -> None:
         """Let a held message go."""
         if not await move_waiting(self.pk, ("held",), "queued"):

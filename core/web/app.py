@@ -26,6 +26,7 @@ from core.web import (
     api_live,
     api_mail,
     api_models,
+    api_password_reset,
     api_queue,
     api_records,
     api_records_call,
@@ -62,6 +63,7 @@ from core.web.pages import (
     mail_body,
     messages,
     outbox,
+    password_reset,
     records,
     routes,
     servers,
@@ -83,6 +85,7 @@ from core.web.view import STATIC, make_environment
 _PAGES = (
     home,
     login,
+    password_reset,
     account,
     records,
     template_history,
@@ -108,6 +111,7 @@ _APIS = (
     api_queue,
     api_live,
     api_mail,
+    api_password_reset,
     api_models,
     api_records_call,  # Before the paths of one record, which would take `call` for its id.
     api_timeline,

@@ -21,11 +21,12 @@ from core.web.rate import count_stranger
 from core.web.session import Visit, new_session, visit_of
 from core.web.who import who_asks
 
-PUBLIC = frozenset({"/login", "/api/health", "/api/auth/login"})
+PUBLIC = frozenset({"/login", "/api/health", "/api/auth/login", "/login/forgot", "/api/auth/forgot"})
 """The paths that answer without a login."""
 OPEN = frozenset({
     *("/api/email/webhook/bounce", "/api/email/webhook/receive", "/api/email/webhook/receive/mime"),
     *("/webhooks/email_receive", "/unsubscribe/{token}", "/health", "/ready", "/metrics"),
+    *("/login/reset/{token}", "/api/auth/reset"),
 })  # fmt: skip
 """The paths whose requests bring a proof of their own, an addon's public routes beside: no login counts there."""
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
