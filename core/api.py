@@ -4,6 +4,7 @@ Records: `Record`, `Chatter`, `fields` (CharField, SelectionField, ForeignKeyFie
 The running host: `get_model`, `settings`, `acting_user`, `acting_as`, `my_records` (what that user may see), `now`.
 Work that belongs together: `transaction`, `after_commit`.
 Hooks: `hookimpl` marks an implementation; `core/hookspecs.py` lists the hooks.
+Programs: `api_method` marks a method of a model that may be called over HTTP.
 Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what it may return.
 What `register_*` hooks return: `Page`, `Route`, `MenuItem`, `Command`, `TemplateFilter`, `GatewayRule`, `Channel`.
 Channels: `ChannelProvider` (the mix-in for provider records) with `PROVIDER_KINDS`, what it sends and answers
@@ -23,6 +24,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.access import Right, access_of
+from core.access.method import api_method
 from core.clock import now
 from core.contributions import Channel, Command, GatewayRule, MenuItem, Page, Route, TemplateFilter
 from core.cron.method import cron_method
@@ -98,6 +100,7 @@ __all__ = [
     "acting_user",
     "address_of",
     "after_commit",
+    "api_method",
     "audience_of",
     "channel_commands",
     "cron_method",

@@ -1,4 +1,4 @@
-"""Which methods of a model programs may call over HTTP: those that say so, with the right and the scope that it takes."""
+"""Which methods of a model programs may call over HTTP: those that say so, and what each of them asks for."""
 
 from __future__ import annotations
 

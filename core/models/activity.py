@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core import clock
+from core.access.method import api_method
 from core.orm import fields
 from core.orm.record import Record
 
@@ -25,6 +26,7 @@ class Activity(Record):
     class Meta:
         indexes = (("res_model", "res_id"),)
 
+    @api_method(title="Mark as done")
     async def finish(self) -> None:
         """Mark the activity as done now; a second call changes nothing."""
         if self.done_at is None:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from core.access import Access
+from core.access.method import api_method
 from core.errors import UserError
 from core.gateway import by_hand, intake, load, receive, replay, spool
 from core.gateway.proposals import Proposals, proposals_for
@@ -114,6 +115,7 @@ class InboundEmail(Record):
         """Return the mail's bytes as they came."""
         return await spool.raw_of(self.pk)
 
+    @api_method(title="Deal with it again")
     async def replay(self, *, again: bool = False) -> Any:
         """Put the mail through the rules again, and return its row.
 
@@ -136,6 +138,7 @@ class InboundEmail(Record):
         await by_hand.create(self.pk, route_id)
         await self.refresh_from_db()
 
+    @api_method(title="Throw away")
     async def discard(self, reason: str = "") -> None:
         """Say that nobody need look at the mail any more. It stays, whole, with who said so and why."""
         await by_hand.discard(self.pk, reason)

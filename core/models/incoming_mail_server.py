@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from core.access.method import api_method
 from core.cron.method import cron_method
 from core.cron.runner import Progress
 from core.errors import ConfigError, UserError
@@ -196,20 +197,24 @@ class IncomingMailServer(Audited):
             await get_model("Mail").deal_with_arrivals()
         return Progress(report.count, more=any(visit.more for visit in visits))
 
+    @api_method(scope="mail", title="Fetch now")
     async def fetch(self) -> Fetched:
         """Fetch what is new from this server into the spool now, even while it is paused after a failure."""
         return await fetch_server(self)
 
+    @api_method(scope="admin", title="Use again at once")
     async def resume(self) -> None:
         """Forget the failures, so that the server is visited at once."""
         await type(self).filter(id=self.pk).update(failure_count=0, failing_since_at=None, next_fetch_at=None)
         await self.refresh_from_db()
         await after_commit(_ring)
 
+    @api_method(scope="admin", title="Test the connection")
     async def test_connection(self) -> tuple[Step, ...]:
         """Try each step that fetching takes, short of fetching; a failed one says what to do."""
         return await check_server(self)
 
+    @api_method(scope="admin", title="List the folders")
     async def folder_list(self) -> tuple[Folder, ...]:
         """Ask the server for its folders and what each is for; POP3 has one. Raises TransportError."""
         return await folders_of(self)

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from core.access.method import api_method
 from core.delivery.servers import (
     Choice,
     Overview,
@@ -175,6 +176,7 @@ class OutgoingMailServer(Audited):
             await queued.send_now()
         return queued
 
+    @api_method(scope="admin", title="Test the connection")
     async def test_connection(self, envelope: Envelope | None = None) -> tuple[Step, ...]:
         """Connect and log in step by step, each step timed and hinted at; no mail is sent and nothing is raised.
 

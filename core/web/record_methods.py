@@ -17,7 +17,7 @@ from pydantic import ValidationError as PydanticError
 from tortoise.models import Model
 
 from core.access import Right
-from core.access.method import mark_of
+from core.access.method import ApiMark, mark_of
 from core.access.scope import Scope
 from core.errors import UnknownName
 from core.web.problem import Fault
@@ -96,11 +96,18 @@ def _marked(model: Any) -> Iterator[ApiMethod]:
             continue
         method = inspect.getattr_static(model, name)
         function = method.__func__ if isinstance(method, classmethod) else method
-        mark = mark_of(function)
+        mark = _nearest_mark(model, name)
         if mark is not None:
             of_model = isinstance(method, classmethod)
             arguments = _arguments(f"{model.__name__}_{name}", function)
             yield ApiMethod(name, mark.title, mark.right, mark.scope, of_model, arguments)
+
+
+def _nearest_mark(model: Any, name: str) -> ApiMark | None:
+    """Return the mark of a method, or of the one that it overrides: who extends a model hides nothing by it."""
+    named_so = (vars(one)[name] for one in model.__mro__ if name in vars(one))
+    marks = (mark_of(getattr(one, "__func__", one)) for one in named_so)
+    return next((mark for mark in marks if mark is not None), None)
 
 
 def _arguments(name: str, function: Callable[..., Any]) -> type[BaseModel]:

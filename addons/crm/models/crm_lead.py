@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from core.api import Chatter, UserError, address_of, fields, get_model, now, transaction
+from core.api import Chatter, UserError, address_of, api_method, fields, get_model, now, transaction
 
 STAGES = {"new": "New", "qualified": "Qualified", "won": "Won", "lost": "Lost"}
 OPEN_STAGES = ("new", "qualified")
@@ -41,6 +41,17 @@ class CrmLead(Chatter):
         """Return the lead's contact, or the known contact with the address that it came from."""
         return await super()._collaborate_contact() or await self._contact_by_address()
 
+    @api_method(title="Mark as won")
+    async def mark_won(self) -> Any:
+        """Win the lead, and return the contact that it is won with; UserError where it is lost already."""
+        if self.stage == "lost":
+            raise UserError(f'The lead "{self.name}" is lost; take it up again first.')
+        async with transaction():
+            self.stage = "won"
+            await self.save(update_fields=["stage"])
+            return await self.convert_to_contact()
+
+    @api_method(title="Make a contact of it")
     async def convert_to_contact(self) -> Any:
         """Link the lead to its contact, made of what the lead says where nobody has the address, and return it.
 

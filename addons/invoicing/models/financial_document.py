@@ -7,7 +7,7 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
-from core.api import Chatter, Progress, UserError, cron_method, fields, get_model, now, transaction
+from core.api import Chatter, Progress, UserError, api_method, cron_method, fields, get_model, now, transaction
 
 from ..amounts import Totals, totals
 
@@ -127,6 +127,7 @@ class FinancialDocument(Chatter):
 
     # What a person does with it.
 
+    @api_method(title="Give it its number")
     async def confirm(self) -> None:
         """Give the document its number, once."""
         async with transaction():
@@ -158,6 +159,7 @@ class FinancialDocument(Chatter):
             options.setdefault("from_email", f'"{name}" <{company.email}>')
         return await super().send_template(identifier, author=author, **options)
 
+    @api_method(title="Mark as paid")
     async def mark_paid(self) -> None:
         """Note that the money has come; UserError for what nobody pays."""
         if self.type == "quotation" or self.state == "cancelled":
@@ -165,6 +167,7 @@ class FinancialDocument(Chatter):
         self.state = "paid"
         await self.save()
 
+    @api_method(title="Cancel")
     async def cancel(self) -> None:
         """Take the document back, with its number; UserError once it is paid."""
         if self.state == "paid":
