@@ -22,6 +22,7 @@ from core.web import (
     api_dev_mail,
     api_email,
     api_files,
+    api_health,
     api_inbound,
     api_live,
     api_mail,

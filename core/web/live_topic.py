@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.access import Access
-from core.errors import UnknownName, UserError
+from core.errors import AccessDenied, UnknownName, UserError
 from core.orm.feed import EVERY, Change
 from core.web.parameters import LARGEST
 
@@ -43,6 +43,8 @@ class Topic:
                 raise UnknownName(f"{self.model} has no timeline.")
         elif self.model:
             access.require(self.model)
+            if not access.is_internal:
+                raise AccessDenied(f"Watching {self.name} is for those inside.")
 
     def keys(self, user_id: int) -> tuple[str, ...]:
         """Return the topics of the feed that this is told by."""
@@ -56,14 +58,18 @@ class Topic:
             return False
         return access.is_admin or change.company_id in {None, *access.company_ids}
 
-    def told(self, change: Change) -> dict[str, Any]:
-        """Return what the event says; no ids means that there may be any number of them."""
+    def told(self, change: Change, access: Access) -> dict[str, Any]:
+        """Return what the event says; no ids means that there may be any number of them.
+
+        How sending went is told to those inside.
+        """
+        states = list(change.states) if access.is_internal else []
         if self.record_id is not None:
             about = {"model": self.model, "id": self.record_id, "messages": list(change.ids)}
-            return {"topic": self.name, **about, "states": list(change.states)}
+            return {"topic": self.name, **about, "states": states}
         if self.event == "cron":
-            return {"topic": self.name, "jobs": list(change.ids), "states": list(change.states)}
-        return {"topic": self.name, "states": list(change.states)}
+            return {"topic": self.name, "jobs": list(change.ids), "states": states}
+        return {"topic": self.name, "states": states}
 
 
 def topics_of(text: str) -> tuple[Topic, ...]:
