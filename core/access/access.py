@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tortoise.expressions import Q, Subquery
+from tortoise.expressions import Q
 
 from core import clock
-from core.access.parts import is_of_timelines, names_owner, owner_of, wholes
+from core.access.limits import Limit, limits_of
+from core.access.parts import is_of_timelines, owner_of
 from core.access.right import Right
-from core.access.rule import Rule, rules_condition
+from core.access.rule import Rule
 from core.access.scope import Scope
 from core.errors import AccessDenied, UnknownName
 from core.orm.fields import SecretField
@@ -77,7 +78,11 @@ class Access:
 
         It leaves out other companies' records, what record rules do not allow, and what belongs to such records.
         """
-        return Q() if self.is_admin else Q(*self._conditions(get_model(model), right))
+        return Q(*[limit.where for limit in self.limits(model, right)])
+
+    def limits(self, model: str, right: Right = Right.READ) -> list[Limit]:
+        """Return what limits a right on a model to some of its records; nothing does for an administrator."""
+        return [] if self.is_admin else limits_of(self, get_model(model), right)
 
     def matching(self, model: str, tree: object) -> Q:
         """Return the condition of a JSON filter that the user asks with.
@@ -205,44 +210,8 @@ class Access:
         for one in sorted(wanted - {record_id for _, record_id in found}):
             raise AccessDenied(f"You may not link {model.__name__}.{name} to {related.__name__} {one}.")
 
-    # How the condition is made.
-
-    def _conditions(self, model: Any, right: Right, inside: tuple[Any, ...] = ()) -> list[Q]:
-        """Return the conditions on a model's records; `inside` are the models on the way here."""
-        found = rules_condition(self.rules, model, right, self._values())
-        meta = model._meta
-        if "company" in meta.fk_fields:
-            shared: dict[str, Any] = {"company_id__isnull": True, **getattr(model, "_shared_where", {})}
-            found.append(Q(Q(**shared), Q(company_id__in=list(self.company_ids)), join_type=Q.OR))
-        if names_owner(model):
-            found += self._of_timelines(model, right.of_whole)
-        for name, whole in wholes(model):
-            if whole not in inside and (of_whole := self._conditions(whole, right.of_whole, (*inside, model))):
-                among: dict[str, Any] = {
-                    f"{meta.fields_map[name].source_field}__in": Subquery(whole.filter(*of_whole).values("id"))
-                }
-                found.append(Q(**among))
-        return found
-
-    def _of_timelines(self, model: Any, right: Right) -> list[Q]:
-        """Return the conditions on what hangs on records: that they are the user's, and that it `sees` this of them."""
-        wholly, partly = [""], []
-        for entry in runtime().registry:
-            if not self.may(entry.name, right) or is_of_timelines(entry.model):
-                continue
-            if of_owner := self._conditions(entry.model, right, (model,)):
-                among = Subquery(get_model(entry.name).filter(*of_owner).values("id"))
-                partly.append(Q(res_model=entry.name, res_id__in=among))
-            else:
-                wholly.append(entry.name)
-        found = [Q(Q(res_model__isnull=True), Q(res_model__in=wholly), *partly, join_type=Q.OR)]
-        if "send_state" in model._meta.fields_map and not self.is_internal:
-            own = Q(Q(send_state__not="Draft"), Q(author_id=self.user_id), join_type=Q.OR)
-            found += [Q(kind__not="note"), own]
-        return found
-
-    def _values(self) -> dict[str, object]:
-        """Return what the names in rules stand for."""
+    def values(self) -> dict[str, object]:
+        """Return what the names in record rules stand for."""
         now = clock.now()
         return {
             "$user.id": self.user_id,

@@ -27,6 +27,8 @@ class ApiToken(Record):
 
     _private = ("secret_hash",)
     _admins_write = ("*",)
+    _of_host = True
+    _written_over_http = False
     _title = "API tokens"
 
     user = fields.ForeignKeyField("models.User", related_name="api_tokens", on_delete=fields.CASCADE)

@@ -18,6 +18,7 @@ class Audited(Record):
     """A mix-in of the models that say how the host works and who may do what."""
 
     abstract = True
+    _of_host = True
     _private: ClassVar[tuple[str, ...]] = ()
 
     async def save(

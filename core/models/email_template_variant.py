@@ -22,6 +22,7 @@ TEXTS = ("subject", "content")
 class EmailTemplateVariant(Audited):
     """One language's words; what is empty here is taken from the template."""
 
+    _of_host = False
     _title = "Template variants"
     label_field = "language"
 

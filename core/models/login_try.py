@@ -18,6 +18,7 @@ class LoginTry(Record):
 
     _private = ("subject",)
     _admins_write = ("*",)
+    _written_over_http = False
 
     subject = fields.CharField(max_length=64, unique=True)
     count = fields.IntField()

@@ -18,6 +18,8 @@ from core.runtime import get_model, runtime
 class ReportAction(Audited):
     """A Jinja HTML page that WeasyPrint lays out."""
 
+    _of_host = False
+
     identifier = fields.CharField(max_length=128, unique=True)
     name = fields.CharField(max_length=200)
     model = fields.ForeignKeyField("models.ModelRegistry", related_name="reports", on_delete=fields.CASCADE)

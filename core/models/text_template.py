@@ -18,6 +18,8 @@ class TextTemplate(Audited):
     `options` go along with the message; their texts are rendered too, at any depth.
     """
 
+    _of_host = False
+
     identifier = fields.CharField(max_length=128, unique=True)
     name = fields.CharField(max_length=200)
     channel = fields.CharField(max_length=32)

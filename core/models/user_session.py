@@ -21,6 +21,8 @@ class UserSession(Record):
 
     _private = ("key",)
     _admins_write = ("*",)
+    _of_host = True
+    _written_over_http = False
     _title = "Sessions"
 
     key = fields.CharField(max_length=64, unique=True)

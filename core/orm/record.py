@@ -41,6 +41,8 @@ class Record(_Declared):
     """False: programs read these records as any, and make, change and delete them by paths of their own, or not."""
     _admins_write: ClassVar[tuple[str, ...]] = ()
     """The fields that only administrators write, whatever rights others have; `*` stands for the whole record."""
+    _of_host: ClassVar[bool] = False
+    """Whether such records say how the host works and who may do what: a token needs the scope admin to change them."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
