@@ -108,6 +108,7 @@ _PAGES = (
     health,
 )
 _APIS = (
+    api_health,
     api_auth,
     api_queue,
     api_live,
