@@ -42,19 +42,24 @@ class Patient:
             self._stream.flush()
 
 
-def set_up_logs(*, verbose: bool = False, service: bool = False) -> None:
-    """Set up structlog and the standard library's loggers; a service logs what it does, a command only warnings."""
+def set_up_logs(*, verbose: bool = False, service: bool = False, form: str = "auto") -> None:
+    """Set up structlog and the standard library's loggers; a service logs what it does, a command only warnings.
+
+    `form` is LOG_FORMAT: for people (`console`), as `json`, or whichever fits standard error (`auto`).
+    """
     level = logging.DEBUG if verbose else logging.INFO if service else logging.WARNING
-    on_terminal = sys.stderr.isatty()
+    for_people = sys.stderr.isatty() if form == "auto" else form == "console"
     # A plain trace: the richer ones print the variables, and with them passwords and mails.
-    for_people = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    renderer = for_people if on_terminal else structlog.processors.JSONRenderer()
+    console = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    renderer = console if for_people else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if on_terminal else [structlog.processors.format_exc_info]),
+            *([] if for_people else [structlog.processors.format_exc_info]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

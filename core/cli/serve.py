@@ -51,7 +51,7 @@ async def run(
 
     Example: postroom run --demo
     """
-    set_up_logs(service=True)
+    set_up_logs(service=True, form=configuration().settings.LOG_FORMAT)
     stop = _stop_event()
     async with host(current=False, **_run_overrides(port)) as runtime:
         settings = runtime.settings
@@ -72,7 +72,7 @@ async def serve(port: Annotated[int | None, typer.Option(help="Instead of HTTP_P
 
     Example: postroom serve --port 9000
     """
-    set_up_logs(service=True)
+    set_up_logs(service=True, form=configuration().settings.LOG_FORMAT)
     stop = _stop_event()
     overrides: dict[str, Any] = {} if port is None else {"HTTP_PORT": port}
     async with host(**overrides) as runtime:
@@ -87,7 +87,7 @@ async def worker(
 
     Example: postroom worker --once
     """
-    set_up_logs(service=not once)
+    set_up_logs(service=not once, form=configuration().settings.LOG_FORMAT)
     stop = _stop_event()
     async with host():
         if once:
