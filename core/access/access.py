@@ -206,8 +206,9 @@ class Access:
         key = f"{name}__id"
         rows = model.filter(**{"id__in": list(ids), f"{key}__isnull": False})
         wanted = set(await rows.values_list(key, flat=True))
-        found = await self.readable((related.__name__, one) for one in wanted)
-        for one in sorted(wanted - {record_id for _, record_id in found}):
+        if wanted and self.may(related.__name__):
+            wanted -= set(await self.records(related.__name__).filter(id__in=list(wanted)).values_list("id", flat=True))
+        for one in sorted(wanted):
             raise AccessDenied(f"You may not link {model.__name__}.{name} to {related.__name__} {one}.")
 
     def values(self) -> dict[str, object]:

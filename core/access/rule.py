@@ -5,7 +5,7 @@ A rule of no group holds for everybody; of those of a user's groups, one is enou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -49,11 +49,3 @@ class Rule:
 def checked_condition(tree: object, model: Any, values: Mapping[str, object] = SAMPLE_VALUES) -> Q:
     """Return a rule's condition; UserError with the place of what does not fit the model."""
     return condition(parse_filter(tree), model, lambda model, name: None, values)
-
-
-def rules_condition(rules: Iterable[Rule], model: Any, right: Right, values: Mapping[str, object]) -> list[Q]:
-    """Return the conditions that all must hold: each global rule's, and that some rule of a group does."""
-    of_right = [rule for rule in rules if rule.model == model.__name__ and right in rule.rights]
-    found = [rule.condition(model, values) for rule in of_right if rule.is_global]
-    of_groups = [rule.condition(model, values) for rule in of_right if not rule.is_global]
-    return [*found, Q(*of_groups, join_type=Q.OR)] if of_groups else found

@@ -27,6 +27,7 @@ _COMMANDS = MappingProxyType(
         "run": ("serve", "Run everything in one process: web pages, scheduler, queue."),
         "serve": ("serve", "Run the web pages and the API only; `postroom worker` does the rest."),
         "worker": ("serve", "Run the scheduler and the mail queue; several workers share one database."),
+        "access": ("access", "Say who may do what with which records, and why."),
         "account": ("account", "See, make and visit the mail accounts of teams."),
         "addon": ("addon", "See, install and remove addons."),
         "audit": ("audit", "Say who did what, the newest first."),

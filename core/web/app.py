@@ -16,6 +16,7 @@ from core.errors import PostroomError
 from core.mail.tracking import tracker
 from core.runtime import runtime, settings
 from core.web import (
+    api_access,
     api_audit,
     api_auth,
     api_comments,
@@ -110,6 +111,7 @@ _PAGES = (
 _APIS = (
     api_health,
     api_auth,
+    api_access,
     api_queue,
     api_live,
     api_mail,
