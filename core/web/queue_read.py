@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from tortoise.expressions import Q, Subquery
+from tortoise.query_utils import Prefetch
 
 from core.access import Access, Right
 from core.errors import UnknownName
@@ -141,7 +142,11 @@ async def page_of_copies(
         rows = rows.filter(~Q(kind=BLIND) | Q(message__author_id=access.user_id))
     given = {**asked, "id__lt": last_id}
     rows = rows.filter(**{name: value for name, value in given.items() if value is not None})
-    found = await rows.order_by("-id").limit(limit + 1).prefetch_related("message")
+    found = (
+        await rows.order_by("-id")
+        .limit(limit + 1)
+        .prefetch_related(Prefetch("message", get_model("Message").all().only(*COLUMNS)))
+    )
     page = found[:limit]
     messages = {row.message_id: row.message for row in page}
     seen = {one.pk for one in await visible_entries(access, list(messages.values()))}
