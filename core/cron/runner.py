@@ -21,6 +21,7 @@ from core.errors import UserError, did_you_mean
 from core.orm.outage import database_errors, is_outage
 from core.orm.transaction import refuse_inside
 from core.runtime import acting_as, get_model, settings, this_worker
+from core.tracing import span
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +114,7 @@ async def _watched_call(claim: Claim) -> Ended:
 
 async def _call(job: Any) -> Ended:
     try:
-        with acting_as(None):
+        with acting_as(None), span("cron.run", job=job.identifier):
             progress = _progress(await marked_method(job.model, job.method)())
     except Exception as error:  # The edge of one cron job: whatever its method raises is that job's failure.
         log.exception("cron job failed", job=job.identifier)

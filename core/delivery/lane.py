@@ -14,6 +14,7 @@ from core.delivery.ledger import Ledger
 from core.delivery.mail import Mail
 from core.delivery.results import Result
 from core.mail.retry import Outcome, Phase, classify
+from core.tracing import span
 from core.transport.smtp import ContentReply, EnvelopeReply, SmtpError, SmtpReply, SmtpSession
 
 _CLOSING = 421
@@ -95,7 +96,8 @@ class SmtpLane:
 
     async def _send(self, mail: Mail, reply: EnvelopeReply) -> None:
         self._following = await self._next()
-        answer = await self.session.content(mail.content, self._following.envelope if self._following else None)
+        with span("mail.send", message=mail.job.message["id"], deliveries=len(mail.deliveries)):
+            answer = await self.session.content(mail.content, self._following.envelope if self._following else None)
         self.ledger.record(self._answers(mail, reply, answer))
         self.accepted += answer.reply.ok
         self._current, self._following = self._following, None

@@ -25,6 +25,7 @@ from core.gateway.spool import Spooled
 from core.gateway.values import Account, Outcome, Received, Report, TraceStep, Verdict
 from core.orm.transaction import transaction
 from core.runtime import settings
+from core.tracing import span
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,8 @@ async def process(ids: Sequence[int]) -> list[Account]:
 
 async def _deal_with(token: str, mails: Sequence[Spooled]) -> list[Account]:
     try:
-        return await _settle(token, mails)
+        with span("mail.receive", mails=len(mails)):
+            return await _settle(token, mails)
     except Exception as error:  # One mail is an edge: what it leads to, whatever that is, stays its own.
         if len(mails) > 1:
             return [account for mail in mails for account in await _deal_with(token, [mail])]

@@ -42,6 +42,7 @@ from core.web import (
     api_timeline,
     api_uploads,
     api_webhook,
+    api_webhooks,
     docs,
     errors,
     health,
@@ -74,6 +75,7 @@ from core.web.pages import (
     template_history,
     template_preview,
     unsubscribe,
+    webhooks,
 )
 from core.web.rate import Buckets
 from core.web.refusals import Refusals
@@ -105,6 +107,7 @@ _PAGES = (
     dev_mail,
     suppression,
     audit,
+    webhooks,
     unsubscribe,
     docs,
     health,
@@ -130,6 +133,7 @@ _APIS = (
     api_suppression,
     api_templates,
     api_webhook,
+    api_webhooks,
     api_inbound,
     api_routing,
     api_dev_mail,
@@ -149,6 +153,8 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # Requests are traced by RequestLog: the framework's spans name paths and queries, which may hold tokens.
+        telemetry={"tracing": False, "logs": False},
     )
     app.state.environment = make_environment()
     app.state.known_tokens = KnownTokens()

@@ -15,13 +15,13 @@ from core.testing.imports import Import, imports_of
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
-    ("errors", "clock", "paths", "contributions", "hashing"),
+    ("errors", "clock", "paths", "contributions", "hashing", "tracing"),
     ("mail", "orm", "render", "config"),
     ("hookspecs", "transport"),
     ("hooks",),
     ("runtime",),
     ("events", "access", "audit", "idempotency"),
-    ("gateway", "web", "devmail", "seed", "cron", "delivery"),
+    ("gateway", "web", "devmail", "seed", "cron", "delivery", "webhooks"),
     ("models",),
     ("host", "api", "addon"),
     ("cli", "testing"),
