@@ -11,7 +11,7 @@ from core.orm import fields
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime
 
-_SHORTEST, _LONGEST = 8, 1024
+_SHORTEST, _LONGEST = 12, 1024
 
 
 class User(Audited):
