@@ -69,6 +69,8 @@ from core.models.upload import Upload
 from core.models.upload_chunk import UploadChunk
 from core.models.user import User
 from core.models.user_session import UserSession
+from core.models.webhook import Webhook
+from core.models.webhook_call import WebhookCall
 from core.models.webhook_refusal import WebhookRefusal
 from core.orm.feed import Change
 from core.runtime import get_model
@@ -137,6 +139,8 @@ def register_models() -> list[type]:
         UploadChunk,
         User,
         UserSession,
+        Webhook,
+        WebhookCall,
         WebhookRefusal,
     ]
 

@@ -1,4 +1,4 @@
-"""Telling events: to hooks, to who waits and to who watches, and only once what happened is durable."""
+"""Telling events: to hooks, to webhooks, to who waits and to who watches, and only once what happened is durable."""
 
 from __future__ import annotations
 
@@ -6,11 +6,31 @@ from typing import Any
 
 from core.orm.feed import Change
 from core.orm.transaction import after_commit
-from core.runtime import runtime
+from core.runtime import get_model, runtime
 
 
 async def tell(name: str, **values: Any) -> None:
-    """Tell the event `name` to every addon, after the running transaction commits (at once where there is none)."""
+    """Tell the event `name` to every addon, after the running transaction commits (at once where there is none).
+
+    The webhooks that listen are written down at once, in the transaction itself.
+    """
+    await note(name, **values)
+    await tell_addons(name, **values)
+
+
+async def note(name: str, **values: Any) -> None:
+    """Write down, in the running transaction, which webhooks are to be told of the event `name`."""
+    await get_model("WebhookCall").note(name, values)
+
+
+async def is_heard(*names: str) -> bool:
+    """Tell whether a webhook listens to one of these events."""
+    heard: bool = await get_model("WebhookCall").heard(*names)
+    return heard
+
+
+async def tell_addons(name: str, **values: Any) -> None:
+    """Tell an event to every addon, as `tell` does, where the webhooks were written down before."""
 
     async def emit() -> None:
         await runtime().hooks.emit(name, **values)

@@ -42,6 +42,7 @@ _COMMANDS = MappingProxyType(
         "template": ("template", "See, try, compare and translate e-mail templates."),
         "token": ("token", "See, make and revoke the tokens of programs."),
         "user": ("user", "See and make users."),
+        "webhook": ("webhook", "See and try the webhooks that others are told by."),
     }
 )
 """Each command's file in this package, and what the list of all says of it."""

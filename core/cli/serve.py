@@ -28,6 +28,7 @@ from core.gateway.lmtp import listen
 from core.gateway.receive import process_pending
 from core.host.install import installed, update
 from core.runtime import Runtime, get_model, this_worker
+from core.webhooks.courier import Courier, deliver_webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -103,20 +104,24 @@ async def _once(as_json: bool) -> None:
     ran = await run_due(this_worker())
     async with Engine() as engine:
         tried = await engine.drain()
+    async with Courier() as courier:
+        calls = await courier.drain()
     if as_json:
-        print_json({"processed": processed, "cron_runs": ran, "deliveries": tried})
+        print_json({"processed": processed, "cron_runs": ran, "deliveries": tried, "webhook_calls": calls})
     else:
-        typer.echo(f"{processed} inbound mails dealt with, {ran} cron runs, {tried} deliveries tried")
+        done = f"{processed} inbound mails dealt with, {ran} cron runs, {tried} deliveries tried"
+        typer.echo(f"{done}, {calls} webhook calls made")
 
 
 async def _work(stop: asyncio.Event) -> None:
-    """Scheduler, queue and what brings mail in, side by side; mail that a crash left in the spool first."""
+    """Scheduler, queue, webhooks and what brings mail in, side by side; mail that a crash left in the spool first."""
     async with Engine() as engine, asyncio.TaskGroup() as group:
         group.create_task(deal_with_what_comes(stop))
         group.create_task(listen(stop))
         group.create_task(engine.run(stop))
         group.create_task(scheduler(this_worker(), stop))
         group.create_task(watch_mailboxes(stop))
+        group.create_task(deliver_webhooks(stop))
 
 
 async def _web(runtime: Runtime, stop: asyncio.Event, announce: Callable[[str], None]) -> None:

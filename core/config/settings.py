@@ -239,6 +239,15 @@ class Settings(BaseModel):
     MAX_RECIPIENTS: int = Field(100, ge=1, description="Recipients of one message outside campaigns.")
     MAX_ATTACHMENT_BYTES: int = Field(25_000_000, ge=1, description="Largest attachment.")
     MAX_ATTACHMENTS: int = Field(50, ge=0, description="Attachments of one mail.")
+    WEBHOOK_PLAIN_HTTP: bool = Field(
+        False,
+        description="Let webhooks be called by http:// in production too, where what they tell can be read on the way.",
+    )
+    WEBHOOK_DAYS: int = Field(
+        5, ge=1, description="A webhook that nothing has reached for so long is switched off, and the operator told."
+    )
+    WEBHOOK_CALL_DAYS: int = Field(30, ge=1, description="How long the calls of webhooks are kept.")
+
     MAX_FILE_BYTES: int = Field(100_000_000, ge=1, le=1_000_000_000, description="Largest file that may be uploaded.")
     UPLOAD_HOURS: float = Field(24, gt=0, description="How long the rest of a file that was begun is waited for.")
     PARSE_SECONDS: float = Field(5.0, gt=0, description="Time that reading one mail may take.")

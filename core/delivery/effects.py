@@ -16,7 +16,7 @@ from tortoise.expressions import F
 from core import clock
 from core.delivery.story import tell_author, tell_on_timeline
 from core.delivery.suppression import EVERY_LIST, suppress
-from core.events import announce, tell
+from core.events import announce, is_heard, note, tell
 from core.idempotency import earlier_outcome
 from core.mail.address import normalised
 from core.mail.blind import BLIND, unnamed
@@ -32,6 +32,7 @@ _RECIPIENT_CHARS = 320
 _STATUS_CHARS = 16
 _ERROR_CHARS = 2000
 _LOST = frozenset({EventKind.BOUNCED, EventKind.DROPPED})
+_NOTED = frozenset({EventKind.DELIVERED, EventKind.DEFERRED, EventKind.COMPLAINED, EventKind.UNSUBSCRIBED})
 _WITH_EFFECT = _LOST | {EventKind.COMPLAINED, EventKind.UNSUBSCRIBED, EventKind.READ}
 
 
@@ -67,6 +68,8 @@ async def take(
         copies = await _copies(list(unique.values()), of)
         fresh = await _stored([(event, copies.get(event.key)) for event in unique.values()], proven=proven)
         found = [(event, copies[event.key]) for event in fresh if event.key in copies]
+        if proven:
+            await _note(found)
         by_message: dict[int, list[tuple[ProviderEvent, _Copy]]] = {}
         for event, copy in found:
             if event.kind in _WITH_EFFECT:
@@ -82,6 +85,18 @@ async def take_once(events: Sequence[ProviderEvent], replay_id: str, fingerprint
         if await earlier_outcome("webhook", replay_id, fingerprint) is not None:
             return Taken(known=len(events))
         return await take(events)
+
+
+async def _note(found: Sequence[tuple[ProviderEvent, _Copy]]) -> None:
+    """Write down which webhooks are to be told of what no addon is; bounces are told to both alike."""
+    told = [(event, copy) for event, copy in found if event.kind in _NOTED]
+    if told and await is_heard(*(f"message_{event.kind}" for event, _ in told)):
+        messages = {
+            one.pk: one for one in await get_model("Message").filter(id__in=[copy.message_id for _, copy in told])
+        }
+        for event, copy in told:
+            if copy.message_id in messages:
+                await note(f"message_{event.kind}", message=messages[copy.message_id], report=event)
 
 
 # Whose event it is.

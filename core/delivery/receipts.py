@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from core import clock
-from core.delivery.results import roll_up, tell_finished
+from core.delivery.results import note_finished, roll_up, tell_finished
 from core.delivery.suppression import suppress, unsuppress
 from core.errors import AddressError
 from core.events import tell
@@ -176,7 +176,9 @@ async def _apply(ids: Sequence[int]) -> None:
     if changed:
         await roll_up(changed, words)
         final = get_model("Message").filter(id__in=changed, send_state__in=("Sent", "Failed"), next_retry_at=None)
-        await tell_finished(await final.values_list("id", "send_state"))
+        finished = await final.values_list("id", "send_state")
+        await note_finished(finished)
+        await tell_finished(finished)
 
 
 async def _failure(delivery_id: int) -> str:

@@ -19,11 +19,12 @@ from core import clock
 from core.delivery.job import Claimed, Job
 from core.delivery.policy import retry_schedule
 from core.delivery.story import tell_failure
-from core.events import announce, tell
+from core.events import announce, is_heard, note, tell_addons
 from core.mail.address import normalised
 from core.mail.blind import BLIND, unnamed
 from core.mail.retry import LINEAR, Outcome, RetrySchedule, next_try_after
 from core.orm.feed import Change
+from core.orm.transaction import transaction
 from core.orm.writes import Writes
 from core.runtime import get_model, runtime
 
@@ -101,12 +102,26 @@ async def write_results(
     touched = {result.delivery.message_id for result in results}.union(lasting)
     if touched:
         _roll_up(writes, sorted(touched), _errors(results), moved=bool(results))
-    told = await writes.run(database)
+    if await is_heard(*_EVENTS.values()):
+        async with transaction():
+            told = await writes.run(database)
+            await note_finished(_finished(told))
+    else:
+        told = await writes.run(database)
     await announce(*_changes(told))
-    return Written(
-        frozenset(row["id"] for row in told if row["state"] == "sending"),
-        tuple((row["id"], row["state"]) for row in told if row["state"] in _FINAL and not row["next_retry_at"]),
-    )
+    return Written(frozenset(row["id"] for row in told if row["state"] == "sending"), _finished(told))
+
+
+def _finished(told: Iterable[Mapping[str, Any]]) -> tuple[tuple[int, str], ...]:
+    return tuple((row["id"], row["state"]) for row in told if row["state"] in _FINAL and not row["next_retry_at"])
+
+
+async def note_finished(finished: Iterable[tuple[int, str]]) -> None:
+    """Write down, in the running transaction, which webhooks are to be told of messages that are finished."""
+    states = dict(finished)
+    if states and await is_heard(*_EVENTS.values()):
+        for message in await get_model("Message").filter(id__in=list(states)):
+            await note(_EVENTS[states[message.pk]], message=message, error=message.error)
 
 
 async def tell_finished(finished: Iterable[tuple[int, str]]) -> None:
@@ -115,14 +130,14 @@ async def tell_finished(finished: Iterable[tuple[int, str]]) -> None:
     by_state: dict[str, list[int]] = defaultdict(list)
     for message_id, state in finished:
         by_state[state].append(message_id)
-    for state, event in (("Sent", "message_sent"), ("Failed", "message_failed")):
+    for state, event in _EVENTS.items():
         if not by_state[state] or (state == "Sent" and not hooks.users_of(event)):
             continue
         for message in await get_model("Message").filter(id__in=by_state[state]):
             if state == "Failed":
                 await tell_failure(message)
             values = {"message": message} if state == "Sent" else {"message": message, "error": message.error}
-            await tell(event, **values)
+            await tell_addons(event, **values)
 
 
 def unsendable(job: Job, outcome: Outcome, words: str) -> list[Result]:
@@ -221,7 +236,9 @@ def _mark(writes: Writes, number: int, token: str, deliveries: Sequence[Claimed]
     )
 
 
-_FINAL = ("Sent", "Failed")
+_EVENTS = {"Sent": "message_sent", "Failed": "message_failed"}
+"""What is told of a message that has come to its end, by its state."""
+_FINAL = tuple(_EVENTS)
 _TOTALS = """
     message_id, MAX(attempts) AS attempts,
     MIN(CASE WHEN state = 'queued' AND attempts > 0 THEN due_at END) AS next_retry_at,

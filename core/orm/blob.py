@@ -15,12 +15,14 @@ from core.errors import UnknownName
 from core.orm.database import Database
 
 PIECE_BYTES = 1024 * 1024
+_READ_BYTES = 4 * PIECE_BYTES
+"""To find its place in a large file takes SQLite as long as to read some megabytes, so each piece read is larger."""
 
 
 async def pieces_of(database: Database, table: str, row_id: int, start: int, end: int) -> AsyncIterator[bytes]:
     """Yield the bytes from `start` up to `end` of the column `content` of a row; UnknownName where it is gone."""
     while start < end:
-        size = min(PIECE_BYTES, end - start)
+        size = min(_READ_BYTES, end - start)
         yield await _piece(database, table, row_id, start, size)
         start += size
 

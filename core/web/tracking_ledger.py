@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from core.events import announce, tell
+from core.events import announce, is_heard, note, tell_addons
 from core.orm.feed import Change
 from core.orm.outage import database_errors
 from core.orm.statement import Statement
@@ -92,7 +92,9 @@ class TrackingLedger:
             free = await _taken_deliveries(seen)
             now = [one for one in seen if one.message_id in first_seen and one.delivery_id in free]
             people = await _write(now)
-        task = asyncio.create_task(_tell(people, {id for id, opened_at in first_seen.items() if opened_at is None}))
+            unopened = {id for id, opened_at in first_seen.items() if opened_at is None}
+            await _note(people, unopened)
+        task = asyncio.create_task(_tell(people, unopened))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
         return {one.hit: one.tally for one in seen if one not in now} if len(now) < len(seen) else {}
@@ -380,13 +382,30 @@ async def _announce(message_ids: Collection[int]) -> None:
 async def _tell_of(people: Sequence[_Seen], unopened: set[int]) -> None:
     await _announce({one.message_id for one in people})
     hooks = runtime().hooks
-    opened = {one.message_id for one in people} & unopened if hooks.users_of("message_opened") else set()
-    clicked = {(one.message_id, one.hit.url) for one in people if one.hit.url}
-    clicked = clicked if hooks.users_of("message_clicked") else set()
+    wanted = {name for name in ("message_opened", "message_clicked") if hooks.users_of(name)}
+    for name, values in await _events_of(people, unopened, wanted):
+        await tell_addons(name, **values)
+
+
+async def _note(people: Sequence[_Seen], unopened: set[int]) -> None:
+    """Write down which webhooks are to be told of the same."""
+    wanted = {name for name in ("message_opened", "message_clicked") if people and await is_heard(name)}
+    for name, values in await _events_of(people, unopened, wanted):
+        await note(name, **values)
+
+
+async def _events_of(
+    people: Sequence[_Seen], unopened: set[int], wanted: Collection[str]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return what people did, as the wanted events: first openings, and each link that was followed."""
+    opened = {one.message_id for one in people} & unopened if "message_opened" in wanted else set()
+    clicked = {(one.message_id, one.hit.url) for one in people if one.hit.url and "message_clicked" in wanted}
     ids = opened | {message_id for message_id, _ in clicked}
     messages = {one.pk: one for one in await get_model("Message").filter(id__in=list(ids))} if ids else {}
-    for message_id in sorted(opened & messages.keys()):
-        await tell("message_opened", message=messages[message_id])
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("message_opened", {"message": messages[message_id]}) for message_id in sorted(opened & messages.keys())
+    ]
     for message_id, url in sorted(clicked):
         if message_id in messages:
-            await tell("message_clicked", message=messages[message_id], url=url)
+            events.append(("message_clicked", {"message": messages[message_id], "url": url}))
+    return events

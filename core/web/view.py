@@ -151,6 +151,7 @@ def menu_of(access: Access) -> list[tuple[str, str]]:
         ("CronJob", "Cron", "/cron"),
         ("Suppression", "Suppression", "/suppression"),
         ("OutgoingMailServer", "Servers", "/servers"),
+        ("Webhook", "Webhooks", "/webhooks"),
         ("AuditEntry", "Audit", "/audit"),
     )
     items += [(title, url) for model, title, url in core_pages if access.may(model)]
