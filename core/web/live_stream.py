@@ -66,7 +66,8 @@ class Stream:
             return
         for number, (topic, change) in enumerate(mine, 1):
             # A watcher that is lost within an entry gets all of it again.
-            self._events.append(_Event(topic, topic.told(change, self.access), entry.id if number == len(mine) else None))
+            entry_id = entry.id if number == len(mine) else None
+            self._events.append(_Event(topic, topic.told(change, self.access), entry_id))
         if mine:
             self._wake.set()
 

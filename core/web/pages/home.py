@@ -16,6 +16,7 @@ from core.runtime import get_model, settings
 from core.web.dev_mail import aliases
 from core.web.entries import visible_entries
 from core.web.guard import Allowed
+from core.web.live_page import live_page
 from core.web.outbox import counts_by_state
 from core.web.session import visit_of
 from core.web.view import has_dev_mailbox, render, timeline_lists
@@ -32,6 +33,7 @@ async def home(request: Request, access: Allowed) -> Response:
     return render(
         request,
         "home.html",
+        live=await live_page(access, "queue", "inbound", "cron", "notifications"),
         queue=await counts_by_state(access) if access.may("Message") else None,
         undrained=await undrained() if access.is_internal else 0,
         inbound=await _inbound(access),

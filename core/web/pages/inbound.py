@@ -19,6 +19,7 @@ from core.mail.parse import parse
 from core.runtime import get_model
 from core.web.files import download
 from core.web.guard import Allowed
+from core.web.live_page import live_page
 from core.web.parameters import Before, RecordId
 from core.web.records import PAGE
 from core.web.view import render, timeline_lists
@@ -44,6 +45,7 @@ async def inbound_list(request: Request, access: Allowed, state: str = "", befor
     """List received mails, newest first."""
     if state and state not in STATES:
         raise UnknownName(f"There is no state {state}.")
+    live = await live_page(access, "inbound")
     rows = access.records("InboundEmail")
     counts = dict(await rows.annotate(n=Count("id")).group_by("state").values_list("state", "n"))
     if state:
@@ -55,6 +57,7 @@ async def inbound_list(request: Request, access: Allowed, state: str = "", befor
     return render(
         request,
         "inbound_list.html",
+        live=live,
         state=state,
         counts={one: counts.get(one, 0) for one in STATES},
         lines=await _with_records(access, page),

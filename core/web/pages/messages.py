@@ -19,6 +19,7 @@ from core.web.bodies import frame_height, text_of
 from core.web.entries import find_entry, find_own_entry, find_sent
 from core.web.files import download
 from core.web.guard import Allowed
+from core.web.live_page import live_page
 from core.web.parameters import RecordId
 from core.web.timeline import entries_of
 from core.web.tracking_reading import events_of
@@ -40,6 +41,7 @@ _DONE_FROM = {
 async def message_page(request: Request, message_id: RecordId, access: Allowed, images: bool = False) -> Response:
     """Show a message."""
     message = await find_sent(access, message_id)
+    live = await live_page(access, f"record:{message.res_model}:{message.res_id}" if message.res_id else "queue")
     (entry,) = await entries_of([message], access)
     raw, fault = await _bytes(message)
     head, _, _ = raw.partition(b"\r\n\r\n")
@@ -49,6 +51,7 @@ async def message_page(request: Request, message_id: RecordId, access: Allowed, 
     return render(
         request,
         "message.html",
+        live=live,
         message=message,
         entry=entry,
         text=await asyncio.to_thread(lambda: as_html(text_of(message))),

@@ -11,6 +11,7 @@ from core.access import Right
 from core.errors import UnknownName
 from core.runtime import get_model
 from core.web.guard import Allowed
+from core.web.live_page import live_page
 from core.web.outbox import STATES, counts_by_state, lines
 from core.web.pages.home import undrained
 from core.web.parameters import Before
@@ -24,11 +25,13 @@ async def outbox(request: Request, access: Allowed, state: str = "", before: Bef
     """List outbound messages, all or those in one state."""
     if state and state not in STATES:
         raise UnknownName(f"There is no state {state}.")
+    live = await live_page(access, "queue")
     shown, older = await lines(access, state or None, before)
     counts = await counts_by_state(access)
     return render(
         request,
         "outbox.html",
+        live=live,
         state=state,
         counts=counts,
         lines=shown,

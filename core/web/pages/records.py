@@ -20,6 +20,7 @@ from core.web.composer import check_recipients, composer_for, draft_of, time_typ
 from core.web.errors import status_of
 from core.web.fields import fields_of, lines_of, list_columns, row_of
 from core.web.guard import Allowed
+from core.web.live_page import live_page
 from core.web.parameters import Before, RecordId, Search
 from core.web.records import search
 from core.web.session import visit_of
@@ -186,8 +187,9 @@ async def _page(
     error: PostroomError | None = None,
     typed: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
-    entries, older, composer, followers = None, None, None, []
+    entries, older, composer, followers, live = None, None, None, [], None
     if hasattr(record, "timeline"):
+        live = await live_page(access, f"record:{type(record).__name__}:{record.pk}")
         entries, older = await timeline_of(record, access, before, pictures)
         followers = await record.followers()
         words = str(error) if error else ""
@@ -195,6 +197,7 @@ async def _page(
     return render(
         request,
         "record.html",
+        live=live,
         status=status_of(error) if error else 200,
         model=type(record).__name__,
         record=record,
