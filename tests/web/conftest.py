@@ -17,7 +17,7 @@ from core.web.server import serve
 from tests.web.browser import Browser
 from tests.web.desk import write_desk
 
-_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
+HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def world(host: Runtime) -> World:
 async def _user(login: str, company: Any, *groups: Any, is_admin: bool = False) -> None:
     contact = await get_model("Contact").create(name=login.title(), email=f"{login}@desk.example", company=company)
     user = await get_model("User").create(
-        login=login, name=login.title(), password_hash=_HASH, contact=contact, company=company, is_admin=is_admin
+        login=login, name=login.title(), password_hash=HASH, contact=contact, company=company, is_admin=is_admin
     )
     await user.groups.add(*groups)
 
