@@ -13,6 +13,7 @@ from core.runtime import acting_user, get_model
 from core.web.comments import EmailMetadata, comment_of
 from core.web.guard import Allowed, scope
 from core.web.idempotency import keyed
+from core.web.rate import pace
 from core.web.record_email import Order, addresses_of, send_from_record
 from core.web.route import ApiRoute
 from core.web.tables import Number, RecordOfTable, Shape, record_of
@@ -88,7 +89,12 @@ class RecordContext(Shape):
     fields: list[FieldChoice]
 
 
-@router.post("/send", status_code=202, summary="Send a mail from a record", dependencies=[Depends(scope("mail"))])
+@router.post(
+    "/send",
+    status_code=202,
+    summary="Send a mail from a record",
+    dependencies=[Depends(scope("mail")), Depends(pace("sending"))],
+)
 async def send(order: EmailOrder, access: Allowed) -> OrderedEmail:
     """Queue a mail and put it on the record's timeline; its answers come there too, by the reply address it bears."""
     record = await record_of(access, order.table_id, order.record_id, Right.WRITE)

@@ -75,7 +75,7 @@ async def test_the_default_stands_under_what_a_user_writes(visitor: Visitor, wor
 
     async def written(**options: Any) -> str:
         message = await world.ticket.post_message("<p>Hello</p>", author=user, **options)
-        return (await message.eml()).decode()
+        return str((await message.eml()).decode())
 
     assert "Old" in await written()
     await call(await visitor("ann"), "signatures/create", name="Desk", html="<p>New</p>", is_default=True)
