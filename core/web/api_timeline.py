@@ -370,7 +370,8 @@ async def list_attachments(
 async def _posted(access: Access, record: Any, message: NewMessage) -> Any:
     author = acting_user()
     if not access.is_internal:
-        return await record.post_message(_text_from_outside(access, message), author=author, to=())
+        html = _text_from_outside(access, message)
+        return await record.post_message(html, subject=message.subject, author=author, to=())
     options: dict[str, Any] = {"cc": message.cc, "bcc": message.bcc, "priority": message.priority}
     if message.to is not None:
         options["to"] = message.to
@@ -391,8 +392,8 @@ async def _posted(access: Access, record: Any, message: NewMessage) -> Any:
 def _text_from_outside(access: Access, message: NewMessage) -> str:
     """Return what somebody outside writes, who chooses neither recipients nor anything else."""
     access.require("Message", Right.CREATE)
-    if message.model_fields_set - {"text"}:
-        raise AccessDenied("From outside, a message is `text` and nothing else.")
+    if message.model_fields_set - {"subject", "text"}:
+        raise AccessDenied("From outside, a message has `subject` and `text`, and nothing else.")
     return _html(message.text, None)
 
 

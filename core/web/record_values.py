@@ -33,6 +33,16 @@ _KEPT = "_field_adapters"
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """Records of another model that are pointed at; `attribute` keeps the id of one, and is empty for many."""
+
+    place: str
+    model: Any
+    ids: tuple[int, ...]
+    attribute: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Links:
     """What becomes of a to-many relation: `whole` replaces it, where it is not None; else ids come and go."""
 
@@ -67,8 +77,7 @@ class Values:
     place: str
     record_id: int | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
-    references: Sequence[tuple[str, Any, tuple[int, ...]]] = ()
-    """(place, model, ids) of what it points at."""
+    references: Sequence[Reference] = ()
     links: Mapping[str, Links] = field(default_factory=dict)
     lines: Mapping[str, Lines] = field(default_factory=dict)
 
@@ -107,7 +116,7 @@ class _Reading:
             self._note(place, f"must be an object with the fields of {model.__name__}")
             return Values(model, place)
         columns: dict[str, Any] = {}
-        references: list[tuple[str, Any, tuple[int, ...]]] = []
+        references: list[Reference] = []
         links: dict[str, Links] = {}
         lines: dict[str, Lines] = {}
         for name, value in body.items():
@@ -120,11 +129,11 @@ class _Reading:
                 lines[name] = self._lines(shape, value, at)
             elif shape.is_to_many:
                 links[name] = self._links(value, at)
-                references.append((at, shape.related, links[name].named))
+                references.append(Reference(at, shape.related, links[name].named))
             else:
                 columns[shape.attribute] = self._column(shape, value, at)
                 if shape.is_to_one and columns[shape.attribute] is not None:
-                    references.append((at, shape.related, (columns[shape.attribute],)))
+                    references.append(Reference(at, shape.related, (columns[shape.attribute],), shape.attribute))
         if is_new:
             self._miss(model, body, place, given_by)
         return Values(model, place, record_id, columns, references, links, lines)

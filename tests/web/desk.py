@@ -14,7 +14,10 @@ _FILES = {
     "__init__.py": "",
     "models/__init__.py": "",
     "models/ticket.py": """
-        from core.api import Chatter, fields
+        from decimal import Decimal
+        from typing import Any
+
+        from core.api import Chatter, Right, acting_user, api_method, fields
 
 
         class Ticket(Chatter):
@@ -31,6 +34,20 @@ _FILES = {
             contact = fields.ForeignKeyField("models.Contact", null=True, related_name="tickets")
             company = fields.ForeignKeyField("models.Company", null=True, related_name="tickets")
             description = fields.TextField(default="")
+
+            @api_method(title="Close")
+            async def close(self, reason: str, hours: Decimal = Decimal(0)) -> dict[str, Any]:
+                self.stage = "done"
+                await self.save()
+                return {"ticket": self, "hours": hours, "by": acting_user().name}
+
+            @classmethod
+            @api_method(right=Right.READ)
+            async def open_count(cls) -> int:
+                return await cls.filter(stage="new").count()
+
+            async def plain(self) -> str:
+                return self.secret
     """,
     "models/step.py": """
         from core.api import Record, fields

@@ -140,3 +140,13 @@ async def test_a_followed_link_asks_for_a_call_once(host: Any) -> None:
     await get_model("CrmLead").filter(id=lead.pk).update(stage="lost")
     await host.hooks.emit("message_clicked", message=message, url="https://oak.example/")
     assert await get_model("Activity").filter(res_model="CrmLead", res_id=lead.pk).count() == 1
+
+
+async def test_a_lead_is_won_with_its_contact(host: Any) -> None:
+    leads = get_model("CrmLead")
+    lead = await leads.create(name="Shelves", email_from="Mei Tanaka <mei@tanaka.example>")
+    contact = await lead.mark_won()
+    assert (lead.stage, lead.contact_id, contact.email) == ("won", contact.pk, "mei@tanaka.example")
+    lost = await leads.create(name="Doors", stage="lost")
+    with pytest.raises(UserError, match="take it up again"):
+        await lost.mark_won()
