@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Body, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict
 
 from core.access import Access, Right
@@ -17,12 +17,13 @@ from core.web.cron_read import last_runs, next_runs, schedule_in_words, state_of
 from core.web.cursor import cursor_behind, last_id_of
 from core.web.guard import Inside, scope
 from core.web.idempotency import keyed
-from core.web.parameters import LARGEST, Identifier
+from core.web.parameters import LARGEST
 from core.web.route import ApiRoute
 
 router = APIRouter(prefix="/api/cron", tags=["cron"], route_class=ApiRoute)
 
 _RUNS = "runs of a job"
+_JobId = Annotated[str, Path(max_length=128, pattern=r"^[^\x00]*$", description="Its identifier, or its id.")]
 
 
 class Run(BaseModel):
@@ -90,22 +91,22 @@ async def jobs(access: Inside) -> Jobs:
     return Jobs(items=[_job(row, last.get(row.pk)) for row in rows])
 
 
-@router.get("/jobs/{job}", summary="Read a cron job")
-async def job(job: Identifier, access: Inside) -> Job:
+@router.get("/jobs/{job_id}", summary="Read a cron job")
+async def job(job_id: _JobId, access: Inside) -> Job:
     """Return a job by its identifier or its id."""
-    found = await _found(access, job, Right.READ)
+    found = await _found(access, job_id, Right.READ)
     return _job(found, (await last_runs([found.pk])).get(found.pk))
 
 
-@router.get("/jobs/{job}/runs", summary="How did a job go?")
+@router.get("/jobs/{job_id}/runs", summary="How did a job go?")
 async def runs(
-    job: Identifier,
+    job_id: _JobId,
     access: Inside,
     cursor: Annotated[str | None, Query(max_length=1_000, description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Runs:
     """Return the runs of a job, the latest first."""
-    found = await _found(access, job, Right.READ)
+    found = await _found(access, job_id, Right.READ)
     rows = get_model("CronRun").filter(job_id=found.pk)
     last_id = last_id_of(_RUNS, cursor)
     if last_id is not None:
@@ -116,25 +117,25 @@ async def runs(
 
 
 @router.post(
-    "/jobs/{job}/run",
+    "/jobs/{job_id}/run",
     summary="Run a job now",
     # What it does may take minutes and is its own affair, so it is in no transaction of ours.
     dependencies=[Depends(scope("admin")), Depends(keyed("alone"))],
 )
-async def run_now(job: Identifier, access: Inside) -> Run:
+async def run_now(job_id: _JobId, access: Inside) -> Run:
     """Run a job, active or not, and answer once it has ended; refused while it runs anywhere.
 
     It takes the claim that the scheduler takes, and moves no due time.
     """
-    found = await _found(access, job, Right.WRITE)
+    found = await _found(access, job_id, Right.WRITE)
     await audit("cron_run", found)
     return _run(await found.run_now())
 
 
-@router.patch("/jobs/{job}", summary="Switch a job on or off", dependencies=[Depends(scope("admin"))])
-async def switch(job: Identifier, access: Inside, asked: Annotated[Switch, Body(examples=[{"active": True}])]) -> Job:
+@router.patch("/jobs/{job_id}", summary="Switch a job on or off", dependencies=[Depends(scope("admin"))])
+async def switch(job_id: _JobId, access: Inside, asked: Annotated[Switch, Body(examples=[{"active": True}])]) -> Job:
     """Let the scheduler start a job, or no longer; a run that is under way goes on."""
-    found = await _found(access, job, Right.WRITE)
+    found = await _found(access, job_id, Right.WRITE)
     if found.active != asked.active:
         async with transaction():
             found.active = asked.active
