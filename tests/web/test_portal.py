@@ -133,3 +133,19 @@ async def test_nothing_else_can_be_done(visitor: Visitor, world: World, whose: s
     assert {(str(one.request.url.path), one.status_code) for one in forms if one.status_code not in (403, 404)} == set()
     assert await get_model("Delivery").all().count() == 0
     assert await get_model("Ticket").filter(name__in=["Mine", "New"]).count() == 0
+
+
+async def test_administrators_ask_why_by_the_api(visitor: Visitor, world: World) -> None:
+    await open_portal(world)
+    root, ann = await visitor("root"), await visitor("ann")
+    asked = {"login": "carla", "model": "Ticket", "id": world.foreign.id, "right": "read"}
+    told = (await root.client.get("/api/access/explain", params=asked)).json()
+    assert told["verdict"] == f"carla may not read Ticket {world.foreign.id}."
+    assert {step["asked"] for step in told["steps"] if not step["allows"]} == {"rule", "company"}
+    assert "amount" in told["fields"][0]["reason"]
+    assert (await ann.client.get("/api/access/explain", params=asked)).status_code == 403
+    for wrong, status in (
+        ({"login": "who"}, 404), ({"model": "Tickt"}, 404), ({"id": 99}, 404), ({"id": 2**63}, 422),
+        ({"right": "own"}, 422), ({"login": "a\0"}, 422), ({"model": "a\0"}, 422),
+    ):  # fmt: skip
+        assert (await root.client.get("/api/access/explain", params=asked | wrong)).status_code == status, wrong
