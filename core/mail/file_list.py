@@ -12,9 +12,10 @@ from uuid import UUID
 from xml.sax.saxutils import escape
 
 from core.errors import UserError
-from core.mail.words import clean_text
 
 _HASH = re.compile(r"<hash>\s{0,10}([0-9A-Fa-f-]{36})\s{0,10}</hash>")
+_NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""What no XML 1.0 document may have (section 2.2)."""
 _SEPARATOR = re.compile(r"[\s,;]+")
 
 
@@ -44,11 +45,15 @@ def listed_uuids(text: str | None) -> tuple[str, ...]:
 def file_list(files: Iterable[ListedFile]) -> str | None:
     """Return the list as XML (`ArrayOfFile`); None where there is no file."""
     rows = "".join(
-        f"<file><name>{escape(clean_text(one.name))}</name><bytes>{one.size_bytes}</bytes><hash>{one.uuid}</hash>"
-        f"<extension>{escape(one.extension)}</extension></file>"
+        f"<file><name>{_text(one.name)}</name><bytes>{one.size_bytes}</bytes><hash>{one.uuid}</hash>"
+        f"<extension>{_text(one.extension)}</extension></file>"
         for one in files
     )
     return f"<ArrayOfFile>{rows}</ArrayOfFile>" if rows else None
+
+
+def _text(value: str) -> str:
+    return escape(_NOT_XML.sub("", value))
 
 
 def _uuid(word: str) -> str:

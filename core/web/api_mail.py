@@ -19,6 +19,8 @@ from core.runtime import acting_user, get_model
 from core.transport.step import Step
 from core.web.errors import RequestRefused
 from core.web.guard import Allowed, scope
+from core.web.idempotency import keyed
+from core.web.rate import pace
 from core.web.route import ApiRoute
 from core.web.session import visit_of
 
@@ -99,7 +101,7 @@ class Outcome(BaseModel):
     accounts: list[AccountOutcome]
 
 
-@router.post("/send/{account}", summary="Send one mail by an account")
+@router.post("/send/{account}", summary="Send one mail by an account", dependencies=[Depends(pace("sending"))])
 async def send(account: _Account, mail: NewMail, access: Allowed) -> SentMail:
     """Queue a mail of the account and put it into mail storage, where its state can be looked up.
 
@@ -136,6 +138,8 @@ def _add(act: Callable[..., Awaitable[Outcome]], summary: str) -> None:
                 path,
                 act,
                 methods=[method],
+                # It asks others over the network, and twice does no more than once.
+                dependencies=[Depends(keyed("ignored"))],
                 summary=f"{summary} of an account" if of == "one" else f"{summary} of all accounts",
                 operation_id=f"mail_{name}_{of}_{method.lower()}",
                 include_in_schema=bool(of),

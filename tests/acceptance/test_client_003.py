@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -31,7 +32,6 @@ from tests.servers.fake_mta import FakeMta, Script
 pytestmark = pytest.mark.anyio
 
 ACCOUNT = "e-invoice"
-MAILBOX = "invoices-003@acme.test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,15 @@ class Desk:
 
 
 @pytest.fixture
-async def mta() -> AsyncIterator[FakeMta]:
-    async with FakeMta(Script(logins={MAILBOX: PASSWORD})) as server:
+def mailbox(dovecot: Dovecot) -> str:
+    name = f"invoices-{uuid4().hex[:8]}@acme.test"
+    dovecot.add_user(name)
+    return name
+
+
+@pytest.fixture
+async def mta(mailbox: str) -> AsyncIterator[FakeMta]:
+    async with FakeMta(Script(logins={mailbox: PASSWORD})) as server:
         yield server
 
 
@@ -98,8 +105,7 @@ def postroom(tmp_path: Path, database_url: str) -> Postroom:
 
 
 @pytest.fixture
-def running(postroom: Postroom, mta: FakeMta, dovecot: Dovecot) -> Iterator[tuple[Running, str, str]]:
-    dovecot.add_user(MAILBOX)
+def running(postroom: Postroom, mta: FakeMta, dovecot: Dovecot, mailbox: str) -> Iterator[tuple[Running, str, str]]:
     postroom.call("init")
     (postroom.folder / "pw").write_text("correct horse battery")
     for login in ("member@acme.test", "stranger@acme.test"):
@@ -113,14 +119,14 @@ def running(postroom: Postroom, mta: FakeMta, dovecot: Dovecot) -> Iterator[tupl
         "mail_smtp_valid_cert": True,
         "mail_usessl": False,
         "mail_starttls": False,
-        "mail_username": MAILBOX,
+        "mail_username": mailbox,
         "mail_password": PASSWORD,
         "mail_from": "invoices@acme.test",
         "mail_from_name": "Example Sender",
     }
     (postroom.folder / "secret.json").write_text(json.dumps(account))
     postroom.call("account", "add", "secret.json", "--team", "Invoices", "--member", "member@acme.test")
-    scopes = ("--scope", "mail", "--scope", "write")
+    scopes = ("--scope", "mail", "--scope", "write", "--scope", "read")
     tokens = [
         postroom.call("token", "create", login, "--name", "client", *scopes).strip()
         for login in ("member@acme.test", "stranger@acme.test")
@@ -175,8 +181,8 @@ async def test_a_mail_is_sent_with_its_file_by_the_account(desk: Desk) -> None:
     assert rows == [("sent", body["mail_remote_id"], "saleinvoice")]
 
 
-async def test_mail_is_pulled_into_storage(desk: Desk, dovecot: Dovecot) -> None:
-    await asyncio.to_thread(dovecot.deliver, MAILBOX, mail(1), mail(2, with_file=True))
+async def test_mail_is_pulled_into_storage(desk: Desk, dovecot: Dovecot, mailbox: str) -> None:
+    await asyncio.to_thread(dovecot.deliver, mailbox, mail(1), mail(2, with_file=True))
     for method, path in (("GET", f"/{ACCOUNT}"), ("POST", "/"), ("GET", "?debug=true")):
         told = await asyncio.to_thread(desk.member.ask, method, f"/api/core/mail/pull{path}")
         assert (told["ok"], [one["account"] for one in told["accounts"]]) == (True, [ACCOUNT])
@@ -193,6 +199,12 @@ async def test_mail_is_pulled_into_storage(desk: Desk, dovecot: Dovecot) -> None
     assert [file.findtext(name) for name in ("name", "bytes", "extension")] == ["TEST 7.pdf", "13", ".pdf"]
     hash_of = file.findtext("hash")
     assert await desk.storage("SELECT name FROM attachment WHERE uuid = ?", hash_of) == [("TEST 7.pdf",)]
+    # Ours, beside the description: the rows and files are there by the API as well, for members alone.
+    seen = [await asyncio.to_thread(one.ask, "GET", "/api/records/Mail") for one in (desk.member, desk.stranger)]
+    assert [len(one["items"]) > 0 for one in seen] == [True, False]
+    known = await asyncio.to_thread(desk.member.ask, "GET", f"/api/files/{hash_of}")
+    assert known["name"] == "TEST 7.pdf"
+    assert await asyncio.to_thread(desk.stranger.refused, "GET", f"/api/files/{hash_of}") == 404
 
 
 async def test_what_is_put_into_storage_leaves_with_a_push_once(desk: Desk) -> None:
@@ -206,8 +218,8 @@ async def test_what_is_put_into_storage_leaves_with_a_push_once(desk: Desk) -> N
     assert sorted(one.recipient for one in desk.mta.ledger) == [f"c{number}@shop.test" for number in range(5)]
 
 
-async def test_a_sync_does_both(desk: Desk, dovecot: Dovecot) -> None:
-    await asyncio.to_thread(dovecot.deliver, MAILBOX, mail(9))
+async def test_a_sync_does_both(desk: Desk, dovecot: Dovecot, mailbox: str) -> None:
+    await asyncio.to_thread(dovecot.deliver, mailbox, mail(9))
     insert = "INSERT INTO mail (mail_account, mail_subject, mail_to) VALUES (?, ?, ?)"
     await desk.storage(insert, ACCOUNT, "Hello", "sync@shop.test")
     told = await asyncio.to_thread(desk.member.ask, "GET", f"/api/core/mail/sync/{ACCOUNT}")
