@@ -11,6 +11,7 @@ from core.cli.output import Json, print_json, print_rows
 from core.errors import UnknownName
 from core.runtime import get_model
 from core.webhooks.courier import Courier
+from core.webhooks.events import EVENTS
 
 _CALL_COLUMNS = ("id", "event", "event_id", "state", "attempts", "due_at", "last_status", "last_error", "created_at")
 
@@ -20,10 +21,30 @@ Name = Annotated[str, typer.Argument(help="A webhook's name or id.")]
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="See and try the webhooks that others are told by.", no_args_is_help=True)
     app.add_typer(group, name="webhook")
+    command(group, "add")(add)
     command(group, "calls")(calls)
     command(group, "ls")(ls)
     command(group, "retry")(retry)
     command(group, "test")(test)
+
+
+async def add(
+    name: str,
+    url: Annotated[str, typer.Argument(help="Where calls go, https://...")],
+    event: Annotated[list[str], typer.Option(help=f"One of {', '.join(EVENTS)}; may be repeated.")],
+    model: Annotated[list[str] | None, typer.Option(help="Only of records of this model; may be repeated.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a webhook and print its secret, this once: the receiver checks with it who calls.
+
+    Example: postroom webhook add billing https://billing.example/hook --event message.sent --event message.bounced
+    """
+    async with host():
+        made = await get_model("Webhook").create(name=name, url=url, events=event, models=model or [])
+        if as_json:
+            print_json({"id": made.pk, "name": made.name, "secret": made.secret})
+        else:
+            typer.echo(made.secret)
 
 
 async def ls(as_json: Json = False) -> None:
@@ -45,7 +66,7 @@ async def ls(as_json: Json = False) -> None:
             for one in await get_model("Webhook").all().order_by("name")
         ]
     columns = ("id", "name", "url", "events", "active", "failures", "why")
-    print_rows(rows, columns, as_json=as_json, empty="No webhook; make one by POST /api/records/Webhook.")
+    print_rows(rows, columns, as_json=as_json, empty="No webhook; see `postroom webhook add --help`.")
 
 
 async def calls(
