@@ -23,7 +23,7 @@ def slugs_in(*texts: str) -> tuple[str, ...]:
 
 def filled_html(html: str, values: Mapping[str, str]) -> str:
     """Return HTML with each token's value in its place, escaped; UserError where it would become too long."""
-    return _filled(html, {slug: escape(value).replace("\n", "<br>") for slug, value in values.items()})
+    return _filled(html, {slug: "<br>".join(escape(value).splitlines()) for slug, value in values.items()})
 
 
 def filled_text(text: str, values: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from core.access import Access, Right
 from core.errors import PostroomError, UnknownName, UserError
 from core.mail.address import domain_of, header_text, normalised, parse_address, tolerant_addresses
+from core.mail.field_tokens import slugs_in
 from core.mail.thread import REPLY_ALIAS, reply_address
 from core.orm.transaction import transaction
 from core.runtime import get_model, settings
@@ -78,7 +79,7 @@ async def send_from_record(access: Access, user: Any, record: Any, order: Order)
             include_signature=signature is not None or order.uses_default_signature,
             # The body is the program's own design.
             use_company_branding=False,
-            has_field_tokens=True,
+            has_field_tokens=bool(slugs_in(order.subject, order.body)),
             png_pixel=True,
         )
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import AddressError
-from core.mail.thread import alias_of, checked_id, ids_in, message_id, reply_address, tokens_in
+from core.mail.thread import REPLY_ALIAS, alias_of, checked_id, ids_in, message_id, reply_address, tokens_in
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 BASE32 = "abcdefghijklmnopqrstuvwxyz"
@@ -66,6 +66,12 @@ def test_an_address_is_cut_at_its_tag(address: str, parts: tuple[str, str]) -> N
 def test_a_reply_address_gives_back_its_token(token: str) -> None:
     address = reply_address(token, "catchall", "ours.test")
     assert tokens_in([address, address.upper()], "CatchAll", "OURS.test") == (token,)
+
+
+def test_a_reply_address_may_begin_with_reply() -> None:
+    address = reply_address(TOKEN, REPLY_ALIAS, "ours.test", "-")
+    assert address == f"reply-{TOKEN}@ours.test"
+    assert tokens_in([address.upper()], REPLY_ALIAS, "ours.test") == (TOKEN,)
 
 
 @pytest.mark.parametrize(

@@ -138,9 +138,16 @@ def test_taking_the_tracking_away_gives_the_html_back(html: str, delivery_id: in
     assert all(location(target) for target in targets)
 
 
-@given(_PIECES)
-def test_a_quotation_leads_straight_and_loads_nothing(html: str) -> None:
-    rewritten = TRACKER.rewritten(html, 7)
+def test_a_pixel_may_be_a_png() -> None:
+    rewritten = TRACKER.rewritten("<p>x</p>", 7, png=True)
+    (path,) = re.findall(r'src="([^"]*)"', rewritten)
+    assert path == f"{BASE}/email/pixel/{TRACKER.token(7)}.png"
+    assert TRACKER.rewritten("<p>x</p>", 7) != rewritten
+
+
+@given(_PIECES, st.booleans())
+def test_a_quotation_leads_straight_and_loads_nothing(html: str, png: bool) -> None:
+    rewritten = TRACKER.rewritten(html, 7, png=png)
     assert TRACKER.opened(pixel_of(rewritten) or "") == 7
     quoted = untracked(rewritten, BASE + "/")
     assert CLICK_PATH not in quoted

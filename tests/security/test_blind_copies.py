@@ -29,7 +29,9 @@ async def places(world: World, message: Any) -> list[str]:
     path = f"/records/Ticket/{world.ticket.id}"
     told = await get_model("Message").filter(parent_id=message.pk).values_list("id", flat=True)
     found = [f"{where}/{pk}" for pk in (message.pk, *told) for where in ("/messages", "/api/records/Message")]
-    return [path, f"/api{path}/timeline", "/outbox", "/api/records/Message", *found]
+    table = await get_model("ModelRegistry").get(identifier="Ticket")
+    comments = f"/api/table/{table.pk}/record/{world.ticket.id}/comments/get"
+    return [path, comments, f"/api{path}/timeline", "/outbox", "/api/records/Message", *found]
 
 
 async def assert_untold(visitor: Visitor, world: World, message: Any, *, by: str = "ann") -> None:
