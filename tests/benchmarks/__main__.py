@@ -19,6 +19,7 @@ from tests.benchmarks import (
     inbound,
     large,
     latency,
+    live,
     making,
     outbound,
     peers,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
     "large": large.benchmark,
     "render": render.benchmark,
     "tracking": tracking.benchmark,
+    "live": live.benchmark,
     "startup": startup.benchmark,
 }
 _OF_SERVICES = ("outbound", "tracking")

@@ -1,0 +1,150 @@
+"""Live streams: what 500 idle ones hold and take, and what three busy ones cost a drain of the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median
+from time import process_time
+from typing import Any
+from urllib.parse import urlsplit
+
+from core.access import access_of
+from core.delivery.engine import Engine
+from core.orm.transaction import transaction
+from core.runtime import get_model
+from core.web.server import serve
+from tests.benchmarks.hosts import DATABASES, LANES, hosted, sink
+from tests.benchmarks.mails import SENDER, html_of, recipient
+from tests.benchmarks.measure import Row, memory_mb, move_away, watch
+
+_ROOT = Path(__file__).resolve().parents[2]
+_IDLE = 500
+_WATCHING = 3
+_TOPICS = "queue,cron,inbound,notifications"
+_PAIRS = 3
+
+
+async def benchmark(quick: bool) -> AsyncIterator[Row]:
+    for database in DATABASES:
+        async for row in _idle(database, 50 if quick else _IDLE, 2.0 if quick else 20.0):
+            yield row
+        yield await _drain(database, 200 if quick else 2000)
+
+
+async def _idle(database: str, count: int, seconds: float) -> AsyncIterator[Row]:
+    async with hosted(database, LIVE_STREAMS_PER_USER=count), _served() as port:
+        token = await _token()
+        async with _clients(port, token, 5):
+            pass
+        before_mb = _settled_mb()
+        async with _clients(port, token, count):
+            began = process_time()
+            await asyncio.sleep(seconds)
+            cpu = (process_time() - began) / seconds
+            held_kb = (_settled_mb() - before_mb) * 1024 / count
+            yield Row(f"memory of an idle stream, {count}, {database}", held_kb, "kB", "<= 100")
+            yield Row(f"CPU of {count} idle streams, {database}", cpu * 100, "% of a core", "<= 5")
+
+
+async def _drain(database: str, count: int) -> Row:
+    """Drain a queue with watchers and without, in turn, in the process that serves them."""
+    with sink() as port:
+        settings = {"SMTP_SERVER": "127.0.0.1", "SMTP_PORT": port, "SMTP_TLS": "none", "SMTP_CONCURRENCY": LANES}
+        async with hosted(database, **settings), _served() as web:
+            token = await _token()
+            pairs = []
+            for _ in range(_PAIRS):
+                alone = await _drained(count)
+                async with _clients(web, token, _WATCHING):
+                    pairs.append((await _drained(count)) / alone)
+    return Row(f"drain with {_WATCHING} watchers, {database}", median(pairs), "x without", "<= 1.05", median(pairs))
+
+
+async def _drained(count: int) -> float:
+    message, html = get_model("Message"), html_of(2_000)
+    async with transaction():
+        for number in range(count):
+            body = html.replace("1042", str(10_000 + number))
+            await message.queue_email(None, [recipient(number)], "Café", body, from_email=SENDER)
+    await asyncio.sleep(0.5)
+    gc.collect()
+    with watch() as taken:
+        async with Engine() as engine:
+            await engine.drain()
+    return taken.cpu_us(count)
+
+
+def _settled_mb() -> float:
+    gc.collect()
+    return memory_mb()
+
+
+async def _token() -> str:
+    user = await get_model("User").create(login="root", name="Root", is_admin=True)
+    assert (await access_of(user)).is_internal
+    _, text = await get_model("ApiToken").issue(user, "bench", ["read"])
+    return str(text)
+
+
+@asynccontextmanager
+async def _served() -> AsyncIterator[int]:
+    stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve("127.0.0.1", 0, stop, bound.set_result))
+    port = urlsplit(await bound).port
+    assert port is not None
+    yield port
+    stop.set()
+    await serving
+
+
+@asynccontextmanager
+async def _clients(port: int, token: str, count: int) -> AsyncIterator[None]:
+    """Within the block a process of their own holds so many streams, all of them under way."""
+    client = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.benchmarks.live", str(port), token, str(count)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
+    )
+    move_away(client.pid)
+    assert client.stdout is not None
+    assert client.stdin is not None
+    assert await client.stdout.readline() == b"ready\n"
+    try:
+        yield
+    finally:
+        client.stdin.close()
+        await client.wait()
+        await asyncio.sleep(0.2)
+
+
+async def _watch(port: int, token: str, count: int) -> None:
+    """Be the clients, until there is nothing more to read from whoever started us."""
+    head = f"GET /api/live?topics={_TOPICS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    readers: list[Any] = []
+    for _ in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        readers.append((reader, writer))
+    for reader, _ in readers:
+        assert b" 200 " in await reader.readline()
+        await reader.readuntil(b"id: ")
+    print("ready", flush=True)
+    reading = [asyncio.create_task(_read_on(reader)) for reader, _ in readers]
+    await asyncio.to_thread(sys.stdin.read)
+    for task in reading:
+        task.cancel()
+
+
+async def _read_on(reader: asyncio.StreamReader) -> None:
+    while await reader.read(65536):
+        pass
+
+
+if __name__ == "__main__":
+    asyncio.run(_watch(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
