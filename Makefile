@@ -2,6 +2,7 @@
 # make test   set up and run every check: style, types, tests against real servers
 # make bench  measure against the goals of docs/performance.md
 # make soak   kill workers every two seconds for SOAK_SECONDS on both databases, and count what was lost or repeated
+# make fuzz-api  call every path of the API with API_EXAMPLES generated requests on both databases
 # make fuzz   read mutated mails for FUZZ_SECONDS, and keep in var/fuzz what breaks something
 
 PYTHON ?= python3
@@ -12,8 +13,9 @@ WORKERS ?= 2
 
 SOAK_SECONDS ?= 60
 FUZZ_SECONDS ?= 60
+API_EXAMPLES ?= 100
 
-.PHONY: run test check bench soak fuzz clean
+.PHONY: run test check bench soak fuzz fuzz-api clean
 
 run: $(VENV)/run.stamp
 	@.ci/debian run
@@ -41,6 +43,9 @@ soak: $(VENV)/test.stamp
 fuzz: $(VENV)/test.stamp
 	-@$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+fuzz-api: $(VENV)/test.stamp
+	API_EXAMPLES=$(API_EXAMPLES) $(BIN)/pytest tests/web/test_schemathesis.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Postroom needs Python 3.11 or later" >&2; exit 1; }

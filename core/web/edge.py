@@ -15,6 +15,7 @@ from core.errors import PostroomError
 from core.runtime import settings
 from core.web.errors import answer
 from core.web.rate import headers_of
+from core.web.request_log import route_of
 from core.web.who import who_asks
 
 log = structlog.get_logger(__name__)
@@ -77,7 +78,7 @@ class Edge:
         try:
             await self.app(scope, _limited(scope, receive), send_with_headers)
         except Exception as error:  # One request is an edge: its fault is logged here and stays its own.
-            log.exception("request failed", path=scope["path"], method=scope["method"], error=str(error))
+            log.exception("request failed", route=route_of(scope), method=scope["method"], error=type(error).__name__)
             if started:
                 raise
             words = "Something here went wrong; it is in the log. Nothing was half done; try again."

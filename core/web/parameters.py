@@ -18,5 +18,5 @@ After = Annotated[int, Query(ge=0, le=LARGEST)]
 """An id that was seen already."""
 Search = Annotated[str, Query(max_length=200, pattern=_NO_NUL)]
 """Words to look for."""
-Identifier = Annotated[str, Path(max_length=200, pattern=_NO_NUL)]
+Identifier = Annotated[str, Path(max_length=128, pattern=_NO_NUL)]
 """The stable name of a shipped record, in the path."""

@@ -1,0 +1,69 @@
+"""Whatever the OpenAPI document allows, and much that it does not: no server error, no answer that it does not tell of.
+
+`make fuzz-api` tries much more of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.runtime import get_model
+from tests.servers.kept import lent_database
+from tests.web.conftest import World
+
+pytestmark = pytest.mark.anyio
+
+_ROOT = Path(__file__).resolve().parents[2]
+_EXAMPLES = int(os.environ.get("API_EXAMPLES", "2"))
+_CHECKS = (
+    *("not_a_server_error", "status_code_conformance", "content_type_conformance"),
+    *("response_schema_conformance", "response_headers_conformance"),
+)
+_PLAIN, _ADMIN = ("read", "write", "mail"), ("read", "write", "mail", "admin")
+_CONFIG = """
+[[operations]]
+include-name = "GET /api/dev/mail"
+parameters = { wait_s = 0 }
+"""
+"""Waiting finds no faults."""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with lent_database(request) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(settings: dict[str, object]) -> dict[str, object]:
+    return {**settings, "API_REQUESTS_PER_MINUTE": 0, "API_SENDS_PER_MINUTE": 0, "API_REFUSALS_PER_MINUTE": 0}
+
+
+async def test_the_api_keeps_to_its_description(address: str, world: World, tmp_path: Path, database_url: str) -> None:
+    """Of a plain user on SQLite, and of an administrator on PostgreSQL."""
+    login, scopes = ("ann", _PLAIN) if database_url.startswith("sqlite") else ("root", _ADMIN)
+    user = await get_model("User").get(login=login)
+    _, token = await get_model("ApiToken").issue(user, "schemathesis", scopes)
+    (tmp_path / "schemathesis.toml").write_text(_CONFIG)
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(tmp_path / "schemathesis.toml")),
+        *("run", f"{address}/openapi.json", "-H", f"Authorization: Bearer {token}"),
+        *("--checks", ",".join(_CHECKS), "--continue-on-failure", "--no-shrink", "--request-timeout", "20"),
+        *("--phases", "examples,fuzzing" if _EXAMPLES < 10 else "examples,coverage,fuzzing"),
+        *("--max-examples", str(_EXAMPLES), "--workers", "2", "--generation-database", "none", "--no-color"),
+        # A stream never ends, a session that has ended finds nothing more, and what is broken is meant to be.
+        *("--exclude-path-regex", "^/api/(live|auth/logout|desk/broken)$"),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(_ROOT), "SCHEMATHESIS_HOOKS": "tests.web.schemathesis_bodies"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await command.communicate()
+    assert command.returncode == 0, said.decode()
+    assert b"Tested:" in said
