@@ -39,7 +39,7 @@ from core.web.app import create_app
 from core.web.session import COOKIE, open_session, write_session
 
 LOCALES = ("en", "de", "ar")
-_BOOKKEEPING = frozenset({"Addon", "ModelRegistry", "SchemaMigration", "SeedRecord"})
+_BOOKKEEPING = frozenset({"Addon", "LiveEvent", "ModelRegistry", "SchemaMigration", "SeedRecord"})
 
 
 class _Undo(Exception):
