@@ -15,6 +15,7 @@ from core.errors import UnknownName
 from core.orm.transaction import transaction
 from core.runtime import get_model
 from core.web.guard import Allowed, scope
+from core.web.idempotency import keyed
 from core.web.parameters import Before, RecordId, Search
 from core.web.record_changes import create_all, delete_all, update_all
 from core.web.record_examples import CHANGED_LEAD, LEAD, LEADS, NEW_LEAD, QUESTION, ModelName, exampled
@@ -90,7 +91,7 @@ async def list_records(
 @router.post(
     "/{model}/query",
     summary="Ask for records by a filter",
-    dependencies=[Depends(scope("read"))],
+    dependencies=[Depends(scope("read")), Depends(keyed("ignored"))],
     responses=exampled(LEADS),
 )
 async def query_records(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.runtime import get_model
 from core.web.errors import status_of
 from core.web.guard import Allowed, scope
+from core.web.idempotency import keyed
 from core.web.problem import Problem, problem
 from core.web.record_bulk import MOST_AT_ONCE, Done, Job, carry_out
 from core.web.record_examples import BULK, FIGURES, GROUPS, ModelName, exampled
@@ -96,7 +97,7 @@ async def change_many(model: ModelName, access: Allowed, job: Annotated[BulkJob,
 @router.post(
     "/{model}/aggregate",
     summary="Count and add up records by groups",
-    dependencies=[Depends(scope("read"))],
+    dependencies=[Depends(scope("read")), Depends(keyed("ignored"))],
     responses=exampled(GROUPS),
 )
 async def aggregate(

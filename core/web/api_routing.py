@@ -6,7 +6,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.access import Access, Right
@@ -14,6 +14,7 @@ from core.errors import UserError
 from core.mail.sketch import Sketch
 from core.runtime import get_model, settings
 from core.web.guard import Allowed
+from core.web.idempotency import keyed
 from core.web.parameters import RecordId
 from core.web.route import ApiRoute
 
@@ -126,7 +127,7 @@ class Settled(BaseModel):
     error: str
 
 
-@router.post("/routes/explain", summary="Where would this mail go?")
+@router.post("/routes/explain", summary="Where would this mail go?", dependencies=[Depends(keyed("ignored"))])
 async def ask(access: Allowed, question: Question) -> Answer:
     """Ask the very same rules as for a real mail; nothing is written."""
     access.require("EmailRoute")
@@ -134,7 +135,11 @@ async def ask(access: Allowed, question: Question) -> Answer:
     return Answer(**{name: value for name, value in account.as_dict().items() if name in Answer.model_fields})
 
 
-@router.post("/routes/check", summary="Do all saved cases still go where they should?")
+@router.post(
+    "/routes/check",
+    summary="Do all saved cases still go where they should?",
+    dependencies=[Depends(keyed("ignored"))],
+)
 async def check(access: Allowed) -> Checks:
     """Ask about every active case again."""
     access.require("RouteCase", Right.WRITE)
@@ -152,7 +157,12 @@ async def check(access: Allowed) -> Checks:
     return Checks(passed=all(case.passed for case in cases), cases=cases)
 
 
-@router.post("/inbound/{inbound_id}/replay", summary="Ask the rules about a mail again")
+@router.post(
+    "/inbound/{inbound_id}/replay",
+    summary="Ask the rules about a mail again",
+    # The DNS is asked who the mail is from.
+    dependencies=[Depends(keyed("alone"))],
+)
 async def replay(access: Allowed, inbound_id: RecordId, how: Again) -> Settled:
     """Try a mail again that led nowhere; with `again`, repeat one that became something, as a row of its own."""
     mail = await _find(access, inbound_id)

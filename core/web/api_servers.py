@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from core.access import Right
 from core.runtime import acting_user, get_model
 from core.web.guard import Allowed
+from core.web.idempotency import keyed
 from core.web.route import ApiRoute
 
 router = APIRouter(prefix="/api/email", tags=["mail servers"], route_class=ApiRoute)
@@ -32,7 +33,9 @@ class SmtpOption(BaseModel):
     disable_pixel: bool = Field(serialization_alias="disablePixel")
 
 
-@router.post("/smtpOptions", summary="List the servers and senders to write from")
+@router.post(
+    "/smtpOptions", summary="List the servers and senders to write from", dependencies=[Depends(keyed("ignored"))]
+)
 async def smtp_options(access: Allowed) -> list[SmtpOption]:
     """Return the servers that name their From domains and that the logged-in user, who writes mail, may send by."""
     access.require("Message", Right.CREATE)
