@@ -7,6 +7,7 @@ hand, perhaps by SQL, and is as good as new.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -60,6 +61,7 @@ async def checked(mail: Any, account: Any) -> Ready:
         "text": mail.mail_body_text if mail.mail_body_text or html else "",
         "attachments": files,
         "from_email": format_header(account.sender),
+        "reply_to": account.sender.address,
     }
     listed = [ListedFile(one.uuid, one.name, one.size_bytes) for one in files]
     return Ready(
@@ -82,8 +84,11 @@ async def hand_over(mail_id: int, ready: Ready, account: Any, author: Any) -> bo
     async with transaction():
         if not await _take(mail_id, account):
             return False
-        message = await get_model("Message").queue_email(
+        messages = get_model("Message")
+        message = await messages.queue_email(
             author,
+            # It is its row's, so that whoever may read the row may read it, and what answers it.
+            message=messages(res_model="Mail", res_id=mail_id),
             use_company_branding=False,
             include_signature=False,
             company=await account.company(),
@@ -100,13 +105,13 @@ async def push(account: Any, author: Any) -> Pushed:
     pushed = Pushed()
     for mail_id in await _new(account):
         await _hand_over_or_note(mail_id, account, author, pushed)
-    before = await _counts(account)
-    await _send_due(account)
+    due = await _due(account)
+    await _send(due)
     await roll_up()
-    after = await _counts(account)
-    pushed.sent = after.get("sent", 0) - before.get("sent", 0)
-    pushed.failed += max(after.get("failed", 0) - before.get("failed", 0), 0)
-    pushed.waiting = after.get("queued", 0)
+    for state, count in (await _states(due)).items():
+        pushed.sent += count if state == "sent" else 0
+        pushed.failed += count if state == "failed" else 0
+    pushed.waiting = await get_model("Mail").filter(mail_account=account.account, state="queued").count()
     return pushed
 
 
@@ -160,21 +165,16 @@ async def _new(account: Any) -> list[int]:
     return [row["id"] for row in rows]
 
 
-async def _counts(account: Any) -> dict[str, int]:
-    database = runtime().database
-    rows = await database.fetch(
-        f"""SELECT state, COUNT(*) AS count FROM mail
-            WHERE mail_account = {database.dialect.param(1)} AND direction = 'outgoing' GROUP BY state""",
-        [account.account],
-    )
-    return {row["state"]: int(row["count"]) for row in rows}
+async def _states(message_ids: Sequence[int]) -> Counter[str]:
+    rows = get_model("Mail").filter(message_id__in=list(message_ids), direction="outgoing")
+    return Counter(await rows.values_list("state", flat=True))
 
 
-async def _send_due(account: Any) -> None:
+async def _send(due: Sequence[int]) -> None:
     """Send what is due, on the same connections; after a mail that its server did not take no other one is begun."""
     until = monotonic() + _PUSH_S
     async with Engine() as engine:
-        for message_id in await _due(account):
+        for message_id in due:
             if monotonic() > until or (await engine.flush(message_id=message_id) and await _is_due(message_id)):
                 return
 

@@ -16,8 +16,8 @@ from core.cron.runner import Progress
 from core.delivery.stored_mail import require_files, roll_up
 from core.gateway.stored_mail import deal_with_arrivals, note_arrivals
 from core.mail.file_list import listed_uuids
+from core.models.chatter import Chatter
 from core.orm import fields
-from core.orm.record import Record
 from core.runtime import acting_user, get_model
 from core.web.attached import visible_files
 
@@ -25,9 +25,10 @@ _OF_THE_STORE = frozenset({"account_id", "direction", "state", "error", "message
 """What nobody sets by hand: another account's mail could be read by it, or mail be sent twice."""
 
 
-class Mail(Record):
-    """One incoming or outgoing mail of an account."""
+class Mail(Chatter):
+    """One incoming or outgoing mail of an account; its timeline shows what it became, and what answered it."""
 
+    _accepts_email = False
     label_field = "mail_subject"
     _title = "Mail storage"
     _private = ("remote_key",)

@@ -285,3 +285,19 @@ async def test_a_server_that_takes_nothing_keeps_the_mail_waiting(ann: Any) -> N
         (visit,) = await get_model("MailAccount").visit([account], push=True)
     assert (visit.pushed.queued, visit.pushed.sent, visit.pushed.waiting) == (3, 0, 3)
     assert visit.errors
+
+
+async def test_what_an_account_sends_is_its_rows(account: Any, ann: Any, mta: FakeMta, pop3: ScriptedPop3) -> None:
+    mail, _ = await account.send(ann, {"mail_to": "x@y.example", "mail_body_text": "Hello"})
+    message = await get_model("Message").get()
+    assert (message.res_model, message.res_id, message.reply_to) == ("Mail", mail.pk, "invoices@acme.example")
+    await get_model("MailAccount").visit([account], push=True)
+    pop3.mails = {
+        "answer": b"From: x@y.example\r\nTo: invoices@acme.example\r\nSubject: Re: Hello\r\nMessage-ID: <r@y>\r\n"
+        b"In-Reply-To: " + message.message_id.encode() + b"\r\n\r\nThanks\r\n"
+    }
+    await get_model("MailAccount").visit([account], pull=True)
+    answer = await get_model("Message").get(direction="Inbound")
+    assert (answer.res_model, answer.res_id) == ("Mail", mail.pk)
+    stored = await get_model("Mail").get(direction="incoming")
+    assert (stored.mail_subject, stored.message_id) == ("Re: Hello", answer.pk)
