@@ -74,3 +74,34 @@ async def test_w11_who_may_not_sees_and_changes_nothing(visitor: Visitor, world:
     stranger = await visitor()
     assert (await stranger.client.get("/api/suppression")).status_code == 401
     assert await get_model("Suppression").all().count() == 1
+
+
+async def test_many_addresses_are_asked_for_at_once(visitor: Visitor, world: World) -> None:
+    root = (await visitor("root")).client
+    await get_model("Suppression").suppress("gone@customer.test", reason="hard_bounce")
+    await get_model("Suppression").suppress("less@customer.test", reason="unsubscribe", list="news")
+    asked = {"addresses": ["Gone@customer.test", "less@customer.test", "nobody", "gone@customer.test"], "list": "news"}
+    answer = await root.post("/api/suppression/check", json=asked)
+    assert [one["suppressed"] for one in answer.json()["items"]] == [True, True, False, True]
+    assert "Bounced".lower() in answer.json()["items"][0]["reason"].lower()
+
+
+async def test_the_list_of_another_system_is_taken_over_as_a_whole(visitor: Visitor, world: World) -> None:
+    root = (await visitor("root")).client
+    given = [{"address": f"a{number}@b.test", "reason": "complaint", "note": "from before"} for number in range(300)]
+    answer = await root.post("/api/suppression/import", json={"entries": given})
+    assert answer.json() == {"imported": 300}
+    page = (await root.get("/api/suppression", params={"reason": "complaint"})).json()
+    assert (len(page["items"]), page["items"][0]["source"]) == (50, "api")
+    assert (await root.get("/api/suppression", params={"list": "news"})).json()["items"] == []
+    wrong = await root.post(
+        "/api/suppression/import", json={"entries": [{"address": "x@y.test"}, {"address": "nobody"}]}
+    )
+    assert wrong.status_code == 422
+    assert await get_model("Suppression").all().count() == 300
+
+
+async def test_nonsense_about_suppression_is_refused(visitor: Visitor, world: World) -> None:
+    root = (await visitor("root")).client
+    for params in ({"address": "a\x00b"}, {"list": "a\x00b"}, {"address": "x" * 400}):
+        assert (await root.get("/api/suppression/check", params=params)).status_code == 422
