@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 from time import process_time
-from typing import Any
 from urllib.parse import urlsplit
 
 from core.access import access_of
@@ -25,7 +24,6 @@ from tests.benchmarks.measure import Row, memory_mb, move_away, watch
 _ROOT = Path(__file__).resolve().parents[2]
 _IDLE = 500
 _WATCHING = 3
-_TOPICS = "queue,cron,inbound,notifications"
 _PAIRS = 3
 
 
@@ -106,7 +104,7 @@ async def _served() -> AsyncIterator[int]:
 async def _clients(port: int, token: str, count: int) -> AsyncIterator[None]:
     """Within the block a process of their own holds so many streams, all of them under way."""
     client = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.benchmarks.live", str(port), token, str(count)),
+        *(sys.executable, "-m", "tests.benchmarks.watchers", str(port), token, str(count)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=_ROOT,
@@ -121,30 +119,3 @@ async def _clients(port: int, token: str, count: int) -> AsyncIterator[None]:
         client.stdin.close()
         await client.wait()
         await asyncio.sleep(0.2)
-
-
-async def _watch(port: int, token: str, count: int) -> None:
-    """Be the clients, until there is nothing more to read from whoever started us."""
-    head = f"GET /api/live?topics={_TOPICS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
-    readers: list[Any] = []
-    for _ in range(count):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(head)
-        readers.append((reader, writer))
-    for reader, _ in readers:
-        assert b" 200 " in await reader.readline()
-        await reader.readuntil(b"id: ")
-    print("ready", flush=True)
-    reading = [asyncio.create_task(_read_on(reader)) for reader, _ in readers]
-    await asyncio.to_thread(sys.stdin.read)
-    for task in reading:
-        task.cancel()
-
-
-async def _read_on(reader: asyncio.StreamReader) -> None:
-    while await reader.read(65536):
-        pass
-
-
-if __name__ == "__main__":
-    asyncio.run(_watch(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
