@@ -32,6 +32,7 @@ _BINARY: Mapping[str, Any] = {
 _FORM = {
     "type": "object",
     "required": ["file"],
+    "additionalProperties": False,
     "properties": {
         "file": {"type": "string", "contentMediaType": "application/octet-stream"},
         "model": {"type": "string"},
