@@ -13,6 +13,7 @@ from core.mail.suppression import COLUMNS, Reason
 from core.mail.suppression import Suppressed as Entry
 from core.runtime import get_model
 from core.web.guard import Inside, scope
+from core.web.idempotency import keyed
 from core.web.parameters import Before, RecordId, Search
 from core.web.records import PAGE
 from core.web.route import ApiRoute
@@ -138,7 +139,11 @@ async def check(
     return Suppressed(suppressed=reason is not None, reason=reason)
 
 
-@router.post("/check", summary="Which of these addresses are written to?", dependencies=[Depends(scope("read"))])
+@router.post(
+    "/check",
+    summary="Which of these addresses are written to?",
+    dependencies=[Depends(scope("read")), Depends(keyed("ignored"))],
+)
 async def check_many(
     access: Inside, asked: Annotated[AskedAddresses, Body(examples=[{"addresses": ["ada@engine.example"]}])]
 ) -> SuppressedAddresses:
