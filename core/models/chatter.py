@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 from tortoise.expressions import Q
+from tortoise.query_utils import Prefetch
 
 from core.delivery.channel import channel_named
 from core.errors import UserError
@@ -159,14 +160,18 @@ class Chatter(Record):
         return {**await template.render_for(self), "channel": template.channel}
 
     async def timeline(self, limit: int = 50, before: int | None = None) -> list[Any]:
-        """Return the newest entries first, changes, attachments and deliveries loaded; `before` is an entry's id."""
+        """Return the newest entries first; `before` is an entry's id.
+
+        Changes, deliveries and attachments are loaded, but not the files' bytes.
+        """
+        files = Prefetch("attachments", queryset=get_model("Attachment").without_content())
         entries = get_model("Message").filter(res_model=type(self).__name__, res_id=self.pk)
         if before is not None:
             entries = entries.filter(id__lt=before)
         loaded: list[Any] = (
             await entries.order_by("-id")
             .limit(limit)
-            .prefetch_related("changes", "attachments", "author", "author_contact", "deliveries")
+            .prefetch_related("changes", files, "author", "author_contact", "deliveries")
         )
         return loaded
 
