@@ -28,7 +28,7 @@ from core.web.problem import MEDIA_TYPE, Fault, problem
 from core.web.record_faults import Conflict, StaleRecord
 from core.web.view import render
 
-_FOR_PROGRAMS = frozenset({"/api", "/openapi.json", "/metrics"})
+_FOR_PROGRAMS = frozenset({"/webhooks/email_receive", "/api", "/openapi.json", "/metrics"})
 _MOST_FAULTS = 50
 _MOST_WORDS = 5
 _STEP_CHARS = 100
@@ -122,7 +122,7 @@ def status_of(error: PostroomError) -> int:
 
 def is_api(request: Request) -> bool:
     """Tell whether a program asks."""
-    return request.url.path.startswith(("/api/", "/webhooks/")) or request.url.path in _FOR_PROGRAMS
+    return request.url.path.startswith("/api/") or request.url.path in _FOR_PROGRAMS
 
 
 async def on_postroom_error(request: Request, error: Exception) -> Response:
