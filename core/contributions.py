@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Route:
     """An HTTP endpoint: `endpoint` is a FastAPI path function, with its types for OpenAPI.
 
     A `public` one answers without a login and takes changes from anywhere: it checks by itself who calls, as a webhook
-    does by its secret.
+    does by its secret. `keyed` says what an Idempotency-Key means to it: with `together` it runs within one transaction
+    with its kept answer, so one that asks others over the network is `alone`.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Route:
     endpoint: Callable[..., Any]
     summary: str
     public: bool = False
+    keyed: Literal["together", "alone", "secret", "ignored"] = "together"
 
 
 @dataclass(frozen=True, slots=True)

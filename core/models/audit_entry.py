@@ -40,6 +40,8 @@ class AuditEntry(Record):
     """Who did what, to which record, from where."""
 
     label_field = "action"
+    _written_over_http = False
+    _of_host = True
     _title = "Audit log"
 
     at = fields.DatetimeField(auto_now_add=True)

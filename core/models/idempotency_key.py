@@ -9,6 +9,12 @@ from core.orm.record import Record
 class IdempotencyKey(Record):
     """One key of one scope; a scope is whoever may choose keys freely, such as a user."""
 
+    label_field = "key"
+    _written_over_http = False
+    _of_host = True
+    # An answer is for who asked alone.
+    _private = ("outcome",)
+
     scope = fields.CharField(max_length=64)
     key = fields.CharField(max_length=200)
     fingerprint = fields.CharField(max_length=64)

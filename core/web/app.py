@@ -51,6 +51,7 @@ from core.web.bearer import KnownTokens
 from core.web.edge import Edge
 from core.web.guard import access_inside, guard
 from core.web.health import Readiness
+from core.web.idempotency import keyed
 from core.web.live import Hub
 from core.web.metrics import Metrics, Requests
 from core.web.pages import (
@@ -194,6 +195,6 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
             methods=[route.method.upper()],
             summary=route.summary,
             tags=[addon],
-            dependencies=[] if route.public else [Depends(access_inside)],
+            dependencies=[*([] if route.public else [Depends(access_inside)]), Depends(keyed(route.keyed))],
         )
     return app

@@ -141,6 +141,18 @@ async def _cron_ages() -> Metric:
     return _by("postroom_cron_run_age_seconds", "How long ago a job last ran.", "job", ages)
 
 
+async def _webhook_calls() -> Metric:
+    model = get_model("WebhookCall")
+    counts = [(state, await model.filter(state=state).count()) for state in ("queued", "sending")]
+    return _by("postroom_webhook_calls", "Calls of webhooks that are on their way.", "state", counts)
+
+
+async def _webhook_failures() -> Metric:
+    rows = get_model("Webhook").filter(active=True).order_by("id").limit(_MOST_ROWS).values_list("id", "failure_count")
+    counts = [(str(number), failed) for number, failed in await rows]
+    return _by("postroom_webhook_failures", "Failed tries since the last call that arrived.", "webhook", counts)
+
+
 async def _refusals() -> Metric:
     rows = get_model("WebhookRefusal").all().annotate(n=Sum("count")).group_by("webhook").values_list("webhook", "n")
     words = "Calls of a webhook that were not let in."
@@ -149,7 +161,7 @@ async def _refusals() -> Metric:
 
 _READINGS: tuple[Callable[[], Awaitable[Metric]], ...] = (
     *(_messages, _deliveries, _oldest_due, _suspended, _pauses, _inbound),
-    *(_mailboxes, _mailbox_ages, _cron_failures, _cron_ages, _refusals),
+    *(_mailboxes, _mailbox_ages, _cron_failures, _cron_ages, _webhook_calls, _webhook_failures, _refusals),
 )
 
 
