@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from core.access import Right
 from core.mail.sanitise import HTML_MAX_CHARS
 from core.runtime import acting_user, get_model
-from core.web.comments import EmailMetadata, comment_of
+from core.web.comments import EmailMetadata, metadata_of
 from core.web.guard import Allowed, scope
 from core.web.idempotency import keyed
 from core.web.rate import pace
@@ -99,8 +99,8 @@ async def send(order: EmailOrder, access: Allowed) -> OrderedEmail:
     """Queue a mail and put it on the record's timeline; its answers come there too, by the reply address it bears."""
     record = await record_of(access, order.table_id, order.record_id, Right.WRITE)
     message = await send_from_record(access, acting_user(), record, _order(order))
-    comment = await comment_of(message.pk, access)
-    return OrderedEmail(id=message.pk, comment=OrderedComment(id=message.pk, metadata=comment.metadata))
+    metadata = await metadata_of(message.pk, access)
+    return OrderedEmail(id=message.pk, comment=OrderedComment(id=message.pk, metadata=metadata))
 
 
 @router.post("/recordContext", summary="What a mail from a record may name", dependencies=[Depends(keyed("ignored"))])

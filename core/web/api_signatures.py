@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StrictBool, StringConstraints
 
 from core.access import Access
 from core.errors import UnknownName
@@ -34,7 +34,7 @@ class NewSignature(BaseModel):
 
     name: Name = Field(examples=["Office"])
     html: str = Field("", examples=["<p>Kim Example<br>Acme</p>"])
-    is_default: bool = False
+    is_default: StrictBool = False
 
 
 class SignatureChange(BaseModel):
@@ -42,7 +42,7 @@ class SignatureChange(BaseModel):
 
     name: Name | None = Field(None, examples=["Office"])
     html: str | None = Field(None, examples=["<p>Kim Example<br>Acme</p>"])
-    is_default: bool | None = None
+    is_default: StrictBool | None = None
 
 
 class DeletedSignature(BaseModel):

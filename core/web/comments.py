@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any
 
 from pydantic import Field
+from tortoise.functions import Length
 from tortoise.query_utils import Prefetch
 
 from core.access import Access
@@ -24,6 +26,8 @@ from core.web.words import field_title
 
 PAGE = 50
 MOST = 200
+_PAGE_CHARS = 4_000_000
+"""Of bodies, as they are stored; cleaned, they may grow some times."""
 _REFUSED = 500
 
 
@@ -61,13 +65,13 @@ class EmailMetadata(Shape):
     read_at: datetime | None = None
     sent_at: datetime | None = None
     scheduled_at: datetime | None = None
-    from_: str = Field("", alias="from")
+    from_: str = Field(default="", serialization_alias="from")
     to: list[str] = Field(default_factory=list)
     cc: list[str] = Field(default_factory=list)
     bcc: list[str] = Field(default_factory=list, description="For their sender alone.")
     message_id: str | None = None
-    in_reply_to: int | None = Field(None, description="The id of the comment that this one answers.")
-    verified: bool | None = Field(None, description="Of a mail that came in: whether From is proven.")
+    in_reply_to: int | None = Field(default=None, description="The id of the comment that this one answers, or goes on from.")
+    verified: bool | None = Field(default=None, description="Of a mail that came in: whether From is proven.")
     error: str = ""
     recipients: list[EmailRecipient] = Field(default_factory=list)
 
@@ -110,19 +114,30 @@ class Comment(Shape):
 
 
 async def page_of(record: Any, access: Access, limit: int, before: int | None) -> tuple[list[Comment], int | None]:
-    """Return comments, newest first, and under which id the next page starts (None at the end)."""
-    messages = get_model("Message").filter(res_model=type(record).__name__, res_id=record.pk)
-    if before is not None:
-        messages = messages.filter(id__lt=before)
-    found = await _with_all(messages.order_by("-id").limit(limit + 1))
-    more = found[limit - 1].pk if len(found) > limit else None
-    return await _comments([one for one in found[:limit] if access.sees(one)], access), more
+    """Return comments, newest first, and under which id the next page starts (None at the end).
+
+    A page ends early where its bodies are large: each has one comment at least.
+    """
+    entries = get_model("Message").filter(res_model=type(record).__name__, res_id=record.pk)
+    older = entries.filter(id__lt=before) if before is not None else entries
+    sizes = await older.order_by("-id").limit(limit + 1).annotate(size=Length("body")).values_list("id", "size")
+    ids = _that_fit(sizes[:limit])
+    found = await _with_all(entries.filter(id__in=ids).order_by("-id"))
+    more = ids[-1] if len(ids) < len(sizes) else None
+    return await _comments([one for one in found if access.sees(one)], access), more
 
 
-async def comment_of(message_id: int, access: Access) -> Comment:
-    """Return one message, which the user may see, as a comment."""
-    (comment,) = await _comments(await _with_all(get_model("Message").filter(id=message_id)), access)
-    return comment
+def _that_fit(sizes: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the ids of as many messages, by (id, length of the body), as go into one answer."""
+    totals = accumulate(size for _, size in sizes)
+    return [message_id for at, ((message_id, _), total) in enumerate(zip(sizes, totals, strict=True))
+            if at == 0 or total <= _PAGE_CHARS]  # fmt: skip
+
+
+async def metadata_of(message_id: int, access: Access) -> EmailMetadata:
+    """Return what is known of one mail, which the user may see."""
+    (message,) = await _with_all(get_model("Message").filter(id=message_id))
+    return _metadata(message, (await _recipients([message], access))[message.pk])
 
 
 def _with_all(messages: Any) -> Any:
@@ -132,15 +147,21 @@ def _with_all(messages: Any) -> Any:
 
 
 async def _comments(messages: Sequence[Any], access: Access) -> list[Comment]:
+    recipients = await _recipients(messages, access)
+    bodies = await asyncio.to_thread(lambda: [(_clean_body(one), text_of(one)) for one in messages])
+    return [
+        _comment(message, body, text, recipients[message.pk], access)
+        for message, (body, text) in zip(messages, bodies, strict=True)
+    ]
+
+
+async def _recipients(messages: Sequence[Any], access: Access) -> dict[int, list[EmailRecipient]]:
+    """Return what became of each copy that the user may know of, by message."""
     seen = {message.pk: _seen_copies(message, access) for message in messages}
     copies = [copy for among in seen.values() for copy in among]
     refused = await _refused(copy.pk for copy in copies if copy.state == "failed")
     errors = await last_replies(copy.pk for copy in copies if copy.state != "sent" or copy.bounced_at)
-    bodies = await asyncio.to_thread(lambda: [(_clean_body(one), text_of(one)) for one in messages])
-    return [
-        _comment(message, body, text, [_recipient(copy, refused, errors) for copy in seen[message.pk]], access)
-        for message, (body, text) in zip(messages, bodies, strict=True)
-    ]
+    return {key: [_recipient(copy, refused, errors) for copy in among] for key, among in seen.items()}
 
 
 def _seen_copies(message: Any, access: Access) -> list[Any]:
@@ -198,7 +219,7 @@ def _comment(message: Any, body: str, text: str, recipients: list[EmailRecipient
 
 
 def _is_mail(message: Any) -> bool:
-    return message.kind == "message" and message.direction != "Internal"
+    return bool(message.kind == "message" and message.direction != "Internal")
 
 
 def _type(message: Any) -> str:

@@ -147,6 +147,19 @@ async def test_pages_follow_each_other(visitor: Visitor, world: World, path: str
     assert len((await ann.client.post(path, json={})).json()) == 5
 
 
+async def test_a_page_ends_where_bodies_are_large(visitor: Visitor, world: World, path: str) -> None:
+    ids = [(await mail(world, SENT)).pk for _ in range(3)]
+    await get_model("Message").filter(id__in=ids).update(body="x" * 2_000_000)
+    await get_model("Message").filter(id=ids[1]).update(body="x" * 5_000_000)
+    ann = await visitor("ann")
+    answer = await ann.client.get(path)
+    pages = [[one["id"] for one in answer.json()]]
+    while next_page := answer.links.get("next"):
+        answer = await ann.client.get(next_page["url"])
+        pages.append([one["id"] for one in answer.json()])
+    assert pages == [[ids[2]], [ids[1]], [ids[0]]]
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "before=-1", "before=99999999999999999999", "limit=x"])
 async def test_a_page_that_cannot_be_is_refused(visitor: Visitor, path: str, query: str) -> None:
     assert (await (await visitor("ann")).get(f"{path}?{query}")).status_code == 422
