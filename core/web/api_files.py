@@ -14,9 +14,10 @@ from starlette.exceptions import HTTPException
 
 from core.errors import UserError
 from core.mail.file_name import safe_file_name
+from core.mail.file_type import BYTES
 from core.mail.parameters import value_and_parameters
 from core.web.attached import Place, delete_file, find_file, find_place
-from core.web.files import send_file
+from core.web.files import SERVED_TYPES, send_file
 from core.web.guard import Allowed
 from core.web.incoming_file import in_pieces, of_form, store
 from core.web.route import ApiRoute
@@ -26,9 +27,7 @@ router = APIRouter(prefix="/api/files", tags=["files"], route_class=ApiRoute)
 _LARGEST = 2**63 - 1
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _NO_NUL = r"^[^\x00]*$"
-_BINARY: Mapping[str, Any] = {
-    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-}
+_BYTES: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "type": "object",
     "required": ["file"],
@@ -89,7 +88,7 @@ class _Asked(BaseModel):
     status_code=201,
     summary="Bring a file",
     openapi_extra={"requestBody": {"required": True, "content": {
-        "multipart/form-data": {"schema": _FORM}, **_BINARY["content"],
+        "multipart/form-data": {"schema": _FORM}, BYTES: _BYTES,
     }}},
 )  # fmt: skip
 async def upload(
@@ -132,9 +131,10 @@ async def read(uuid: FileId, access: Allowed) -> StoredFile:
     return stored_file(await find_file(access, uuid=uuid))
 
 
+_SERVED = dict.fromkeys(sorted(SERVED_TYPES), _BYTES)
 _CONTENT: dict[int | str, dict[str, Any]] = {
-    200: {"description": "All of it, for saving.", **_BINARY},
-    206: {"description": "The part that `Range` asks for.", **_BINARY},
+    200: {"description": "All of it, for saving.", "content": _SERVED},
+    206: {"description": "The part that `Range` asks for.", "content": _SERVED},
     304: {"description": "It is what `If-None-Match` names."},
     416: {"description": "It has no such part; `Content-Range` says how long it is."},
 }

@@ -49,6 +49,7 @@ async def find_place(access: Access, model: str | None, record_id: int | None, t
             raise UserError("Say of which model the record is, by `model` or `table_id`.")
         return Place()
     if record_id is None:
+        get_model(model)  # An administrator may write what there is, and only that.
         access.require(model, Right.WRITE)
         return Place(model, None, access.company_id)
     record = await access.find(model, record_id, Right.WRITE)

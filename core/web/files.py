@@ -14,10 +14,11 @@ from core.runtime import runtime
 from core.web.edge import FILE_POLICY
 from core.web.ranges import wanted_part
 
-_TYPES = frozenset({
+SERVED_TYPES = frozenset({
     *("application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp", "text/plain", "text/csv"),
-    "message/rfc822",
+    *("message/rfc822", BYTES),
 })  # fmt: skip
+"""What a file may be said to be; all others are just bytes."""
 _NAME_CHARS = 150
 
 
@@ -47,7 +48,7 @@ def disposition(name: str) -> str:
 
 def _headers(name: str, content_type: str) -> dict[str, str]:
     return {
-        "Content-Type": content_type if content_type in _TYPES else BYTES,
+        "Content-Type": content_type if content_type in SERVED_TYPES else BYTES,
         "Content-Disposition": disposition(name),
         "Content-Security-Policy": FILE_POLICY,
     }

@@ -134,6 +134,9 @@ async def test_a_file_goes_only_where_its_uploader_may_write(visitor: Visitor, w
     assert (await bring(ann, PNG, record_id=1)).status_code == 422
     assert (await bring(nora, PNG, model="Ticket", record_id=world.ticket.pk)).status_code == 403
     assert (await bring(nora, PNG, model="Ticket")).status_code == 403
+    root = await visitor("root")
+    for wrong in ("Nothing", "\U00020153ß", "Ticket' --"):
+        assert (await bring(root, PNG, model=wrong)).status_code == 404
     assert not await get_model("Attachment").exists()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from core import clock
 from core.runtime import get_model
+from tests.servers.kept import lent_database
 from tests.web.browser import Browser
 from tests.web.conftest import Visitor, World
 
@@ -21,6 +22,13 @@ pytestmark = pytest.mark.anyio
 
 UPLOADS = "/api/files/uploads"
 CONTENT = os.urandom(3_500_000)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Both kinds: who wins is the database's to say."""
+    with lent_database(request) as url:
+        yield url
 
 
 @pytest.fixture
