@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from core.access import Right
 from core.runtime import acting_user, get_model
-from core.web.guard import Allowed
+from core.web.guard import Inside
 from core.web.idempotency import keyed
 from core.web.route import ApiRoute
 
@@ -36,7 +36,7 @@ class SmtpOption(BaseModel):
 @router.post(
     "/smtpOptions", summary="List the servers and senders to write from", dependencies=[Depends(keyed("ignored"))]
 )
-async def smtp_options(access: Allowed) -> list[SmtpOption]:
+async def smtp_options(access: Inside) -> list[SmtpOption]:
     """Return the servers that name their From domains and that the logged-in user, who writes mail, may send by."""
     access.require("Message", Right.CREATE)
     servers = await get_model("OutgoingMailServer").options(acting_user())
