@@ -6,20 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from core.api import my_records
+from core.api import get_model, my_records
 
 from .pipeline import pipeline_of
-
-_NEWEST = 10
 
 
 async def pipeline(_query: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the stages with their figures, and the newest leads that are nobody's yet."""
     leads = await my_records("CrmLead")
-    unclaimed = await leads.filter(stage="new", user_id=None).order_by("-id").limit(_NEWEST)
     return {
         "stages": [asdict(stage) for stage in await pipeline_of(leads)],
-        "unclaimed": [_row(lead) for lead in unclaimed],
+        "unclaimed": [_row(lead) for lead in await get_model("CrmLead").unclaimed()],
     }
 
 

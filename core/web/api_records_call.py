@@ -22,7 +22,9 @@ router = APIRouter(
     prefix="/api/records", tags=["records"], route_class=ApiRoute, dependencies=[Depends(keyed("alone"))]
 )
 
-MethodName = Annotated[str, Path(max_length=100, pattern=r"^[a-zA-Z]\w*$", examples=["mark_won"])]
+_NAME = r"^[a-zA-Z]\w*$"
+MethodName = Annotated[str, Path(max_length=100, pattern=_NAME, examples=["mark_won"])]
+ModelMethodName = Annotated[str, Path(max_length=100, pattern=_NAME, examples=["unclaimed"])]
 _Arguments = Annotated[dict[str, Any] | None, Body(examples=[{}])]
 
 
@@ -34,7 +36,7 @@ class CallAnswer(BaseModel):
 
 @router.post("/{model}/call/{method}", summary="Call a method of a model")
 async def call_of_model(
-    model: ModelName, method: MethodName, access: Allowed, arguments: _Arguments = None
+    model: ModelName, method: ModelMethodName, access: Allowed, arguments: _Arguments = None
 ) -> CallAnswer:
     """Call a method that needs no record, with arguments by name; `/api/models/{model}` lists them."""
     declared = get_model(model)

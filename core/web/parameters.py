@@ -10,7 +10,7 @@ LARGEST = 2**63 - 1
 """The largest id that a database holds."""
 _NO_NUL = r"^[^\x00]*$"
 
-RecordId = Annotated[int, Path(ge=0, le=LARGEST)]
+RecordId = Annotated[int, Path(ge=0, le=LARGEST, examples=[1])]
 """The id of a row, in the path."""
 Before = Annotated[int | None, Query(ge=0, le=LARGEST)]
 """Where a page of a list starts: under this id; None starts with the newest."""

@@ -22,6 +22,7 @@ from tests.benchmarks import (
     live,
     making,
     outbound,
+    pages,
     peers,
     render,
     startup,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
     "large": large.benchmark,
     "render": render.benchmark,
     "tracking": tracking.benchmark,
+    "pages": pages.benchmark,
     "live": live.benchmark,
     "startup": startup.benchmark,
 }

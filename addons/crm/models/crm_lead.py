@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from core.api import Chatter, UserError, address_of, api_method, fields, get_model, now, transaction
+from core.api import Chatter, Right, UserError, address_of, api_method, fields, get_model, my_records, now, transaction
 
 STAGES = {"new": "New", "qualified": "Qualified", "won": "Won", "lost": "Lost"}
 OPEN_STAGES = ("new", "qualified")
+_NEWEST = 10
 
 
 class CrmLead(Chatter):
@@ -63,6 +64,14 @@ class CrmLead(Chatter):
                 self.contact = contact
                 await self.save(update_fields=["contact_id"])
         return contact
+
+    @classmethod
+    @api_method(right=Right.READ, title="The newest that are nobody's")
+    async def unclaimed(cls) -> list[Any]:
+        """Return the newest leads that nobody has taken up, as far as the acting user may see them."""
+        leads = await my_records("CrmLead")
+        newest: list[Any] = await leads.filter(stage="new", user_id=None).order_by("-id").limit(_NEWEST)
+        return newest
 
     async def take_up(self, user: Any) -> None:
         """Make `user` the salesperson of a lead that has none, who follows it from then on."""
