@@ -18,6 +18,8 @@ from core.orm.record import Record
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime
 
+_DROPPED_AT_ONCE = 8
+
 
 class Upload(Record):
     """What is known of a file on its way. Its uuid becomes the Attachment's."""
@@ -66,7 +68,7 @@ class Upload(Record):
                     )
                     size, database = self.offset_bytes, runtime().database
                     await join_pieces(database, "attachment", file.pk, size, "upload_chunk.upload_id", self.pk)
-                    await get_model("UploadChunk").filter(upload_id=self.pk).delete()
+            await self._drop_chunks()
         return await files.without_content().get_or_none(uuid=self.uuid)
 
     @classmethod
@@ -95,6 +97,13 @@ class Upload(Record):
     def _values(self) -> dict[str, Any]:
         names = ("uuid", "name", "res_model", "res_id", "path", "created_by_id")
         return {**{name: getattr(self, name) for name in names}, "size_bytes": self.offset_bytes}
+
+    async def _drop_chunks(self) -> None:
+        """Delete what is not needed any more, a few pieces at a time: on SQLite all else waits for each."""
+        chunks = get_model("UploadChunk")
+        ids = await chunks.filter(upload_id=self.pk).values_list("id", flat=True)
+        for start in range(0, len(ids), _DROPPED_AT_ONCE):
+            await chunks.filter(id__in=list(ids[start : start + _DROPPED_AT_ONCE])).delete()
 
     async def _read(self) -> tuple[str, bytes]:
         """Return the hash of all that came, and how it begins. No more than a piece of it is in memory at a time."""
