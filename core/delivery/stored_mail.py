@@ -201,7 +201,8 @@ async def _files(text: str | None) -> list[Any]:
     wanted = listed_uuids(text)
     if not wanted:
         return []
-    found = {one.uuid: one for one in await get_model("Attachment").filter(uuid__in=list(wanted))}
+    files = await get_model("Attachment").without_content().filter(uuid__in=list(wanted))
+    found = {one.uuid: one for one in files}
     require_files(wanted, found)
     return [found[one] for one in wanted]
 

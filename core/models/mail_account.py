@@ -35,7 +35,6 @@ class MailAccount(Audited):
     """A team's account; the names of its settings are those of the configuration that teams bring along."""
 
     label_field = "account"
-    _private = ("mail_password",)
     _admins_write = ("*",)
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)
