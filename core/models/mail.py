@@ -14,6 +14,7 @@ from core.access import access_of
 from core.cron.method import cron_method
 from core.cron.runner import Progress
 from core.delivery.stored_mail import require_files, roll_up
+from core.errors import UserError
 from core.gateway.stored_mail import deal_with_arrivals, note_arrivals
 from core.mail.file_list import listed_uuids
 from core.models.chatter import Chatter
@@ -96,9 +97,16 @@ class Mail(Chatter):
         """
         user = acting_user()
         if user is not None:
+            await self._require_new()
             await self._require_own(user)
             update_fields = self._settable(update_fields)
         await super().save(using_db, update_fields, force_create, force_update)
+
+    async def _require_new(self) -> None:
+        """Raise UserError for a mail that was queued or received: the row tells what left, and is safe to show."""
+        stored = await type(self).get_or_none(id=self.pk) if self._saved_in_db else None
+        if stored is not None and stored.state not in (None, "", "new"):
+            raise UserError(f"Mail {self.pk} is {stored.state}, so it stays as it is; put another one into storage.")
 
     async def _require_own(self, user: Any) -> None:
         account = await get_model("MailAccount").of(user, self.mail_account or "")

@@ -223,6 +223,11 @@ async def test_who_acts_says_nothing_of_what_became_of_a_mail(account: Any, ann:
         await mail.save()
     await mail.refresh_from_db()
     assert (mail.state, mail.mail_subject) == ("new", "Other")
+    await get_model("MailAccount").visit([account], push=True)
+    await mail.refresh_from_db()
+    with acting_as(ann), pytest.raises(UserError, match="is sent, so it stays"):
+        mail.mail_body_html = "<script>x</script>"
+        await mail.save()
 
 
 async def test_nobody_sends_a_file_that_is_not_theirs_to_read(account: Any, ann: Any) -> None:
