@@ -88,17 +88,17 @@ def _company(asker: Asker, model: Any) -> Q:
 
 def _timeline(asker: Asker, model: Any, right: Right) -> list[Limit]:
     """Return the limits of what hangs on records: those must be the asker's, and notes are for those inside."""
-    wholly, partly = [""], []
+    open_models, belongs = [""], []
     for entry in runtime().registry:
         if not asker.may(entry.name, right) or is_of_timelines(entry.model):
             continue
+        open_models.append(entry.name)
         owner = get_model(entry.name)
         if of_owner := limits_of(asker, owner, right, (model,)):
-            partly.append(Q(Q(res_model=entry.name), _among("res_id", owner, of_owner)))
-        else:
-            wholly.append(entry.name)
-    belongs = Q(Q(res_model__isnull=True), Q(res_model__in=wholly), *partly, join_type=Q.OR)
-    found = [Limit(Cause.OWNER, "res_model", belongs)]
+            belongs.append(Q(Q(res_model__not=entry.name), _among("res_id", owner, of_owner), join_type=Q.OR))
+    # Said the other way round, since SQLite would take an index for each of the models, and then sort all rows.
+    is_open = Q(Q(res_model__isnull=True), ~Q(res_model__not_in=open_models), join_type=Q.OR)
+    found = [Limit(Cause.OWNER, "res_model", Q(is_open, *belongs))]
     if "send_state" in model._meta.fields_map and not asker.is_internal:
         is_own = Q(Q(send_state__not="Draft"), Q(author_id=asker.user_id), join_type=Q.OR)
         found.append(Limit(Cause.NOTE, "kind", Q(Q(kind__not="note"), is_own)))
