@@ -19,6 +19,8 @@ class Contact(Record):
     phone = fields.CharField(max_length=64, default="")
     mobile = fields.CharField(max_length=64, default="")
     organisation = fields.CharField(max_length=200, default="")
+    parent = fields.ForeignKeyField("models.Contact", null=True, on_delete=fields.SET_NULL, related_name="children")
+    """That of the organisation which this person is of: in the portal, what is the organisation's is theirs too."""
     address = fields.TextField(default="")
     locale = fields.CharField(max_length=32, default="")
     timezone = fields.CharField(max_length=64, default="")

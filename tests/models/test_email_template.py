@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 SECRET = "do-not-tell"
 USER = {
     *("id", "identifier", "display_name", "login", "name", "signature", "locale", "timezone", "is_admin", "active"),
-    *("contact", "contact_id", "company", "company_id", "groups", "created_at"),
+    *("contact", "contact_id", "companies", "company", "company_id", "groups", "created_at"),
 }
 """All that a template may know of a user."""
 

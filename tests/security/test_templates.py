@@ -246,7 +246,10 @@ def test_t2_what_jinja_itself_hands_out_has_these_attributes_and_no_more(source:
 
 _PLAIN = (str, int, float, Decimal, dt.date, dt.time, dt.timedelta, UUID, type(None))
 _SOUNDS_SECRET = re.compile(r"password|secret|token|hash|private|credential|cookie|(^|_)key$|tracking_identifier")
-_NO_SECRETS = {"sha256", "idempotency_key", "token_url", "key", "lease_token", "limit_key", "public_key"}
+_NO_SECRETS = {
+    *("sha256", "idempotency_key", "token_url", "key", "lease_token", "limit_key", "public_key", "has_field_tokens"),
+    "AuditEntry.token",  # What its owner calls it.
+}
 """Columns that only sound like one."""
 
 
@@ -255,7 +258,8 @@ async def test_t2_a_context_holds_plain_data_of_every_model_and_no_secret(lead: 
         if type(value) is dict:
             for name, item in value.items():
                 assert type(name) is str, path
-                assert name in _NO_SECRETS or not _SOUNDS_SECRET.search(name), f"{path}.{name}"
+                known = {name, f"{path}.{name}"} & _NO_SECRETS
+                assert known or not _SOUNDS_SECRET.search(name), f"{path}.{name}"
                 walk(item, f"{path}.{name}")
         elif type(value) is list:
             for item in value:
