@@ -6,8 +6,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 
+from core.web.guard import OPEN, PUBLIC, needed_scopes
 from core.web.problem import Problem
+from core.web.session import cookie_name
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -19,5 +22,26 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
         schema = Problem.model_json_schema(ref_template=_REFERENCE)
         schemas |= {**schema.pop("$defs", {}), "Problem": schema}
+        _say_who_may(app, made)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _say_who_may(app: FastAPI, made: dict[str, Any]) -> None:
+    """Say of each operation that it wants a session or a token, and which scopes that needs (OpenAPI 3.1, 4.8.30)."""
+    made["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "`postroom token create` makes one."},
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": cookie_name(),
+            "description": "`/api/auth/login` begins it.",
+        },
+    }
+    unguarded = PUBLIC | OPEN | app.state.open_paths
+    for route in iter_route_contexts(app.routes):
+        operations = made["paths"].get(getattr(route, "path_format", None), {})
+        for method in route.methods or ():
+            if method.lower() in operations:
+                wanted = [{"token": sorted(needed_scopes(route, method))}, {"session": []}]
+                operations[method.lower()]["security"] = [] if route.path in unguarded else wanted

@@ -180,3 +180,13 @@ async def test_large_bodies_are_for_good_tokens(visitor: Visitor, world: World) 
     assert (await program.post("/api/records/Contact", json=large, headers=good)).status_code == 422
     bad = {"Authorization": "Bearer pr_0123456789ab_" + "0" * 40}
     assert (await program.post("/api/records/Contact", json=large, headers=bad)).status_code == 413
+
+
+async def test_the_description_says_which_scopes_a_path_needs(visitor: Visitor, world: World) -> None:
+    root = await visitor("root")
+    paths = (await root.get("/openapi.json")).json()["paths"]
+    session: dict[str, list[str]] = {"session": []}
+    assert paths["/api/auth/me"]["get"]["security"] == [{"token": ["read"]}, session]
+    assert paths["/api/records/{model}/query"]["post"]["security"] == [{"token": ["read"]}, session]
+    assert paths["/api/email/send"]["post"]["security"] == [{"token": ["mail"]}, session]
+    assert paths["/api/auth/login"]["post"]["security"] == []
