@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from core.orm.feed import Change
-from core.orm.transaction import after_commit
+from core.orm.transaction import after_commit, before_commit
 from core.runtime import get_model, runtime
 
 
 async def tell(name: str, **values: Any) -> None:
     """Tell the event `name` to every addon, after the running transaction commits (at once where there is none).
 
-    The webhooks that listen are written down at once, in the transaction itself.
+    The webhooks that listen are written down in the transaction itself.
     """
     await note(name, **values)
     await tell_addons(name, **values)
 
 
 async def note(name: str, **values: Any) -> None:
-    """Write down, in the running transaction, which webhooks are to be told of the event `name`."""
-    await get_model("WebhookCall").note(name, values)
+    """Write down which webhooks are to be told of the event `name`, at the end of the running transaction.
+
+    By then all that it is about has its id.
+    """
+    if await is_heard(name):
+        await before_commit(partial(get_model("WebhookCall").note, name, values))
 
 
 async def is_heard(*names: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.errors import PostroomError, TemporaryFailure
-from core.events import tell
+from core.events import is_heard, tell
 from core.gateway.account import account_of
 from core.gateway.answer import answer_to, send_answer
 from core.gateway.entries import Entries
@@ -259,7 +259,7 @@ async def _post_reply(parent: KnownMessage, email: Received, lookup: Lookup, ent
         company_id=parent.company_id,
         kind="note" if is_inside else "message",
     )
-    if runtime().hooks.users_of("email_routed"):
+    if runtime().hooks.users_of("email_routed") or await is_heard("email_routed"):
         record = await get_model(parent.res_model).get_or_none(id=parent.res_id) if parent.res_model else None
         await tell("email_routed", email=email, record=record, message=message)
     return message

@@ -110,6 +110,15 @@ async def rehearsal() -> AsyncIterator[Transaction]:
         pass
 
 
+async def before_commit(callback: Callback) -> None:
+    """Run `callback` as the last part of the running transaction, or at once where there is none."""
+    running = _current.get()
+    if running is None:
+        await callback()
+    else:
+        running.before_commit(callback)
+
+
 async def after_commit(callback: Callback) -> None:
     """Run `callback` after the running transaction commits, or at once where there is none."""
     running = _current.get()

@@ -50,7 +50,7 @@ def _of_message(event: str, values: Mapping[str, Any]) -> Happened:
 
 def _of_email(event: str, values: Mapping[str, Any]) -> Happened:
     email, message, record = values["email"], values.get("message"), values.get("record")
-    data: dict[str, Any] = {"email": {"subject": email.parsed.subject, "from": email.sender}}
+    data: dict[str, Any] = {"email": {"id": email.spool_id, "subject": email.parsed.subject, "from": email.sender}}
     if message is not None:
         data["message"] = _message(message)
     model = type(record).__name__ if record is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from email.message import EmailMessage
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from core import clock
 from core.delivery.engine import Engine
 from core.errors import UnknownName, UserError
+from core.gateway import spool
+from core.gateway.receive import process
 from core.mail.provider_events import EventKind, ProviderEvent
-from core.orm.transaction import rehearsal
+from core.orm.transaction import rehearsal, transaction
 from core.runtime import Runtime, get_model
 from core.webhooks import claim as claiming
 from core.webhooks.courier import deliver_webhooks
@@ -52,9 +55,27 @@ async def test_a_record_s_life_is_told(webhook: Any, receiver: HttpProvider) -> 
 
 
 async def test_a_rollback_tells_nobody(webhook: Any) -> None:
+    with pytest.raises(UserError):
+        await fail_after_all(await make_lead("Bob"))
+    assert await states() == ["queued"]
+
+
+async def fail_after_all(lead: Any) -> None:
+    async with transaction() as running:
+        await make_lead()
+        lead.stage = "won"
+        await lead.save()
+
+        async def fail() -> None:
+            assert len(await states()) >= 2  # They are written down by now, and go with the rest.
+            raise UserError("no")
+
+        running.before_commit(fail)
+
+
+async def test_what_no_transaction_keeps_is_not_told(webhook: Any) -> None:
     async with rehearsal():
         await make_lead()
-        assert await states() == ["queued"]
     assert await states() == []
 
 
@@ -72,6 +93,42 @@ async def test_what_becomes_of_a_mail_is_told(webhook: Any, receiver: HttpProvid
     assert told["message.sent"]["message"]["message_id"] == message.message_id
     assert told["message.complained"]["recipient"] == "kim@customer.test"
     assert "Hello" not in str(told)
+
+
+async def test_what_comes_in_is_told(webhook: Any, receiver: HttpProvider) -> None:
+    await get_model("EmailRoute").create(address="leads", target_model="CrmLead")
+    about_it = [
+        mail("Two chairs", to="leads@acme.test"),
+        mail("Re: Two chairs", to="leads@acme.test", In_Reply_To="<two-chairs@customer.test>"),
+        mail("What?", to="nobody@acme.test"),
+    ]
+    for number, raw in enumerate(about_it):
+        spooled = await spool.store(raw, f"test:{number}")
+        assert spooled is not None
+        await process([spooled])
+    lead = await get_model("CrmLead").get()
+    lead.stage = "qualified"
+    await lead.save()
+    await drain()
+    told = [verified(one, webhook.secret) for one in receiver.asked]
+    assert sorted(one["type"] for one in told) == [
+        *("email.routed", "email.routed", "email.unmatched", "record.created", "record.updated")
+    ]
+    routed = [one["data"] for one in told if one["type"] == "email.routed"]
+    assert {(one["message"]["model"], one["message"]["record_id"]) for one in routed} == {("CrmLead", lead.pk)}
+    assert all(one["message"]["id"] and one["email"]["id"] for one in routed)
+    (updated,) = [one["data"] for one in told if one["type"] == "record.updated"]
+    assert updated["changed"] == ["stage"]
+
+
+def mail(subject: str, to: str, **headers: str) -> bytes:
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = "Ada <ada@customer.test>", to, subject
+    made["Message-ID"] = f"<{subject.lower().replace(' ', '-').strip('?')}@customer.test>"
+    for name, value in headers.items():
+        made[name.replace("_", "-")] = value
+    made.set_content("Hello.")
+    return made.as_bytes()
 
 
 async def test_each_hears_of_what_it_asked_for(host: Runtime, receiver: HttpProvider) -> None:
