@@ -19,7 +19,7 @@ from tortoise.expressions import Q
 from core.errors import AccessDenied, UserError
 from core.orm import fields, schema
 from core.orm.database import Database
-from core.orm.filter import AllOf, AnyOf, Filter, Leaf, Not, condition, parse_filter
+from core.orm.filter import AllOf, AnyOf, Filter, Leaf, Not, Op, condition, parse_filter
 from core.orm.record import Record
 from tests.orm.opened import opened
 
@@ -251,6 +251,23 @@ class TestFinding:
             except UserError:
                 continue  # Too deep.
             assert await found(database, tree) == [one.pk for one in records if holds(read, one)], tree
+
+    async def test_any_value_is_taken_or_refused(self, database: Database) -> None:
+        await fill(database)
+        tried: list[Any] = []
+        odd = st.one_of(
+            st.text(max_size=30), st.integers(), st.floats(), st.booleans(), st.decimals().map(str),
+            st.dates().map(str), st.datetimes().map(str), st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat()),
+            st.lists(st.one_of(st.integers(-5, 5), st.text(max_size=5)), max_size=3),
+        )  # fmt: skip
+        names = st.sampled_from([*(name for name, _, _ in COLUMNS), "extra", "content", "parts.order.client.name", "x"])
+        leaf = st.fixed_dictionaries({"field": names, "op": st.sampled_from(list(Op)), "value": odd})
+        with_settings(max_examples=400, database=None, suppress_health_check=list(HealthCheck))(
+            given(tree=leaf)(lambda tree: tried.append(tree))
+        )()
+        for tree in tried:
+            with suppress(UserError):
+                await found(database, tree)
 
     async def test_a_found_record_can_be_counted_locked_changed_and_deleted(self, database: Database) -> None:
         await fill(database)
