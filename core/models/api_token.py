@@ -19,6 +19,7 @@ from core.runtime import runtime
 
 _TEXT = re.compile(r"pr_([0-9a-f]{12})_[0-9a-f]{40}")
 """What scanners for secrets can look for: `pr_`, the public prefix, 160 random bits."""
+_LONGEST = timedelta(days=3653)
 _USE_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -105,3 +106,5 @@ def _require_sound(user: Any, name: str, scopes: Collection[str], expires_at: da
         raise UserError("Give the token a name of at most 100 characters, to know it again by.")
     if expires_at is not None and expires_at <= clock.now():
         raise UserError("The token would have expired already; choose a time to come.")
+    if expires_at is not None and expires_at > clock.now() + _LONGEST:
+        raise UserError("A token holds for ten years at most, or without `expires_at` until it is revoked.")
