@@ -11,6 +11,7 @@ class LiveEvent(Record):
 
     label_field = "created_at"
     _title = "Live events"
+    _written_over_http = False
 
     changes = fields.TextField()
     """A JSON list of what `core.orm.feed.Change` holds."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from core.access import Access, Right
+from core.access import Right
 from core.audit import audit
 from core.errors import PostroomError, UserError
 from core.mail.parse import parse
@@ -21,6 +21,8 @@ from core.web.files import download
 from core.web.guard import Allowed
 from core.web.live_page import live_page
 from core.web.parameters import RecordId
+from core.web.queue_read import actions_for
+from core.web.queue_steer import steer
 from core.web.timeline import entries_of
 from core.web.tracking_reading import events_of
 from core.web.view import as_html, render
@@ -29,12 +31,6 @@ from core.web.words import READERS, state_sentence
 router = APIRouter(prefix="/messages/{message_id}")
 
 _SOURCE_MAX_CHARS = 60_000
-_DONE_FROM = {
-    "retry": ("failed", "unknown", "cancelled", "held"),
-    "hold": ("queued",),
-    "release": ("held",),
-    "cancel": ("queued", "held", "unknown"),
-}
 
 
 @router.get("")
@@ -61,7 +57,7 @@ async def message_page(request: Request, message_id: RecordId, access: Allowed, 
         events=await events_of(message.pk, [copy.delivery.id for copy in entry.copies]),
         recipients={copy.delivery.id: copy.delivery.recipient for copy in entry.copies},
         readers=READERS,
-        actions=_actions(message, access),
+        actions=[one for one in actions_for(access, message, message.deliveries) if one != "send"],
         headers=head.decode("utf-8", "replace"),
         source=raw[:_SOURCE_MAX_CHARS].decode("utf-8", "replace"),
         source_is_cut=len(raw) > _SOURCE_MAX_CHARS,
@@ -120,13 +116,7 @@ async def discard(message_id: RecordId, access: Allowed) -> Response:
 async def act(message_id: RecordId, action: Literal["retry", "hold", "release", "cancel"], access: Allowed) -> Response:
     """Retry, hold, release or cancel what was not delivered."""
     message = await find_entry(access, message_id, Right.WRITE)
-    steps = {
-        "retry": message.action_retry,
-        "hold": message.hold,
-        "release": message.release,
-        "cancel": message.cancel,
-    }
-    await steps[action]()
+    await steer(message, action)
     return RedirectResponse(f"/messages/{message_id}", 303)
 
 
@@ -150,10 +140,3 @@ async def _tries(copies: Sequence[Any]) -> list[tuple[Any, str]]:
     recipients = {copy.delivery.id: copy.delivery.recipient for copy in copies}
     rows = await get_model("Attempt").filter(delivery_id__in=list(recipients)).order_by("id").limit(200)
     return [(row, recipients[row.delivery_id]) for row in rows]
-
-
-def _actions(message: Any, access: Access) -> list[str]:
-    if not access.may("Message", Right.WRITE):
-        return []
-    states = {delivery.state for delivery in message.deliveries}
-    return [action for action, wanted in _DONE_FROM.items() if states.intersection(wanted)]
