@@ -17,7 +17,8 @@ async def test_no_number_is_too_large_to_be_answered(visitor: Visitor, world: Wo
     ids = await stock(world.ticket, world.company)
     root = await visitor("root")
     for method, path in routes():
-        if method != "GET" or path in {"/api/desk/broken", "/login"}:
+        # A session visits mail accounts by POST alone.
+        if method != "GET" or path in {"/api/desk/broken", "/login"} or path.startswith("/api/core/mail/"):
             continue
         names = set(re.findall(r"{(\w+_id|index)", path))
         for name in names:
