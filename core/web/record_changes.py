@@ -50,13 +50,13 @@ async def update_all(access: Access, many: Sequence[Values], if_match: str | Non
     """Change records of one model, all or none, each named once; StaleRecord where one is none of `if_match`."""
     model = many[0].model
     async with transaction():
-        records = await locked(access, model, [one.record_id for one in many if one.record_id], Right.WRITE)
+        records = await locked(access, model, [one.stored_id for one in many], Right.WRITE)
         await _check_references(access, many, records)
         for values in many:
-            record = records[values.record_id or 0]
+            record = records[values.stored_id]
             await check_match(record, if_match)
             record.update_from_dict(dict(values.columns))
-        changed = [records[one.record_id or 0] for one in many]
+        changed = [records[one.stored_id] for one in many]
         if len(many) > 1 and all(one.is_plain for one in many) and model.save is Record.save:
             with told_apart(model, many[0].place.rpartition("/")[0]):
                 await _write_many(model, changed, many)
@@ -158,7 +158,7 @@ async def _store_lines(access: Access, record: Any, name: str, lines: Lines) -> 
         if some:
             access.require(model.__name__, right)
     await _check_references(access, [*lines.update, *lines.add], stored)
-    written = [stored[one.record_id or 0].update_from_dict(dict(one.columns)) for one in lines.update]
+    written = [stored[one.stored_id].update_from_dict(dict(one.columns)) for one in lines.update]
     written += [model(**one.columns, **{key: record.pk}) for one in lines.add]
     for line in gone:
         with told_apart(model):
@@ -173,7 +173,7 @@ async def _check_references(access: Access, many: Sequence[Values], stored: Mapp
     """Refuse to point at what the user may not read; what a stored record points at already may stay."""
     wanted: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for values in many:
-        record = stored.get(values.record_id or 0)
+        record = None if values.record_id is None else stored.get(values.record_id)
         for one in values.references:
             if record is None or not one.attribute or (getattr(record, one.attribute),) != one.ids:
                 wanted[one.model.__name__] += [(one.place, record_id) for record_id in one.ids]

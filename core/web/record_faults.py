@@ -12,7 +12,7 @@ from typing import Any
 
 from tortoise.exceptions import IntegrityError, ValidationError
 
-from core.errors import PostroomError, UserError
+from core.errors import ConfigError, PostroomError, UserError
 from core.runtime import runtime
 from core.web.problem import Fault
 
@@ -77,6 +77,8 @@ def told_apart(model: Any, at: str = "") -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise _clash(model, error, at) from error
+    except ConfigError as error:
+        raise invalid(at, str(error)) from error
     except ValidationError as error:
         named = _NAMED_FIELD.match(str(error))
         name = named[1] if named and named[1] in model._meta.fields_map else ""

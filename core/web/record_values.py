@@ -82,6 +82,12 @@ class Values:
     lines: Mapping[str, Lines] = field(default_factory=dict)
 
     @property
+    def stored_id(self) -> int:
+        """The id of the record that is changed."""
+        assert self.record_id is not None, "the values are a new record's"
+        return self.record_id
+
+    @property
     def is_plain(self) -> bool:
         """Whether the record's own row is all there is."""
         return not self.links and not self.lines
@@ -258,6 +264,17 @@ def _decimal(column: Any) -> Any:
     return Annotated[Decimal, limits]
 
 
+def _json(column: Any) -> Any:
+    """Return what a JSON column takes: a list or an object where its default is one, and null where it may be."""
+    return {list: list[Any], dict: dict[str, Any]}.get(column.default, Annotated[Any, AfterValidator(_not_null)])
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError("must not be null")
+    return value
+
+
 def _in_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
@@ -276,6 +293,6 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
     "decimal": _decimal,
     "datetime": lambda column: Annotated[AwareDatetime, AfterValidator(_in_utc)],
     "date": lambda column: date,
-    "json": lambda column: Any,
+    "json": _json,
     "to-one": lambda column: Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)],
 }

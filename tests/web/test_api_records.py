@@ -422,3 +422,20 @@ async def test_models_describe_themselves(ann: httpx2.AsyncClient) -> None:
     assert (fields["secret"]["readable"], fields["secret"]["writable"]) == (False, True)
     assert (fields["name"]["required"], fields["name"]["json_schema"]["maxLength"]) == (True, 200)
     assert fields["id"]["writable"] is False
+
+
+async def test_there_is_no_record_0(ann: httpx2.AsyncClient) -> None:
+    for method, body in (("GET", None), ("PATCH", {}), ("DELETE", None)):
+        assert (await ann.request(method, "/api/records/Ticket/0", json=body)).status_code == 404
+
+
+@pytest.mark.parametrize("value", [None, "x", 5, {}])
+async def test_a_list_in_json_is_a_list(address: str, value: Any) -> None:
+    async with program_of(address, "root", "read", "write", "admin") as root:
+        server = {"name": "Ours", "server": "mail.example", "from_domains": value}
+        assert "/from_domains" in faults_of(await root.post("/api/records/OutgoingMailServer", json=server))
+        server = {"name": "Ours", "server": "mail.example", "concurrency": 0}
+        answer = await root.post("/api/records/OutgoingMailServer", json=server)
+        assert (answer.status_code, answer.json()["detail"]) == (
+            422, "concurrency of Ours must be 1 or more; leave it empty for no limit of its own.",
+        )  # fmt: skip
