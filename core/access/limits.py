@@ -97,15 +97,37 @@ def _timeline(asker: Asker, model: Any, right: Right) -> list[Limit]:
         if of_owner := limits_of(asker, owner, right, (model,)):
             belongs.append(Q(Q(res_model__not=entry.name), _among("res_id", owner, of_owner), join_type=Q.OR))
     # Said the other way round, since SQLite would take an index for each of the models, and then sort all rows.
-    is_open = Q(Q(res_model__isnull=True), ~Q(res_model__not_in=open_models), join_type=Q.OR)
-    found = [Limit(Cause.OWNER, "res_model", Q(is_open, *belongs))]
+    is_open = Q(_alone(asker, model), ~Q(res_model__not_in=open_models), join_type=Q.OR)
+    where = Q(Q(is_open, *belongs), *_of_entries(asker, model), join_type=Q.OR)
+    found = [Limit(Cause.OWNER, "res_model", where)]
     if "send_state" in model._meta.fields_map and not asker.is_internal:
         is_own = Q(Q(send_state__not="Draft"), Q(author_id=asker.user_id), join_type=Q.OR)
         found.append(Limit(Cause.NOTE, "kind", Q(Q(kind__not="note"), is_own)))
     return found
 
 
+def _alone(asker: Asker, model: Any) -> Q:
+    """Return the condition on rows that name no record; a file that hangs on nothing is for whoever brought it."""
+    is_loose = Q(res_model__isnull=True)
+    return Q(is_loose, Q(created_by_id=asker.user_id)) if "created_by" in model._meta.fk_fields else is_loose
+
+
+def _of_entries(asker: Asker, model: Any) -> list[Q]:
+    """Return the condition on files that hang on entries of timelines alone, where the model's rows are files."""
+    relation = model._meta.fields_map.get("messages")
+    if "messages" not in model._meta.m2m_fields or not asker.may(relation.related_model.__name__):
+        return []
+    limits = limits_of(asker, relation.related_model, Right.READ, (model,))
+    hung: dict[str, Any] = {"messages__id__in": _ids(relation.related_model, limits)}
+    on_entries: dict[str, Any] = {"id__in": Subquery(model.filter(**hung).values("id"))}
+    return [Q(Q(res_model__isnull=True), Q(**on_entries))]
+
+
+def _ids(model: Any, limits: list[Limit]) -> Subquery:
+    return Subquery(model.filter(*[one.where for one in limits]).values("id"))
+
+
 def _among(key: str, model: Any, limits: list[Limit]) -> Q:
     """Return the condition that a key names one of the records within some limits."""
-    where: dict[str, Any] = {f"{key}__in": Subquery(model.filter(*[one.where for one in limits]).values("id"))}
+    where: dict[str, Any] = {f"{key}__in": _ids(model, limits)}
     return Q(**where)

@@ -129,6 +129,27 @@ class TestTimelines:
         assert set(await access.records("Message").values_list("subject", flat=True)) == {"Broken chair", "Carla"}
         assert await (await office.access()).records("Message").count() == 4
 
+    async def test_files_are_seen_with_what_they_hang_on_and_loose_ones_by_whoever_brought_them(
+        self, office: Office
+    ) -> None:
+        ids = {}
+        for name, values in (
+            ("ours", {"res_model": "Ticket", "res_id": office.ticket.id}),
+            ("theirs", {"res_model": "Ticket", "res_id": office.foreign.id}),
+            ("mine", {"created_by": office.user}),
+            ("another's", {"created_by": office.visitor}),
+            ("in ours", {}),
+            ("in theirs", {}),
+        ):
+            file = await get_model("Attachment").create(name=name, content=b"x", size_bytes=1, sha256="0", **values)
+            ids[name] = file
+        await office.ticket.post_message("<p>x</p>", attachments=[ids["in ours"]])
+        await office.foreign.post_message("<p>x</p>", attachments=[ids["in theirs"]])
+        access = await office.access()
+        assert await access.records("Attachment").order_by("id").values_list("name", flat=True) == [
+            "ours", "mine", "in ours"
+        ]  # fmt: skip
+
     async def test_no_filter_tells_what_is_in_a_note(self, office: Office) -> None:
         await office.ticket.post_note("<p>He is a thief</p>", author=office.user)
         await office.visitor.companies.add(office.ours)

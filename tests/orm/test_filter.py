@@ -257,7 +257,8 @@ class TestFinding:
         tried: list[Any] = []
         odd = st.one_of(
             st.text(max_size=30), st.integers(), st.floats(), st.booleans(), st.decimals().map(str),
-            st.dates().map(str), st.datetimes().map(str), st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat()),
+            st.dates().map(str), st.datetimes().map(str),
+            st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat()),
             st.lists(st.one_of(st.integers(-5, 5), st.text(max_size=5)), max_size=3),
         )  # fmt: skip
         names = st.sampled_from([*(name for name, _, _ in COLUMNS), "extra", "content", "parts.order.client.name", "x"])
