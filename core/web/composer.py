@@ -50,7 +50,7 @@ class Composer:
         return f"Send to {people(len(self.recipients))}" if self.recipients else "Send"
 
 
-async def composer_for(record: Any, access: Access, user: Any, **typed: str) -> Composer | None:
+async def composer_for(record: Any, access: Access, user: Any, **typed: Any) -> Composer | None:
     """Return the composer, or None for a user who may not write on the record's timeline."""
     name = type(record).__name__
     if not access.may_post(name):
