@@ -17,7 +17,7 @@ from core.mail.file_name import safe_file_name
 from core.mail.file_type import BYTES
 from core.mail.parameters import value_and_parameters
 from core.web.attached import Place, delete_file, find_file, find_place
-from core.web.files import SERVED_TYPES, send_file
+from core.web.files import SERVED_TYPES, content_address, send_file
 from core.web.guard import Allowed
 from core.web.incoming_file import in_pieces, of_form, store
 from core.web.route import ApiRoute
@@ -68,7 +68,7 @@ def stored_file(file: Any) -> StoredFile:
         **{
             name: getattr(file, name) for name in ("id", "uuid", "name", "path", "content_type", "size_bytes", "sha256")
         },
-        url=f"/api/files/{file.uuid}/content",
+        url=content_address(file),
         model=file.res_model,
         record_id=file.res_id,
         created_at=file.created_at,

@@ -23,6 +23,7 @@ from core.runtime import acting_user, get_model
 from core.web.api_files import StoredFile, stored_file
 from core.web.attached import visible_files
 from core.web.entries import find_entry
+from core.web.files import content_address
 from core.web.guard import Allowed, scope
 from core.web.parameters import LARGEST, Before, RecordId
 from core.web.record_examples import ModelName
@@ -524,7 +525,7 @@ def _shown(entry: Entry) -> TimelineEntry:
                 name=file.name,
                 content_type=file.content_type,
                 size_bytes=file.size_bytes,
-                url=f"/attachments/{file.id}",
+                url=content_address(file),
             )
             for file in entry.attachments
         ],

@@ -20,6 +20,7 @@ from core.access import Access
 from core.mail.sanitise import cleaned_html
 from core.runtime import get_model, settings
 from core.web.bodies import text_of
+from core.web.files import content_address
 from core.web.tables import Shape
 from core.web.timeline import author_of, last_replies, may_read_change
 from core.web.words import field_title
@@ -70,7 +71,9 @@ class EmailMetadata(Shape):
     cc: list[str] = Field(default_factory=list)
     bcc: list[str] = Field(default_factory=list, description="For their sender alone.")
     message_id: str | None = None
-    in_reply_to: int | None = Field(default=None, description="The id of the comment that this one answers, or goes on from.")
+    in_reply_to: int | None = Field(
+        default=None, description="The id of the comment that this one answers, or goes on from."
+    )
     verified: bool | None = Field(default=None, description="Of a mail that came in: whether From is proven.")
     error: str = ""
     recipients: list[EmailRecipient] = Field(default_factory=list)
@@ -266,11 +269,11 @@ def _file(file: Any) -> CommentFile:
         type=file.content_type,
         size=file.size_bytes,
         host=settings().BASE_URL,
-        url=f"/attachments/{file.pk}",
+        url=content_address(file),
     )
 
 
 def _clean_body(message: Any) -> str:
     """Return a body as harmless HTML, its inline pictures under their own addresses, nothing loaded from elsewhere."""
-    files = {file.content_id: f"/attachments/{file.pk}" for file in message.attachments if file.content_id}
+    files = {file.content_id: content_address(file) for file in message.attachments if file.content_id}
     return cleaned_html(message.body, files.get).html

@@ -38,6 +38,11 @@ def send_file(request: Request, file: Any) -> Response:
     return StreamingResponse(content, part.status, headers)
 
 
+def content_address(file: Any) -> str:
+    """Return where an Attachment's bytes are, for programs and pages alike."""
+    return f"/api/files/{file.uuid}/content"
+
+
 def disposition(name: str) -> str:
     """Return the header that names a download: only characters that do no harm in a file system."""
     stem = "".join(char if char.isprintable() and char not in '/\\:*?"<>|' else "_" for char in name)
