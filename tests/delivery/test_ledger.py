@@ -52,6 +52,8 @@ async def test_whatever_the_writing_stumbles_over_it_neither_ends_nor_spins(host
 
     async def stumble(statements: Any) -> Any:
         nonlocal calls
+        if not any("delivery" in one.sql for one in statements):
+            return await batch(statements)
         calls += 1
         raise fault
 
