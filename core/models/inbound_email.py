@@ -73,7 +73,7 @@ class InboundEmail(Record):
     lease_until = fields.DatetimeField(null=True)
 
     class Meta:
-        indexes = (("state", "id"), ("sender", "received_at"))
+        indexes = (("state", "id"), ("sender", "received_at"), ("message_id",))
 
     @classmethod
     async def receive(cls, raw: bytes, source: str) -> Any:

@@ -19,3 +19,6 @@ class Tracking(Record):
     old_text = fields.TextField(default="")
     new_text = fields.TextField(default="")
     """What a person reads: a selection's label, a reference's name."""
+
+    class Meta:
+        indexes = (("message_id",),)
