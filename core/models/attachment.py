@@ -19,8 +19,6 @@ class Attachment(Record):
 
     _written_over_http = False
 
-    _written_over_http = False
-
     uuid = fields.CharField(max_length=36, unique=True, default=lambda: str(uuid4()))
     """What the world calls it: it is in addresses, and tells nothing of how many files there are."""
     identifier = fields.CharField(max_length=128, null=True, unique=True)

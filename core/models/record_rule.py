@@ -31,8 +31,8 @@ class RecordRule(Audited):
     can_write = fields.BooleanField(default=True)
     can_delete = fields.BooleanField(default=True)
     where: Any = fields.JSONField(default=dict)
-    """A filter as `core.orm.filter` reads it. Beside plain values it knows `$user.id`, `$user.contact`, `$user.company`,
-    `$user.companies`, `$user.groups`, `$now` and `$today`."""
+    """A filter as `core.orm.filter` reads it. Beside plain values it knows `$user.id`, `$user.contact`,
+    `$user.company`, `$user.companies`, `$user.groups`, `$now` and `$today`."""
     active = fields.BooleanField(default=True)
 
     async def save(

@@ -225,8 +225,8 @@ async def test_who_acts_says_nothing_of_what_became_of_a_mail(account: Any, ann:
     assert (mail.state, mail.mail_subject) == ("new", "Other")
     await get_model("MailAccount").visit([account], push=True)
     await mail.refresh_from_db()
+    mail.mail_body_html = "<script>x</script>"
     with acting_as(ann), pytest.raises(UserError, match="is sent, so it stays"):
-        mail.mail_body_html = "<script>x</script>"
         await mail.save()
 
 
