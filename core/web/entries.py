@@ -41,16 +41,22 @@ async def find_own_entry(access: Access, message_id: int) -> Any:
 async def visible_entries(access: Access, messages: list[Any]) -> list[Any]:
     """Return those of some messages that the user may see."""
     readable = await access.readable((one.res_model, one.res_id) for one in messages)
-    return [one for one in messages if access.sees(one) and _belongs(access, one, readable)]
+    alone = await _readable_alone(access, [one.pk for one in messages if one.res_model is None])
+    return [one for one in messages if access.sees(one) and _belongs(access, one, readable, alone)]
 
 
 async def _is_visible(access: Access, message: Any) -> bool:
     return bool(await visible_entries(access, [message]))
 
 
-def _belongs(access: Access, message: Any, readable: dict[tuple[str, int], Any]) -> bool:
-    if access.is_admin:
-        return True
-    if message.res_model is not None:
-        return (message.res_model, message.res_id) in readable
-    return access.may("Message") and message.company_id in {None, *access.company_ids}
+async def _readable_alone(access: Access, ids: list[int]) -> set[int]:
+    """Return those of some messages of no record that the user's rights on messages reach, rules and all."""
+    if not ids or not access.may("Message"):
+        return set()
+    return set(await access.records("Message").filter(id__in=ids).values_list("id", flat=True))
+
+
+def _belongs(access: Access, message: Any, readable: dict[tuple[str, int], Any], alone: set[int]) -> bool:
+    if message.res_model is None:
+        return message.pk in alone
+    return access.is_admin or (message.res_model, message.res_id) in readable

@@ -15,6 +15,7 @@ from core import clock
 from core.access import access_of
 from core.host.install import update
 from core.runtime import Runtime, get_model
+from core.web.entries import visible_entries
 from core.web.server import serve
 
 pytestmark = pytest.mark.anyio
@@ -124,6 +125,17 @@ async def test_nobody_but_administrators_reads_the_mail(client: httpx2.AsyncClie
     assert await access.records("Message").count() == 0
     with pytest.raises(Exception, match="There is no Message"):
         await access.find("Message", (await mailed())[0].pk)
+
+
+async def test_no_path_of_messages_leads_others_to_the_mail(client: httpx2.AsyncClient, ann: Any) -> None:
+    await token_of(client)
+    _, text = await get_model("ApiToken").issue(ann, "program", ["read"])
+    client.headers["Authorization"] = f"Bearer {text}"
+    path = f"/api/queue/messages/{(await mailed())[0].pk}"
+    for one in (path, f"{path}/message.eml"):
+        assert (await client.get(one)).status_code == 404, one
+    access = await access_of(ann)
+    assert await visible_entries(access, await mailed()) == []
 
 
 async def test_sessions_tokens_and_other_links_end(client: httpx2.AsyncClient, ann: Any) -> None:
