@@ -88,7 +88,8 @@ def _company(asker: Asker, model: Any) -> Q:
 
 def _timeline(asker: Asker, model: Any, right: Right) -> list[Limit]:
     """Return the limits of what hangs on records: those must be the asker's, and notes are for those inside."""
-    open_models, belongs = [""], []
+    open_models: list[str] = []
+    belongs: list[Q] = []
     for entry in runtime().registry:
         if not asker.may(entry.name, right) or is_of_timelines(entry.model):
             continue

@@ -79,6 +79,13 @@ async def test_what_hangs_on_records_does_not_go_to_one_that_is_none_of_one_s_ow
             await access.check_written([made], Right.CREATE)
 
 
+async def test_what_hangs_on_records_is_not_taken_off_them(office: Office) -> None:
+    await grant("Activity", office.agents, can_create=True, can_write=True)
+    made = await get_model("Activity").create(res_model="Ticket", res_id=office.ticket.id, due_on="2030-01-01")
+    async with refused("You may not write Activity"):
+        await put(await office.access(), made, res_model="")
+
+
 async def test_nothing_is_linked_that_its_writer_may_not_read(office: Office) -> None:
     hidden = await get_model("Contact").create(name="Zoe", company=office.theirs)
     access = await office.access()
