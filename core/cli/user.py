@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from tortoise.expressions import Q
 
 from core.cli.command import command, host
 from core.cli.output import Json, print_rows
@@ -62,8 +63,9 @@ async def add(
         of_company = await _company(company)
         contacts = get_model("Contact")
         # A customer who wrote before has records already, by its contact.
-        contact = await contacts.filter(email__iexact=address).order_by("id").first()
-        contact = contact or await contacts.create(name=name, email=address)
+        known = contacts.filter(Q(company=None) | Q(company=of_company), email__iexact=address)
+        contact = await known.order_by("id").first()
+        contact = contact or await contacts.create(name=name, email=address, company=of_company)
         user = get_model("User")(login=address, name=name, contact=contact, company=of_company, is_admin=admin)
         await user.set_password(secret)
         await user.save()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.access import access_of
+from core import clock
+from core.access import Right, access_of
 from core.host.install import update
 from core.runtime import Runtime, get_model
 
@@ -39,3 +40,42 @@ async def test_the_portal_sees_itself_and_its_organisation(host: Runtime) -> Non
     assert set(await access.records("Contact").values_list("name", flat=True)) == {"Works", "Ada"}
     assert other.name not in [one.name for one in await access.records("Contact")]
     assert sorted(model for model, _ in access.grants) == ["Contact", "Message"]
+
+
+async def test_a_colleague_s_contact_is_not_for_everybody_to_change(host: Runtime) -> None:
+    await update(host)
+    users = {}
+    for login, group in (("ann", "user"), ("bob", "user"), ("gus", "portal"), ("root", "")):
+        contact = await get_model("Contact").create(name=login)
+        users[login] = await get_model("User").create(
+            login=login, name=login, contact=contact, is_admin=login == "root"
+        )
+        await users[login].groups.add(*await get_model("Group").filter(identifier=group))
+    await get_model("Contact").create(name="Customer")
+    for login, names in (("ann", {"ann", "gus", "Customer"}), ("root", {"ann", "bob", "gus", "root", "Customer"})):
+        access = await access_of(users[login])
+        assert set(await access.records("Contact").values_list("name", flat=True)) >= {"bob", "root"}
+        assert set(await access.records("Contact", Right.WRITE).values_list("name", flat=True)) - {"System"} == names
+
+
+async def test_a_blind_copy_is_for_its_sender(host: Runtime) -> None:
+    await update(host)
+    group = await get_model("Group").get(identifier="admin")
+    ann, gad = [await get_model("User").create(login=login, name=login) for login in ("ann", "gad")]
+    for user in (ann, gad):
+        await user.groups.add(group)
+    message = await get_model("Message").create(subject="x", author=ann)
+    for kind in ("to", "bcc"):
+        of_copy = {"recipient": f"{kind}@example.org", "key": kind, "provider": "x"}
+        copy = await get_model("Delivery").create(
+            message=message, recipient=of_copy["recipient"], kind=kind, due_at=clock.now()
+        )
+        await get_model("MailEvent").create(delivery=copy, kind="bounced", **of_copy)
+        await get_model("Attempt").create(delivery=copy, at=clock.now(), outcome="failed", phase="rcpt", reply=kind)
+    for user, kinds in ((ann, ["to", "bcc"]), (gad, ["to"])):
+        access = await access_of(user)
+        addresses = [f"{kind}@example.org" for kind in kinds]
+        for model in ("Delivery", "MailEvent"):
+            rows = access.records(model).order_by("id")
+            assert await rows.values_list("recipient", flat=True) == addresses, model
+        assert await access.records("Attempt").order_by("id").values_list("reply", flat=True) == kinds
