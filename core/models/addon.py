@@ -9,6 +9,8 @@ from core.orm.record import Record
 class Addon(Record):
     """An installed addon."""
 
+    _of_host = True
+
     name = fields.CharField(max_length=64, unique=True)
     title = fields.CharField(max_length=200)
     version = fields.CharField(max_length=32)

@@ -9,6 +9,8 @@ from core.orm.record import Record
 class ModelRegistry(Record):
     """One model of the running host. `identifier` is the model's name."""
 
+    _of_host = True
+
     identifier = fields.CharField(max_length=100, unique=True)
     name = fields.CharField(max_length=100)
     addon = fields.CharField(max_length=64)

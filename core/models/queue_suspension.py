@@ -12,6 +12,8 @@ from core.orm.record import Record
 class QueueSuspension(Record):
     """The one row that stops the queue. The claim and the mark before the content both look for it."""
 
+    _of_host = True
+
     name = fields.CharField(max_length=16, unique=True, default="queue")
     reason = fields.TextField(default="")
     since_at = fields.DatetimeField(auto_now_add=True)

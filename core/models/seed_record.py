@@ -12,6 +12,7 @@ from core.orm.record import Record
 class SeedRecord(Record):
     """The link between an addon's identifier and the record behind it."""
 
+    _of_host = True
     # Hashes of secrets are among them.
     _private = ("shipped",)
 

@@ -10,6 +10,7 @@ class ServerPause(Record):
     """The circuit of one outgoing server; `server` is `config` or the id of an OutgoingMailServer."""
 
     label_field = "server"
+    _of_host = True
 
     server = fields.CharField(max_length=64, unique=True)
     until_at = fields.DatetimeField()

@@ -100,6 +100,14 @@ async def test_a_token_without_admin_changes_nothing_of_the_host(visitor: Visito
     assert [answer.status_code for answer in answers] == [403, 201]
     assert "needs the scope admin" in answers[0].json()["detail"]
     assert "Group" not in str((await ask(program, plain, "/api/auth/me")).json()["rights"].get("write", ""))
+    registry = await get_model("ModelRegistry").get(identifier="Ticket")
+    for path, body in (
+        ("QueueSuspension", {"name": "queue"}),
+        (f"ModelRegistry/{registry.pk}", {"identifier": "User"}),
+    ):
+        method, url = ("PATCH" if "/" in path else "POST"), f"/api/records/{path}"
+        answer = await program.request(method, url, json=body, headers={"Authorization": f"Bearer {plain}"})
+        assert answer.status_code == 403, path
     contact = {"name": "Carl", "email": "carl@example.org"}
     made = await program.post("/api/records/Contact", json=contact, headers={"Authorization": f"Bearer {plain}"})
     assert made.status_code == 201
