@@ -122,6 +122,7 @@ def asked(access: Access, question: Question) -> Any:
     model = get_model(question.model)
     rows = access.records(question.model)
     if question.q.strip() and model.label_field in model._meta.db_fields:
+        access.require_field(question.model, model.label_field)
         rows = rows.filter(**{f"{model.label_field}__icontains": question.q.strip()})
     return rows if question.filter is None else rows.filter(access.matching(question.model, question.filter))
 
