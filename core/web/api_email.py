@@ -22,23 +22,24 @@ router = APIRouter(prefix="/api/email", tags=["e-mail"], route_class=ApiRoute)
 
 _MOST_NAMES = 10_000
 Address = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+Addresses = list[Address] | None
 
 
 class FromIdentity(Shape):
     """Who stands in From; the domain of `email` must be one of the server's From domains."""
 
-    name: str = Field("", max_length=200, examples=["Sales"])
+    name: str | None = Field(None, max_length=200, examples=["Sales"])
     email: Address = Field(examples=["sales@acme.example"])
 
 
 class AttachedFile(Shape):
     """A file that was uploaded before. Its `path` begins `/space-{id}-table-{tableId}-`; it alone says which file."""
 
-    name: str = Field("", max_length=255)
+    name: str | None = Field(None, max_length=255)
     path: str = Field(min_length=1, max_length=400)
-    type: str = Field("", max_length=255)
+    type: str | None = Field(None, max_length=255)
     size: Number | None = None
-    host: str = Field("", max_length=500)
+    host: str | None = Field(None, max_length=500)
 
 
 class EmailOrder(RecordOfTable):
@@ -50,13 +51,13 @@ class EmailOrder(RecordOfTable):
 
     smtp_integration_id: Number = Field(examples=[1])
     from_identity: FromIdentity
-    to: list[Address] = Field(default_factory=list, max_length=_MOST_NAMES, examples=[["lead@example.org"]])
-    cc: list[Address] = Field(default_factory=list, max_length=_MOST_NAMES)
-    bcc: list[Address] = Field(default_factory=list, max_length=_MOST_NAMES)
-    subject: str = Field("", max_length=998, examples=["Welcome {{field:name}}"])
-    body: str = Field("", max_length=HTML_MAX_CHARS, examples=["<p>Hi {{field:name}},</p>"])
+    to: Addresses = Field(None, max_length=_MOST_NAMES, examples=[["lead@example.org"]])
+    cc: Addresses = Field(None, max_length=_MOST_NAMES)
+    bcc: Addresses = Field(None, max_length=_MOST_NAMES)
+    subject: str | None = Field(None, max_length=998, examples=["Welcome {{field:name}}"])
+    body: str | None = Field(None, max_length=HTML_MAX_CHARS, examples=["<p>Hi {{field:name}},</p>"])
     signature_id: Number | None = None
-    attachments: list[AttachedFile] = Field(default_factory=list, max_length=1_000)
+    attachments: list[AttachedFile] | None = Field(None, max_length=1_000)
 
 
 class OrderedComment(Shape):
@@ -119,14 +120,14 @@ def _order(asked: EmailOrder) -> Order:
     return Order(
         table_id=asked.table_id,
         server_id=asked.smtp_integration_id,
-        from_name=asked.from_identity.name,
+        from_name=asked.from_identity.name or "",
         from_address=asked.from_identity.email,
-        to=tuple(asked.to),
-        cc=tuple(asked.cc),
-        bcc=tuple(asked.bcc),
-        subject=asked.subject,
-        body=asked.body,
+        to=tuple(asked.to or ()),
+        cc=tuple(asked.cc or ()),
+        bcc=tuple(asked.bcc or ()),
+        subject=asked.subject or "",
+        body=asked.body or "",
         signature_id=asked.signature_id,
         uses_default_signature=not has_choice,
-        paths=tuple(file.path for file in asked.attachments),
+        paths=tuple(file.path for file in asked.attachments or ()),
     )

@@ -18,7 +18,7 @@ from core.mail.field_tokens import slugs_in
 from core.mail.thread import REPLY_ALIAS, reply_address
 from core.orm.transaction import transaction
 from core.runtime import get_model, settings
-from core.web.attached import find_file
+from core.web.attached import visible_files
 
 
 class ForeignSender(PostroomError):
@@ -127,15 +127,18 @@ async def _signature(user: Any, signature_id: int | None) -> str | None:
 async def _files(access: Access, table_id: int, paths: Sequence[str]) -> list[Any]:
     """Return the files with these paths, which must be of this table and the user's to see."""
     of_table = re.compile(rf"/?space-[0-9]{{1,19}}-table-{table_id}-.")
-    files = []
-    for path in dict.fromkeys(paths):
+    for path in paths:
         if of_table.match(path) is None:
             raise UserError(
                 f"{path[:100]!r} is no file of table {table_id}; upload it for that table, and give the path that the "
                 "upload answers with."
             )
-        files.append(await find_file(access, path=f"/{path.lstrip('/')}"))
-    return files
+    wanted = list(dict.fromkeys(f"/{path.lstrip('/')}" for path in paths))
+    stored = await get_model("Attachment").without_content().filter(path__in=wanted)
+    files = {file.path: file for file in await visible_files(access, stored)}
+    if missing := next((path for path in wanted if path not in files), None):
+        raise UnknownName(f"There is no file {missing[:100]!r} that you may see; upload it again.")
+    return [files[path] for path in wanted]
 
 
 async def _take_files(files: Sequence[Any], model: str, record_id: int) -> None:

@@ -246,6 +246,14 @@ async def test_a_mail_that_cannot_go_is_refused(visitor: Visitor, desk: Desk, ch
     assert not await get_model("Message").all().exists()
 
 
+async def test_what_may_be_left_out_may_be_null(visitor: Visitor, desk: Desk) -> None:
+    changes = dict.fromkeys(("cc", "bcc", "subject", "body", "signatureId", "attachments"))
+    nameless = {"name": None, "email": "sales@acme.example"}
+    answer = await send(await visitor("ann"), desk, fromIdentity=nameless, **changes)
+    assert answer.status_code == 202, answer.text
+    assert (await sent_mail())["From"] == "sales@acme.example"
+
+
 async def test_the_same_key_sends_once(visitor: Visitor, desk: Desk) -> None:
     ann = await visitor("ann")
     key = {"Idempotency-Key": "6f1a"}
@@ -265,7 +273,8 @@ async def test_an_uploaded_file_goes_along(visitor: Visitor, desk: Desk) -> None
     await get_model("Attachment").keep("brochure.pdf", b"%PDF-1.7", path=path, created_by=user)
     ann = await visitor("ann")
     file = {"name": "other.exe", "path": path, "type": "text/html", "size": 1, "host": "https://evil.example"}
-    assert (await send(ann, desk, attachments=[file, file])).status_code == 202
+    said_of_it = dict.fromkeys(("name", "type", "size", "host"))
+    assert (await send(ann, desk, attachments=[file, {"path": path} | said_of_it])).status_code == 202
     (part,) = (await sent_mail()).iter_attachments()
     assert (part.get_filename(), part.get_content_type()) == ("brochure.pdf", "application/pdf")
     (comment,) = await comments(ann, desk)
@@ -290,7 +299,9 @@ async def test_no_file_goes_that_is_not_of_this_table_and_the_sender_s(visitor: 
         ("file:///etc/passwd", 422),
         (f"/space-1-table-{desk.table}", 422),
     ):
-        assert (await send(ann, desk, attachments=[{"path": path}])).status_code == status, path
+        answer = await send(ann, desk, attachments=[{"path": path}])
+        assert answer.status_code == status, path
+        assert path in answer.json()["detail"]
     assert not await get_model("Message").all().exists()
 
 
