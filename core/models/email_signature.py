@@ -32,10 +32,11 @@ class EmailSignature(Record):
 
     async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the signature; a new default takes the place of the former one. UserError for HTML that is too long."""
-        if len(self.html.encode()) > HTML_BYTES:
-            raise UserError(f"The signature is larger than {HTML_BYTES} bytes; use smaller pictures, or less of it.")
+        _require_fitting(self.html)
         # Pictures stay, wherever they lie: it is the user's own letterhead.
         cleaned = await asyncio.to_thread(cleaned_html, self.html, _no_file, remote_images=True)
+        # Cleaning writes some characters longer.
+        _require_fitting(cleaned.html)
         self.html = cleaned.html
         async with transaction():
             if self.is_default:
@@ -48,6 +49,11 @@ class EmailSignature(Record):
                     .update(is_default=False)
                 )
             await super().save(*args, **kwargs)
+
+
+def _require_fitting(html: str) -> None:
+    if len(html.encode()) > HTML_BYTES:
+        raise UserError(f"The signature is larger than {HTML_BYTES} bytes; use smaller pictures, or less of it.")
 
 
 def _no_file(content_id: str) -> str | None:
