@@ -63,6 +63,8 @@ async def checked(mail: Any, account: Any) -> Ready:
         "from_email": format_header(account.sender),
         "reply_to": account.sender.address,
     }
+    if not (asked["contact_emails"] or asked["cc"] or asked["bcc"]):
+        raise UserError("The mail has no recipient; give at least one address in mail_to, mail_cc or mail_bcc.")
     listed = [ListedFile(one.uuid, one.name, one.size_bytes) for one in files]
     return Ready(
         asked={**asked, "text": None if html and not mail.mail_body_text else asked["text"]},

@@ -36,10 +36,10 @@ _Body = Annotated[str, StringConstraints(max_length=2_000_000)]
 _Debug = Annotated[bool, Query(description="Tell each step of the connections as well, with no secrets.")]
 
 
-class NewMail(BaseModel):
+class AccountMail(BaseModel):
     """A mail to send. Addresses and file uuids are separated by commas or semicolons."""
 
-    mail_to: _Lines = Field("", examples=["customer@example.org"])
+    mail_to: _Lines | None = Field(None, examples=["customer@example.org"])
     mail_cc: _Lines | None = Field(None, examples=["accounts@example.org"])
     mail_bcc: _Lines | None = None
     mail_subject: _Line | None = Field(None, examples=["Document attached F001/202401"])
@@ -102,7 +102,7 @@ class Outcome(BaseModel):
 
 
 @router.post("/send/{account}", summary="Send one mail by an account", dependencies=[Depends(pace("sending"))])
-async def send(account: _Account, mail: NewMail, access: Allowed) -> SentMail:
+async def send(account: _Account, mail: AccountMail, access: Allowed) -> SentMail:
     """Queue a mail of the account and put it into mail storage, where its state can be looked up.
 
     What has the same `mail_remote_id`, `mail_remote_source` and content as a mail of before is that mail.

@@ -104,13 +104,15 @@ async def test_a_row_that_cannot_be_sent_stops_no_other(account: Any, mta: FakeM
     await insert(**{**WAITING, "mail_to": "nobody"})
     await insert(**{**WAITING, "mail_attachments": "not-a-file"})
     await insert(**{**WAITING, "mail_attachments": "a7590409-b792-8f1c-81d0-0191a509d671"})
+    await insert(**{**WAITING, "mail_to": " , "})
     await insert(**WAITING)
     (visit,) = await get_model("MailAccount").visit([account], push=True)
-    assert (visit.pushed.queued, visit.pushed.failed, visit.pushed.sent) == (1, 3, 1)
+    assert (visit.pushed.queued, visit.pushed.failed, visit.pushed.sent) == (1, 4, 1)
     mails = await get_model("Mail").filter(state="failed").order_by("id")
     assert "nobody" in mails[0].error
     assert "not-a-file" in mails[1].error
     assert "a7590409" in mails[2].error
+    assert "mail_to, mail_cc or mail_bcc" in mails[3].error
 
 
 async def test_a_sent_mail_has_its_files_and_stays_in_storage(account: Any, ann: Any, mta: FakeMta) -> None:

@@ -58,6 +58,8 @@ async def test_a_mail_is_queued_once_for_a_remote_id(visitor: Visitor, account: 
 REFUSED: tuple[Any, ...] = (
     {**MAIL, "mail_account": "other"},
     {**MAIL, "mail_to": "nobody"},
+    {**MAIL, "mail_to": None},
+    {**MAIL, "mail_to": " ; "},
     {**MAIL, "mail_to": ""},
     {**MAIL, "mail_to": "x@y.example\r\nBcc: z@y.example"},
     {**MAIL, "mail_to": ",".join(f"{number}@y.example" for number in range(101))},
