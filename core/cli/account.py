@@ -70,7 +70,7 @@ async def add(
         if record is None:
             await accounts.create(**values, team=owner)
         else:
-            await record.update_from_dict({**values, "team": owner}).save()
+            await record.update_from_dict({**_defaults(), **values, "team": owner}).save()
     typer.echo(f"Made. Try it: postroom account sync {values['account']}")
 
 
@@ -133,11 +133,21 @@ def _settings(text: str, file: str) -> dict[str, Any]:
         raise UserError(f"{file} is no JSON: {error}") from error
     if not isinstance(values, dict) or not isinstance(values.get("account"), str):
         raise UserError(f'{file} needs the key "account", the name of the account.')
-    known = [name for name in get_model("MailAccount")._meta.db_fields if name.startswith("mail_")]
+    known = _known()
     unknown = next((name for name in values if name not in {*known, "account"}), None)
     if unknown:
         raise UserError(f'A mail account has no setting "{unknown}".{did_you_mean(unknown, known)}')
     return values
+
+
+def _known() -> list[str]:
+    return [name for name in get_model("MailAccount")._meta.db_fields if name.startswith("mail_")]
+
+
+def _defaults() -> dict[str, Any]:
+    """Return what a new account has where its file says nothing."""
+    columns = get_model("MailAccount")._meta.fields_map
+    return {name: columns[name].default for name in _known() if columns[name].default is not None}
 
 
 async def _user(login: str) -> Any:
