@@ -170,6 +170,11 @@ def _validated(address: str) -> ValidatedEmail:
     header_text(address)
     if address.startswith("-") or "=?" in address:
         raise AddressError(f'"{address}" looks like an option or an encoded-word, not like an address; check it.')
+    if address.endswith(("@", ".")):
+        # With the suffix it would be told of a fault in what nobody wrote.
+        raise AddressError(
+            f'"{address}" ends in "{address[-1]}"; write a domain after the @-sign, with no dot at its end.'
+        )
     # Its tables take longer to load than a command to run, and few addresses need it.
     from email_validator import EmailNotValidError, validate_email
 

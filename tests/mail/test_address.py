@@ -105,6 +105,12 @@ def test_several_are_all_read_or_refused() -> None:
         parse_addresses(["a@b.test", "nonsense"])
 
 
+@pytest.mark.parametrize("text", ["kim@", "kim@acme.test."])
+def test_what_has_no_end_is_told_of_its_end(text: str) -> None:
+    with pytest.raises(AddressError, match="ends in"):
+        parse_address(text)
+
+
 @given(st.text(max_size=40))
 def test_s2_what_is_accepted_goes_out_unchanged(text: str) -> None:
     try:
