@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from core.errors import UserError
 from core.models.audited import Audited
 from core.orm import fields
+from core.runtime import get_model, runtime
 
 
 class Company(Audited):
@@ -24,3 +28,11 @@ class Company(Audited):
     no_tracking = fields.BooleanField(default=False)
     """True: this company counts no opens and no clicks."""
     active = fields.BooleanField(default=True)
+
+    async def delete(self, using_db: Any = None) -> None:
+        """Delete the company; UserError while it has records, since without a company they would be everybody's."""
+        for entry in runtime().registry:
+            model = get_model(entry.name)
+            if "company" in model._meta.fk_fields and await model.filter(company_id=self.pk).exists():
+                raise UserError(f"{self.name} still has records of {entry.name}; switch it off by `active` instead.")
+        await super().delete(using_db)

@@ -6,6 +6,7 @@ import pytest
 
 from core import clock
 from core.access import Right, access_of
+from core.errors import UserError
 from core.host.install import update
 from core.runtime import Runtime, get_model
 
@@ -79,3 +80,30 @@ async def test_a_blind_copy_is_for_its_sender(host: Runtime) -> None:
             rows = access.records(model).order_by("id")
             assert await rows.values_list("recipient", flat=True) == addresses, model
         assert await access.records("Attempt").order_by("id").values_list("reply", flat=True) == kinds
+
+
+async def test_the_group_of_administrators_changes_its_own_company_and_no_administrator(host: Runtime) -> None:
+    await update(host)
+    ours, theirs = [await get_model("Company").create(name=name) for name in ("Ours", "Theirs")]
+    gad, root = [
+        await get_model("User").create(login=login, name=login, company=ours, is_admin=login == "root")
+        for login in ("gad", "root")
+    ]
+    await gad.groups.add(await get_model("Group").get(identifier="admin"))
+    access = await access_of(gad)
+    for right in (Right.WRITE, Right.DELETE):
+        assert await access.records("Company", right).values_list("id", flat=True) == [ours.id]
+        assert await access.records("User", right).values_list("id", flat=True) == [gad.id]
+    assert {theirs.id, ours.id} <= set(await access.records("Company").values_list("id", flat=True))
+    assert root.id in await access.records("User").values_list("id", flat=True)
+
+
+async def test_no_company_leaves_its_records_to_everybody(host: Runtime) -> None:
+    await update(host)
+    theirs = await get_model("Company").create(name="Theirs")
+    contact = await get_model("Contact").create(name="Their customer", company=theirs)
+    with pytest.raises(UserError, match="Theirs still has records of Contact"):
+        await theirs.delete()
+    await contact.delete()
+    await theirs.delete()
+    assert not await get_model("Company").exists(name="Theirs")
