@@ -51,6 +51,8 @@ class WebhookCall(Record):
         unique_together = (("webhook", "event_id"),)
         indexes = (
             PartialIndex(fields=("due_at", "id"), condition={"state": "queued"}),
+            PartialIndex(fields=("webhook_id", "due_at"), condition={"state": "queued"}),
+            PartialIndex(fields=("state", "webhook_id"), condition={"state": "sending"}),
             PartialIndex(fields=("lease_until",), condition={"state": "sending"}),
             ("webhook_id", "id"),
             ("created_at",),

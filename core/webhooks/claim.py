@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from core.runtime import runtime
+from core.webhooks.retry import MOST_ATTEMPTS
 
 LEASE_S = 60.0
 """Longer than any try takes."""
@@ -47,11 +48,12 @@ async def claim(limit: int) -> list[Call]:
 
 
 async def sweep() -> int:
-    """Give back what dead workers left; return how many calls."""
+    """Give back what dead workers left, but that what had all of its tries has failed; return how many calls."""
     database = runtime().database
     now = database.dialect.now()
     return await database.execute(
-        f"""UPDATE webhook_call SET state = 'queued', lease_token = NULL, lease_until = NULL
+        f"""UPDATE webhook_call SET state = CASE WHEN attempts < {MOST_ATTEMPTS} THEN 'queued' ELSE 'failed' END,
+                                    lease_token = NULL, lease_until = NULL
             WHERE state = 'sending' AND (lease_until < {now} OR lease_until > {database.dialect.now(2 * LEASE_S)})"""
     )
 
@@ -86,25 +88,38 @@ async def due_in_s(most_s: float) -> float:
     database = runtime().database
     dialect = database.dialect
     rows = await database.fetch(
-        f"""SELECT {dialect.seconds_until("call.due_at")} AS due_s, {dialect.seconds_until("webhook.paused_until")} AS p
-            FROM webhook_call AS call JOIN webhook ON webhook.id = call.webhook_id
-            WHERE call.state = 'queued' AND webhook.active ORDER BY call.due_at LIMIT 1"""
+        f"""SELECT {dialect.seconds_until("due_at")} AS due_s, {dialect.seconds_until("paused_until")} AS p
+            FROM (SELECT paused_until, (SELECT MIN(due_at) FROM webhook_call
+                                        WHERE webhook_id = webhook.id AND state = 'queued') AS due_at
+                  FROM webhook WHERE active) AS following
+            WHERE due_at IS NOT NULL"""
     )
     return min(most_s, *(max(row["due_s"], row["p"] or 0.0, 0.0) for row in rows)) if rows else most_s
 
 
 def _next_of_each() -> str:
-    """Return the query of the ids that may be claimed: a slow webhook takes no more than a few places at a time."""
-    now = runtime().database.dialect.now()
+    """Return the query of the ids that may be claimed: a slow webhook takes no more than a few places at a time, and
+    one that failed last time a single one.
+
+    Of each webhook only the first few are looked at, however many wait.
+    """
+    dialect = runtime().database.dialect
+    first = f"""(SELECT id, due_at FROM webhook_call
+                 WHERE webhook_id = webhook.id AND state = 'queued' AND due_at <= {dialect.now()}
+                 ORDER BY due_at LIMIT {_OF_EACH})"""
+    if dialect.name == "postgres":
+        joined, is_first = f"LATERAL {first}", "TRUE"
+    else:
+        joined, is_first = "webhook_call", f"call.id IN (SELECT id FROM {first})"
     return f"""SELECT id FROM (
-            SELECT call.id, call.webhook_id,
-                   row_number() OVER (PARTITION BY call.webhook_id ORDER BY call.due_at, call.id) AS place
-            FROM webhook_call AS call JOIN webhook ON webhook.id = call.webhook_id
-            WHERE call.state = 'queued' AND call.due_at <= {now} AND webhook.active
-              AND (webhook.paused_until IS NULL OR webhook.paused_until <= {now})
+            SELECT call.id, row_number() OVER (PARTITION BY webhook.id ORDER BY call.due_at, call.id) AS place,
+                   CASE WHEN webhook.failure_count > 0 THEN 1 ELSE {_OF_EACH} END AS most,
+                   (SELECT COUNT(*) FROM webhook_call WHERE webhook_id = webhook.id AND state = 'sending') AS busy
+            FROM webhook CROSS JOIN {joined} AS call
+            WHERE {is_first} AND webhook.active
+              AND (webhook.paused_until IS NULL OR webhook.paused_until <= {dialect.now()})
         ) AS waiting
-        WHERE place <= {_OF_EACH} - (SELECT count(*) FROM webhook_call AS busy
-                                     WHERE busy.state = 'sending' AND busy.webhook_id = waiting.webhook_id)"""
+        WHERE place <= most - busy"""
 
 
 def _call(row: Mapping[str, Any], token: str) -> Call:

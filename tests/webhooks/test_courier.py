@@ -17,10 +17,11 @@ from core.gateway import spool
 from core.gateway.receive import process
 from core.mail.provider_events import EventKind, ProviderEvent
 from core.orm.transaction import rehearsal, transaction
-from core.runtime import Runtime, get_model
+from core.runtime import Runtime, get_model, runtime
 from core.webhooks import claim as claiming
 from core.webhooks.courier import deliver_webhooks
 from core.webhooks.note import note
+from core.webhooks.retry import MOST_ATTEMPTS
 from tests.faults.rig import until
 from tests.servers.http_provider import Answer, HttpProvider
 from tests.webhooks.conftest import drain, let_time_pass, listen, states, verified
@@ -353,3 +354,39 @@ async def test_old_calls_are_forgotten(webhook: Any, receiver: HttpProvider) -> 
 async def test_what_cannot_be_a_webhook(receiver: HttpProvider, host: Runtime, values: Any, error: Any) -> None:
     with pytest.raises(error):
         await listen(receiver, **values)
+
+
+async def test_however_many_calls_wait_few_are_looked_at(webhook: Any, receiver: HttpProvider) -> None:
+    other = await listen(receiver, name="other")
+    database = runtime().database
+    wait = f"'record.created', '{{}}', 'queued', 0, {database.dialect.now(-60)}, '', {database.dialect.now()}"
+    for one in (webhook, other):
+        await database.script(
+            f"""WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 2000)
+                INSERT INTO webhook_call (webhook_id, event_id, event, payload, state, attempts, due_at, last_error,
+                                          created_at) SELECT {one.pk}, n, {wait} FROM number"""
+        )
+    async with asyncio.timeout(1):
+        calls = [call for _ in range(20) for call in await claiming.claim(2)]
+    assert [calls.count(one) for one in calls] == [1] * 8
+    assert {one.webhook_id for one in calls} == {webhook.pk, other.pk}
+
+
+async def test_one_that_failed_last_time_is_tried_by_one_call(webhook: Any, receiver: HttpProvider) -> None:
+    for _ in range(5):
+        await make_lead()
+    assert len(await claiming.claim(8)) == 4
+    await let_time_pass()
+    await claiming.sweep()
+    await webhook.note_failure("no answer")
+    await let_time_pass()
+    assert len(await claiming.claim(8)) == 1
+
+
+async def test_what_kills_its_worker_each_time_ends_as_failed(webhook: Any) -> None:
+    await make_lead()
+    for _ in range(MOST_ATTEMPTS):
+        assert len(await claiming.claim(1)) == 1
+        await let_time_pass()
+        await claiming.sweep()
+    assert await states() == ["failed"]
