@@ -29,6 +29,7 @@ OPEN = frozenset({
     *("/login/reset/{token}", "/api/auth/reset"),
 })  # fmt: skip
 """The paths whose requests bring a proof of their own, an addon's public routes beside: no login counts there."""
+_NOBODY = "Log in first; a program sends its token, as `Authorization: Bearer TOKEN`."
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -72,7 +73,7 @@ async def _check(request: Request, visit: Visit) -> None:
     if visit.user is None and request.url.path not in PUBLIC:
         if is_api(request):
             count_stranger(request)
-        raise LoginNeeded("Log in first.")
+        raise LoginNeeded(_NOBODY)
     if visit.token is not None:
         _check_scopes(request, visit.token.scopes)
         return
@@ -105,7 +106,7 @@ def access_to(request: Request) -> Access:
     """Return what the logged-in user may do."""
     access = visit_of(request).access
     if access is None:  # A public path that asks for more than it may.
-        raise LoginNeeded("Log in first.")
+        raise LoginNeeded(_NOBODY)
     return access
 
 

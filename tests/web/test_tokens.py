@@ -46,6 +46,7 @@ async def test_what_is_no_good_token_is_told_alike(visitor: Visitor) -> None:
     assert {answer.headers["www-authenticate"] for answer in answers} == {'Bearer error="invalid_token"'}
     nobody = await program.get("/api/records/Ticket")
     assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, "Bearer")
+    assert "Authorization: Bearer" in nobody.json()["detail"]
 
 
 async def test_what_ends_a_token_ends_it_at_once(visitor: Visitor, world: World) -> None:
