@@ -57,7 +57,9 @@ async def earlier_outcome(scope: str, key: str, fingerprint: str) -> Mapping[str
         f'SELECT fingerprint, outcome FROM idempotency_key WHERE scope = {param(1)} AND "key" = {param(2)}',
         [scope, key],
     )
-    if not rows or rows[0]["fingerprint"] != fingerprint:
+    if not rows:  # It was let go just now.
+        return await earlier_outcome(scope, key, fingerprint)
+    if rows[0]["fingerprint"] != fingerprint:
         raise KeyMismatch(f'The idempotency key "{key}" was used for another request; take a new key for a new one.')
     outcome: Mapping[str, Any] = json.loads(rows[0]["outcome"])
     return outcome

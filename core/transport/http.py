@@ -60,7 +60,8 @@ class HttpError(TransportError):
 class HttpClient:
     """A few kept connections to services of others; an async context manager.
 
-    `policy` judges the address that was really reached, before anything is written to it; None lets all pass.
+    `policy` judges a host's addresses, and the one that was really reached before anything is written to it; None lets
+    all pass.
     """
 
     def __init__(self, policy: PeerPolicy | None, limits: HttpLimits = _DEFAULT_LIMITS):
@@ -131,7 +132,11 @@ class _Progress:
         self.was_written = False
 
     async def trace(self, event: str, values: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete" and self._policy is not None:
+        if event == "connection.connect_tcp.started" and self._policy is not None:
+            # Whether a port inside is open must not show in the words. A name may answer otherwise a moment later, so
+            # what was reached is judged as well.
+            await self._policy.addresses_of(values["host"], values["port"])
+        elif event == "connection.connect_tcp.complete" and self._policy is not None:
             stream = values["return_value"]
             if not self._policy.allows(str(stream.get_extra_info("server_addr")[0])):
                 await stream.aclose()

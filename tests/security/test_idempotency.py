@@ -11,6 +11,8 @@ import pytest
 from fastapi import Depends
 
 from core.errors import UserError
+from core.idempotency import earlier_outcome, let_go
+from core.orm.database import Database
 from core.runtime import Runtime, acting_as, get_model
 from core.web.app import create_app
 from core.web.idempotency import keyed
@@ -211,3 +213,16 @@ async def test_the_queue_s_own_keys_are_each_user_s(address: str, world: World) 
                 )
             )
     assert sent[0].pk != sent[1].pk
+
+
+async def test_a_key_that_is_let_go_meanwhile_may_be_taken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await earlier_outcome("scope", "key", "one") is None
+    fetch = Database.fetch
+
+    async def fetch_late(database: Database, sql: str, values: Any = ()) -> Any:
+        if sql.startswith("SELECT fingerprint"):
+            await let_go("scope", "key")
+        return await fetch(database, sql, values)
+
+    monkeypatch.setattr(Database, "fetch", fetch_late)
+    assert await earlier_outcome("scope", "key", "other") is None

@@ -28,6 +28,17 @@ async def test_a_private_address_is_refused_before_a_byte_is_written() -> None:
         assert server.asked == []
 
 
+async def test_an_open_port_inside_looks_like_a_closed_one() -> None:
+    async with http_provider() as server, HttpClient(PeerPolicy()) as client:
+        words = []
+        for url in (server.url, "http://127.0.0.1:1/", "https://127.0.0.1:1/", "http://localhost:1/"):
+            with pytest.raises(HttpError) as caught:
+                await client.post(url, b"secret", {})
+            words.append(str(caught.value).replace("localhost", "127.0.0.1"))
+        assert len(set(words)) == 1
+        assert server.connections == 0
+
+
 @pytest.mark.parametrize("answer", [Answer(drops=True), Answer(after_s=5), Answer(body=b"x" * 200, drip_s=0.02)])
 async def test_what_was_written_and_not_answered_may_have_been_taken(answer: Answer) -> None:
     async with http_provider() as server, HttpClient(LOCAL, HttpLimits(total_s=0.3)) as client:
