@@ -24,6 +24,8 @@ from core.runtime import get_model, runtime
 
 IS_NEW = "(state IS NULL OR state IN ('', 'new')) AND (direction IS NULL OR direction IN ('', 'outgoing'))"
 """Which rows wait for a push, as SQL."""
+_SENT = ("mail_to", "mail_cc", "mail_bcc", "mail_subject", "mail_body_text", "mail_body_html", "mail_attachments")
+"""What of a row is read: in SQLite any other column may hold what is none of its kind."""
 _ROWS_PER_PUSH = 500
 _PUSH_S = 30.0
 _REASON_CHARS = 2000
@@ -49,6 +51,8 @@ class Pushed:
 
 async def checked(mail: Any, account: Any) -> Ready:
     """Read a row's addresses and files; AddressError or UserError for what cannot be sent."""
+    if odd := next((name for name in _SENT if not isinstance(getattr(mail, name), str | None)), None):
+        raise UserError(f"{odd} holds no text.")
     files = await _files(mail.mail_attachments)
     html = mail.mail_body_html or ""
     safe = await asyncio.to_thread(safe_html, html, lambda _: None) if html else None
@@ -132,7 +136,7 @@ async def roll_up() -> int:
 
 async def _hand_over_or_note(mail_id: int, account: Any, author: Any, pushed: Pushed) -> None:
     """Queue one row, or write into it why not; one that cannot be sent stops no other."""
-    mail = await get_model("Mail").get_or_none(id=mail_id)
+    mail = await get_model("Mail").filter(id=mail_id).only("id", *_SENT).first()
     if mail is None:
         return
     try:

@@ -115,6 +115,18 @@ async def test_a_row_that_cannot_be_sent_stops_no_other(account: Any, mta: FakeM
     assert "mail_to, mail_cc or mail_bcc" in mails[3].error
 
 
+async def test_what_sqlite_takes_for_a_date_or_a_text_stops_no_other(account: Any, mta: FakeMta) -> None:
+    if runtime().database.dialect.name != "sqlite":
+        return  # Others refuse such a row themselves.
+    await insert(**{**WAITING, "mail_date": "01/02/2026"})
+    await insert(**{**WAITING, "mail_body_html": b"<p>Hello</p>"})
+    await insert(**WAITING)
+    (visit,) = await get_model("MailAccount").visit([account], push=True)
+    assert (visit.pushed.queued, visit.pushed.failed, visit.pushed.sent) == (2, 1, 2)
+    failed = await get_model("Mail").get(state="failed")
+    assert failed.error == "mail_body_html holds no text."
+
+
 async def test_a_sent_mail_has_its_files_and_stays_in_storage(account: Any, ann: Any, mta: FakeMta) -> None:
     file = await get_model("Attachment").keep("TEST 7.pdf", b"%PDF-1.4 seven", "application/pdf")
     values = {
