@@ -179,11 +179,11 @@ async def _add_many(
 async def _related(
     access: Access, shape: FieldShape, inner: Wanted | None, ids: Iterable[int]
 ) -> dict[int, dict[str, Any]]:
-    """Return related records by id: their names, or as far as the user may read them what is wanted of them."""
+    """Return related records by id: what one record points at by its name, all others as far as the user may read."""
     wanted_ids = list(ids)
-    if not wanted_ids:
+    if not wanted_ids or (shape.is_to_many and not access.may(shape.related.__name__)):
         return {}
-    if inner is None:
+    if inner is None and shape.is_to_one:
         return await _shown(access, await _rows(shape.related.all(), shape, "id__in", wanted_ids), None)
     rows = await _rows(access.records(shape.related.__name__), shape, "id__in", wanted_ids)
     return await _shown(access, await access.visible(rows), inner)

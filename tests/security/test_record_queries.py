@@ -168,6 +168,17 @@ async def test_nothing_of_another_company_is_counted_or_found(ann: httpx2.AsyncC
     assert (await ann.post("/api/records/Step/query", json=by_lines)).json()["count"] == 0
 
 
+async def test_nobody_of_another_company_is_named_by_what_links_many(ann: httpx2.AsyncClient, world: World) -> None:  # noqa: F811
+    heads = await get_model("Group").get(identifier="head")
+    for name in ("Group", "User"):
+        model = await get_model("ModelRegistry").get(identifier=name)
+        await get_model("ModelAccess").create(model=model, group=heads, can_read=True)
+    for fields in ("users", "users.login"):
+        groups = (await ann.get("/api/records/Group", params={"fields": f"identifier,{fields}"})).json()["items"]
+        (found,) = [group["users"] for group in groups if group["identifier"] == "head"]
+        assert len(found) == 1, "ann herself, and not eve of the other company"
+
+
 async def test_a_cursor_carries_nobody_elsewhere(
     ann: httpx2.AsyncClient,
     address: str,  # noqa: F811
