@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.access import Access, Right
+from core.access import Access, Right, access_of
 from core.errors import AccessDenied
 from core.orm.transaction import transaction
 from core.runtime import get_model
@@ -84,6 +84,16 @@ async def test_what_hangs_on_records_is_not_taken_off_them(office: Office) -> No
     made = await get_model("Activity").create(res_model="Ticket", res_id=office.ticket.id, due_on="2030-01-01")
     async with refused("You may not write Activity"):
         await put(await office.access(), made, res_model="")
+
+
+async def test_who_may_read_no_record_sees_nothing_that_hangs_on_one(office: Office) -> None:
+    alone = await get_model("Group").create(identifier="alone", name="Alone")
+    await grant("Activity", alone)
+    user = await get_model("User").create(login="al", name="Al", company=office.ours)
+    await user.groups.add(alone)
+    for model, record_id in (("Ticket", office.ticket.id), ("", 1)):
+        await get_model("Activity").create(res_model=model, res_id=record_id, due_on="2030-01-01")
+    assert await (await access_of(user)).records("Activity").count() == 0
 
 
 async def test_nothing_is_linked_that_its_writer_may_not_read(office: Office) -> None:
