@@ -134,14 +134,13 @@ class Feed:
 
     async def _store(self, changes: Sequence[Any]) -> None:
         dialect = self._database.dialect
+        in_turn = f" FROM (SELECT pg_advisory_xact_lock({_LOCK})) AS turn" if dialect.name == "postgres" else ""
         statements = [
             Statement(
-                f"INSERT INTO live_event (changes, created_at) VALUES ({dialect.param(1)}, {dialect.now()})",
+                f"INSERT INTO live_event (changes, created_at) SELECT {dialect.param(1)}, {dialect.now()}{in_turn}",
                 [json.dumps(changes, separators=(",", ":"))],
             )
         ]
-        if dialect.name == "postgres":
-            statements.insert(0, Statement(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         now = asyncio.get_running_loop().time()
         if now - self._pruned_at > _PRUNE_EVERY_S:
             self._pruned_at = now

@@ -20,6 +20,7 @@ from core.webhooks.events import HOOKS, TEST, Happened, about
 
 TOPIC = "webhook"
 """What the bell rings when there is something to tell."""
+_RUNG = "webhooks are rung for"
 _REMEMBERED_S = 5.0
 _STATEMENT = """INSERT INTO webhook_call (webhook_id, event_id, event, payload, state, attempts, due_at, last_error,
                                           created_at)
@@ -93,7 +94,8 @@ async def _write(happened: Happened, listeners: list[int]) -> str:
         lock=" FOR KEY SHARE" if dialect.name == "postgres" else "",
     )
     body = json.dumps(payload, ensure_ascii=True, separators=(",", ":"))
-    async with transaction():
+    async with transaction() as running:
         await database.execute(sql, [event_id, happened.event, body, dialect.ids(listeners)])
-        await ring(TOPIC)
+        if running.memo.setdefault(_RUNG, event_id) == event_id:  # Once, however much happened.
+            await ring(TOPIC)
     return event_id

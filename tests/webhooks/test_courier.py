@@ -390,3 +390,18 @@ async def test_what_kills_its_worker_each_time_ends_as_failed(webhook: Any) -> N
         await let_time_pass()
         await claiming.sweep()
     assert await states() == ["failed"]
+
+
+async def test_the_bell_rings_once_for_a_transaction(webhook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rung = []
+
+    async def ring(topic: str) -> None:
+        rung.append(topic)
+
+    monkeypatch.setattr(runtime().bell, "ring", ring)
+    for _ in range(2):
+        async with transaction():
+            for _ in range(3):
+                await make_lead()
+    assert rung.count("webhook") == 2
+    assert len(await states()) == 6
