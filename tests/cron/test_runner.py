@@ -213,7 +213,8 @@ async def test_run_now_is_refused_while_running() -> None:
 
 
 async def test_cron_acts_as_the_system_whoever_asked() -> None:
-    with acting_as("somebody"):
+    somebody = await get_model("User").create(login="somebody@acme.test", name="Somebody")
+    with acting_as(somebody):
         await (await make_job("who", "whoami")).run_now()
     assert await calls() == ["None"]
 

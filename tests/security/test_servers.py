@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
 
+from core.access import access_of
 from core.delivery.engine import Engine
 from core.delivery.servers import load_servers, overview, pauses
 from core.errors import ConfigError, PostroomError, UserError
@@ -179,7 +180,8 @@ async def test_s7_the_password_is_in_no_record_log_reply_or_error(
         server = await _server(**LOGIN, port=1, use_ssl=True)
         await _queue()
         await _drain()
-        shown = [await plain_data(server), await as_json(server), await fields_of(server, None), repr(server)]  # type: ignore[arg-type]
+        access = await access_of(await get_model("User").create(login="root@acme.test", name="Root", is_admin=True))
+        shown = [await plain_data(server), await as_json(server), await fields_of(server, access), repr(server)]
         attempts = [vars(one) for one in await get_model("Attempt").all()]
         pauses_ = [one.reason for one in await get_model("ServerPause").all()]
         (row,) = await host.database.fetch("SELECT * FROM outgoing_mail_server")
