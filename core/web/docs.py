@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from core.web.openapi import document
+from core.web.openapi import told
 from core.web.view import render
 
 router = APIRouter()
@@ -18,13 +17,13 @@ router = APIRouter()
 @router.get("/openapi.json")
 async def openapi(request: Request) -> Response:
     """Return the OpenAPI document."""
-    return JSONResponse(await asyncio.to_thread(document, request.app))
+    return JSONResponse(await told(request.app))
 
 
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """Show each operation with its parameters and answers."""
-    whole = await asyncio.to_thread(document, request.app)
+    whole = await told(request.app)
     schemas = whole.get("components", {}).get("schemas", {})
     operations = [
         {

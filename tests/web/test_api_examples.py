@@ -90,3 +90,30 @@ def _check_shown(operation: dict[str, Any], answer: httpx2.Response) -> None:
         for items in ("items", "groups"):
             if told.get(items):
                 assert shown["example"][items][0].keys() & told[items][0].keys()
+
+
+async def test_what_is_shown_of_a_mail_from_a_record_is_sent_when_it_is_pasted(host: Runtime) -> None:
+    await update(host, demo=True)
+    admin = await get_model("User").create(login="kim", name="Kim", is_admin=True)
+    _, text = await get_model("ApiToken").issue(admin, "examples", ["read", "write", "mail"])
+    await get_model("OutgoingMailServer").create(name="Acme", server="smtp.acme.example", from_domains=["acme.example"])
+    headers = {"Authorization": f"Bearer {text}"}
+    async with (
+        served() as address,
+        httpx2.AsyncClient(base_url=address, headers=headers, timeout=20, verify=False) as client,
+    ):
+        whole = (await client.get("/openapi.json")).json()
+        for path in ("/api/email/recordContext", "/api/email/send"):
+            schema = whole["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+            answer = await client.post(path, json=_pasted(schema, whole["components"]["schemas"]))
+            assert answer.is_success, (path, answer.text)
+
+
+def _pasted(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
+    """Return what somebody pastes who takes the example of each field that has one."""
+    fields = schemas[schema["$ref"].rpartition("/")[2]]["properties"]
+    return {
+        name: field["examples"][0] if "examples" in field else _pasted(field, schemas)
+        for name, field in fields.items()
+        if "examples" in field or "$ref" in field
+    }
