@@ -138,13 +138,13 @@ async def test_it_outlasts_a_database_that_goes_away(settings: dict[str, object]
                     await asyncio.to_thread(server.start)
                     await make_job("after")
                     await until(lambda: _count("tick", 1))
-            assert sum("database is away" in str(entry["event"]) for entry in logs) == 1
+            assert sum("cron: the database is away" in str(entry["event"]) for entry in logs) == 1
             assert (await stored(job)).status == "idle"
             assert all(run.outcome != "running" for run in await runs_of(job))
 
 
 async def _away(logs: list[object]) -> bool:
-    return any("database is away" in str(entry) for entry in logs)
+    return any("cron: the database is away" in str(entry) for entry in logs)
 
 
 async def _count(name: str, count: int) -> bool:

@@ -34,7 +34,7 @@ async def test_core_ships_records_and_shipping_them_twice_writes_nothing(host: R
     assert (access.can_read, access.can_write, access.can_delete) == (True, True, False)
     admin = await get_model("Group").get(identifier="admin").prefetch_related("implies")
     assert [group.identifier for group in admin.implies] == ["user"]
-    assert await get_model("CronJob").filter(active=True).count() == 6
+    assert await get_model("CronJob").filter(active=True).count() == 13
     assert (
         await get_model("Contact").get(identifier="demo_contact_ada").prefetch_related("company")
     ).company.currency == "GBP"
