@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import structlog
+
 from core.config import load_configuration
 from core.host.host import open_host
 from tests.faults.rig import queue
 
 
 async def _main(database_url: str, folder: str) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     configuration = load_configuration(
         environment={}, overrides={"DATABASE_URL": database_url, "VAR_DIR": folder, "ADDONS": ["core"]}
     )
