@@ -6,10 +6,12 @@ Made inside an open host, whose parts its requests find by context. It starts no
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 
 from core.errors import PostroomError
@@ -144,6 +146,20 @@ _APIS = (
 )
 
 
+@cache
+def _own_routes() -> tuple[BaseRoute, ...]:
+    """Return the routes of core, each behind the guard.
+
+    They are the same for every host, and to work out their parameters takes the better part of a second.
+    """
+    router = APIRouter(dependencies=[Depends(guard)])
+    for module in _PAGES:
+        router.include_router(module.router, include_in_schema=False)
+    for module in _APIS:
+        router.include_router(module.router)
+    return tuple(router.routes)
+
+
 def create_app(stop: asyncio.Event | None = None) -> FastAPI:
     """Return the application of the open host, with all that its addons bring; it is not ready once `stop` is set."""
     app = FastAPI(
@@ -182,10 +198,7 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, errors.on_http_error)
     app.add_exception_handler(RequestValidationError, errors.on_invalid_request)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for module in _PAGES:
-        app.include_router(module.router, include_in_schema=False)
-    for module in _APIS:
-        app.include_router(module.router)
+    app.router.routes.extend(_own_routes())
     app.router.route_class = ApiRoute
     app.include_router(addon_pages.make_router(app.state.environment), include_in_schema=False)
     for addon, route in runtime().contributions.routes:
