@@ -124,6 +124,7 @@ async def test_every_rule_that_was_asked_is_in_the_trace(routes: dict[str, Any])
         "desk",
         "alias",
         "catch_all",
+        "mail_account",
         "fallback",
     ]
     assert [step.rule for step in account.trace] == [*rules, "unmatched"]
@@ -134,6 +135,7 @@ async def test_every_rule_that_was_asked_is_in_the_trace(routes: dict[str, Any])
         *("no sign of a program", "no delivery report", "no complaint", "no read receipt", "no challenge"),
         "its sender does not write often",
         *("no reply token among the recipients", "it refers to no message"),
+        *("no alias among the recipients", "no catch-all at the recipients' domains", "it was fetched for no mail account",
         *("no alias among the recipients", "no catch-all at the recipients' domains", "no FALLBACK_ALIAS is set"),
     ]
 
