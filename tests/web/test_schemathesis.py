@@ -56,7 +56,7 @@ async def test_the_api_keeps_to_its_description(address: str, world: World, tmp_
         *("run", f"{address}/openapi.json", "-H", f"Authorization: Bearer {token}"),
         *("--checks", ",".join(_CHECKS), "--continue-on-failure", "--no-shrink", "--request-timeout", "20"),
         *("--phases", "examples,fuzzing" if _EXAMPLES < 10 else "examples,coverage,fuzzing"),
-        # One thread: CPython 3.11 counts the depth of a syntax tree for all threads together, and Hypothesis reads many.
+        # One thread: CPython 3.11 counts the depth of syntax trees for all threads together, and Hypothesis reads many.
         *("--max-examples", str(_EXAMPLES), "--workers", "1", "--generation-database", "none", "--no-color"),
         # A stream never ends, a session that has ended finds nothing more, and what is broken is meant to be.
         *("--exclude-path-regex", "^/api/(live|auth/logout|desk/broken)$"),
