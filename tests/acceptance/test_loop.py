@@ -95,6 +95,8 @@ def site(
         HTTP_PORT=0,
         UNDO_SECONDS=0,
     )
+    with _mailbox(dovecot, f"box@{OURS}") as box:
+        box.delete(box.uids())
     site.call("init")
     (tmp_path / "password").write_text("correct horse battery\n")
     site.call("user", "add", f"anna@{OURS}", "--name", "Anna", "--admin", "--password-file", str(tmp_path / "password"))
@@ -149,6 +151,8 @@ def test_the_whole_loop(site: Postroom, postfix: Postfix, dovecot: Dovecot, cust
         _deliver(postfix, customer, f"leads@{OURS}", "Ten more engines", "Please call me.")
         wait_for(lambda: len(_all(dovecot, f"box@{OURS}")) >= 2, "both mails in our mailbox")
         assert site.json("cron", "run", "cron_incoming_mail_fetch")["outcome"] == "done"
+        # The host watches the mailbox too: who came first has the mails, and the other need not wait for it.
+        wait_for(lambda: len(site.json("inbound", "ls")) >= 2, "both mails in the trace")
         timeline = anna.client.get(f"/api{page}/timeline").json()["items"]
         # Newest first: the answer, the state that the accepted mail changed, the mail.
         assert [entry["kind"] for entry in timeline] == ["inbound", "tracking", "outbound"]

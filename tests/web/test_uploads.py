@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from tests.web.conftest import Visitor, World
 pytestmark = pytest.mark.anyio
 
 UPLOADS = "/api/files/uploads"
-CONTENT = os.urandom(3_500_000)
+CONTENT = Random(5).randbytes(3_500_000)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
