@@ -46,8 +46,11 @@ async def mail(world: World, *states: dict[str, Any], **values: Any) -> Any:
     return message
 
 
+THIS_HOUR = clock.now().replace(minute=0, second=0, microsecond=0)
+
+
 def _at(minute: int) -> Any:
-    return clock.now().replace(minute=minute, second=0, microsecond=0)
+    return THIS_HOUR.replace(minute=minute)
 
 
 SENT = {"state": "sent"}
