@@ -9,12 +9,14 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx2
 import pytest
+from PIL import Image
 
 from core.clock import now
 from core.config import load_configuration
@@ -24,9 +26,11 @@ from core.mail.tracking import CLICK_PATH, OPEN_PATH, PIXEL_PATH, Tracker, track
 from core.runtime import Runtime, get_model
 from core.runtime import settings as running_settings
 from core.web.server import serve
+from tests.databases import sqlite_alone as database_url
 from tests.servers.postgres import Postgres
 from tests.web.browser import Browser
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 BASE = "http://mail.example"
@@ -38,11 +42,6 @@ IDENTIFIER = "0123456789abcdef0123456789abcdef"
 @pytest.fixture
 def settings() -> dict[str, object]:
     return {"BASE_URL": BASE}
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @asynccontextmanager
@@ -180,6 +179,12 @@ async def test_w2_every_pixel_answers_alike(client: httpx2.AsyncClient) -> None:
         assert answers[0].content.startswith(start)
         assert {(await client.head(f"{path}{token}")).status_code for token in tokens} == {200}
     assert len((await client.get(OPEN_PATH)).content) == 43
+
+
+async def test_both_pixels_are_one_transparent_point(client: httpx2.AsyncClient) -> None:
+    for path in (OPEN_PATH, PIXEL_PATH):
+        with Image.open(BytesIO((await client.get(f"{path}x")).content)) as picture:
+            assert (picture.size, picture.convert("RGBA").getpixel((0, 0))[3]) == ((1, 1), 0)  # type: ignore[index]
 
 
 async def test_w2_every_link_that_is_none_answers_alike(client: httpx2.AsyncClient) -> None:
