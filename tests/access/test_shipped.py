@@ -82,6 +82,20 @@ async def test_a_blind_copy_is_for_its_sender(host: Runtime) -> None:
         assert await access.records("Attempt").order_by("id").values_list("reply", flat=True) == kinds
 
 
+async def test_what_the_host_says_is_for_its_administrators(host: Runtime) -> None:
+    await update(host)
+    ann = await get_model("User").create(login="ann", name="Ann")
+    await ann.groups.add(await get_model("Group").get(identifier="user"))
+    root = await get_model("User").create(login="root", name="Root", is_admin=True)
+    await get_model("Notification").tell_admins("The server is paused", "smtp.inside.example said: 535 no")
+    await get_model("Message").create(kind="system", direction="Outbound", subject="Your new password")
+    mail = await get_model("Message").create(subject="Offer", author=ann)
+    await get_model("Message").create(kind="system", subject="Not delivered: Offer", parent=mail)
+    subjects = (await access_of(ann)).records("Message").order_by("id").values_list("subject", flat=True)
+    assert await subjects == ["Offer", "Not delivered: Offer"]
+    assert await (await access_of(root)).records("Message").filter(kind="system").count() == 3
+
+
 async def test_the_group_of_administrators_changes_its_own_company_and_no_administrator(host: Runtime) -> None:
     await update(host)
     ours, theirs = [await get_model("Company").create(name=name) for name in ("Ours", "Theirs")]
