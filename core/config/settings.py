@@ -235,7 +235,10 @@ class Settings(BaseModel):
         "may ask.",
     )
 
-    MAX_MAIL_BYTES: int = Field(25_000_000, ge=1, description="Largest raw mail that is fetched.")
+    MAX_BODY_BYTES: int = Field(
+        30_000_000, ge=1, description="Largest request of whoever is logged in, apart from uploads of files."
+    )
+    MAX_MAIL_BYTES: int = Field(25_000_000, ge=1, description="Largest raw mail that is fetched, or taken in.")
     MAX_RECIPIENTS: int = Field(100, ge=1, description="Recipients of one message outside campaigns.")
     MAX_ATTACHMENT_BYTES: int = Field(25_000_000, ge=1, description="Largest attachment.")
     MAX_ATTACHMENTS: int = Field(50, ge=0, description="Attachments of one mail.")

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
 from core import clock
 from core.errors import TemporaryFailure, UserError
@@ -60,6 +61,8 @@ async def receive(request: Request) -> Taken:
         brought = await _brought(request, body)
         if not brought.raw.strip():
             raise UserError("The request has no mail in it.")
+        if len(brought.raw) > settings().MAX_MAIL_BYTES:
+            raise HTTPException(413, f"A mail has at most {settings().MAX_MAIL_BYTES} bytes (MAX_MAIL_BYTES).")
         model = get_model("InboundEmail")
         try:
             spool_id = await model.take_in(brought.raw, "webhook", brought.return_path, brought.recipients)

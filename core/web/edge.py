@@ -42,8 +42,9 @@ _HEADERS: Mapping[str, str] = MappingProxyType({
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 })  # fmt: skip
-_TAKING_MAIL = frozenset({"/api/email/webhook/receive", "/api/email/webhook/receive/mime", "/webhooks/email_receive"})
+_TAKING_MAIL = frozenset({"/api/email/webhook/receive", "/api/email/webhook/receive/mime"})
 """Here whole mails come, also as base64."""
+_TAKING_RAW_MAIL = "/webhooks/email_receive"
 _ANONYMOUS_BODY_BYTES = 64 * 1024
 _AROUND_A_FILE_BYTES = 64 * 1024
 """What a form has around its file."""
@@ -108,12 +109,14 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
 def _allowance(path: str) -> int:
     if path in _TAKING_MAIL:
         return settings().MAX_MAIL_BYTES + settings().MAX_MAIL_BYTES // 2
+    if path == _TAKING_RAW_MAIL:
+        return settings().MAX_MAIL_BYTES
     return _EVENTS_BODY_BYTES if path.startswith("/api/") and "/webhook/" in path else _ANONYMOUS_BODY_BYTES
 
 
 def _allowance_of_users(path: str) -> int:
     is_file = path.startswith("/api/files")
-    return settings().MAX_FILE_BYTES + _AROUND_A_FILE_BYTES if is_file else settings().MAX_MAIL_BYTES
+    return settings().MAX_FILE_BYTES + _AROUND_A_FILE_BYTES if is_file else settings().MAX_BODY_BYTES
 
 
 async def _is_known(request: Request) -> bool:

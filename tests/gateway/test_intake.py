@@ -191,6 +191,17 @@ async def test_no_mail_is_no_mail(caller: httpx2.AsyncClient, body: bytes) -> No
     assert (await caller.post(RECEIVE, content=body, headers=SECRET)).status_code == 422
 
 
+async def test_i16_a_mail_that_is_too_large_is_refused(
+    host: Runtime, caller: httpx2.AsyncClient, reply_to: str
+) -> None:
+    raw = mail(to=reply_to)
+    for path in (RECEIVE, REPLY):
+        change_settings(host, MAX_MAIL_BYTES=len(raw))
+        assert (await caller.post(path, content=raw + b"x", headers=SECRET)).status_code == 413
+        assert (await caller.post(path, content=raw, headers=SECRET)).status_code == 200
+    assert await get_model("InboundEmail").all().count() == 2
+
+
 async def test_row_45_a_provider_that_repeats_and_thirty_at_once_make_one(caller: httpx2.AsyncClient) -> None:
     async def bring() -> int:
         return (await caller.post(RECEIVE, content=mail(), headers=SECRET)).status_code
