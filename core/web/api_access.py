@@ -11,12 +11,10 @@ from core.access import Right
 from core.access.explain import explain
 from core.errors import AccessDenied
 from core.web.guard import Allowed, scope
-from core.web.parameters import LARGEST
+from core.web.parameters import LARGEST, NO_NUL
 from core.web.route import ApiRoute
 
 router = APIRouter(prefix="/api/access", tags=["access"], route_class=ApiRoute, dependencies=[Depends(scope("admin"))])
-
-_NAME = r"^[^\x00]*$"
 
 
 class AccessStep(BaseModel):
@@ -47,8 +45,8 @@ class AccessExplanation(BaseModel):
 @router.get("/explain", summary="Say why a user may do something, or may not")
 async def explain_access(
     access: Allowed,
-    login: Annotated[str, Query(max_length=320, pattern=_NAME, examples=["anna@example.org"])],
-    model: Annotated[str, Query(max_length=100, pattern=_NAME, examples=["CrmLead"])],
+    login: Annotated[str, Query(max_length=320, pattern=NO_NUL, examples=["anna@example.org"])],
+    model: Annotated[str, Query(max_length=100, pattern=NO_NUL, examples=["CrmLead"])],
     record_id: Annotated[int | None, Query(alias="id", ge=0, le=LARGEST)] = None,
     right: Right = Right.READ,
 ) -> AccessExplanation:

@@ -17,13 +17,13 @@ from core.web.cron_read import last_runs, next_runs, schedule_in_words, state_of
 from core.web.cursor import cursor_behind, last_id_of
 from core.web.guard import Inside, scope
 from core.web.idempotency import keyed
-from core.web.parameters import LARGEST
+from core.web.parameters import LARGEST, NO_NUL
 from core.web.route import ApiRoute
 
 router = APIRouter(prefix="/api/cron", tags=["cron"], route_class=ApiRoute)
 
 _RUNS = "runs of a job"
-_JobId = Annotated[str, Path(max_length=128, pattern=r"^[^\x00]*$", description="Its identifier, or its id.")]
+_JobId = Annotated[str, Path(max_length=128, pattern=NO_NUL, description="Its identifier, or its id.")]
 
 
 class Run(BaseModel):

@@ -20,13 +20,12 @@ from core.web.attached import Place, delete_file, find_file, find_place
 from core.web.files import SERVED_TYPES, content_address, send_file
 from core.web.guard import Allowed
 from core.web.incoming_file import in_pieces, of_form, store
+from core.web.parameters import LARGEST, NO_NUL
 from core.web.route import ApiRoute
 
 router = APIRouter(prefix="/api/files", tags=["files"], route_class=ApiRoute)
 
-_LARGEST = 2**63 - 1
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-_NO_NUL = r"^[^\x00]*$"
 _BYTES: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "type": "object",
@@ -42,8 +41,8 @@ _FORM = {
 
 FileId = Annotated[str, Path(pattern=_UUID, examples=["b0a4cf4e-6f0d-4b7a-9d55-0c7a5b6a4f11"])]
 """What a file or an upload is called."""
-RowId = Annotated[int | None, Query(ge=0, le=_LARGEST)]
-ModelName = Annotated[str | None, Query(max_length=100, pattern=_NO_NUL)]
+RowId = Annotated[int | None, Query(ge=0, le=LARGEST)]
+ModelName = Annotated[str | None, Query(max_length=100, pattern=NO_NUL)]
 
 
 class StoredFile(BaseModel):
@@ -78,9 +77,9 @@ def stored_file(file: Any) -> StoredFile:
 class _Asked(BaseModel):
     """Where a form says that its file belongs."""
 
-    model: str | None = Field(None, max_length=100, pattern=_NO_NUL)
-    record_id: int | None = Field(None, ge=0, le=_LARGEST)
-    table_id: int | None = Field(None, ge=0, le=_LARGEST)
+    model: str | None = Field(None, max_length=100, pattern=NO_NUL)
+    record_id: int | None = Field(None, ge=0, le=LARGEST)
+    table_id: int | None = Field(None, ge=0, le=LARGEST)
 
 
 @router.post(

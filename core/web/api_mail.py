@@ -20,6 +20,7 @@ from core.transport.step import Step
 from core.web.errors import RequestRefused
 from core.web.guard import Allowed, scope
 from core.web.idempotency import keyed
+from core.web.parameters import NO_NUL
 from core.web.rate import pace
 from core.web.route import ApiRoute
 from core.web.session import visit_of
@@ -28,10 +29,10 @@ router = APIRouter(
     prefix="/api/core/mail", tags=["mail accounts"], route_class=ApiRoute, dependencies=[Depends(scope("mail"))]
 )
 
-_Name = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00]*$")]
-_Account = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00]*$")]
-_Line = Annotated[str, StringConstraints(max_length=998, pattern=r"^[^\x00]*$")]
-_Lines = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[^\x00]*$")]
+_Name = Annotated[str, StringConstraints(max_length=255, pattern=NO_NUL)]
+_Account = Annotated[str, StringConstraints(max_length=100, pattern=NO_NUL)]
+_Line = Annotated[str, StringConstraints(max_length=998, pattern=NO_NUL)]
+_Lines = Annotated[str, StringConstraints(max_length=100_000, pattern=NO_NUL)]
 _Body = Annotated[str, StringConstraints(max_length=2_000_000)]
 _Debug = Annotated[bool, Query(description="Tell each step of the connections as well, with no secrets.")]
 

@@ -16,7 +16,7 @@ from core.orm.transaction import transaction
 from core.runtime import get_model
 from core.web.guard import Allowed, scope
 from core.web.idempotency import keyed
-from core.web.parameters import Before, RecordId, Search
+from core.web.parameters import NO_NUL, Before, RecordId, Search
 from core.web.record_changes import create_all, delete_all, update_all
 from core.web.record_examples import CHANGED_LEAD, LEAD, LEADS, NEW_LEAD, QUESTION, ModelName, exampled
 from core.web.record_faults import invalid
@@ -31,10 +31,9 @@ router = APIRouter(prefix="/api/records", tags=["records"], route_class=ApiRoute
 
 MOST_WHOLE, MOST_WITH_FIELDS = 200, 1_000
 """Records in a page: of whole ones, and where the fields that are wanted are named."""
-_NO_NUL = r"^[^\x00]*$"
-_Names = Annotated[str, Query(max_length=4_000, pattern=_NO_NUL)]
+_Names = Annotated[str, Query(max_length=4_000, pattern=NO_NUL)]
 _Limit = Annotated[int, Query(ge=1, le=MOST_WITH_FIELDS)]
-_Cursor = Annotated[str | None, Query(max_length=8_000, pattern=_NO_NUL)]
+_Cursor = Annotated[str | None, Query(max_length=8_000, pattern=NO_NUL)]
 _FieldName = Annotated[str, Field(max_length=500)]
 Tags = Annotated[str | None, Header(max_length=4_000)]
 """`If-Match` and `If-None-Match`."""

@@ -15,14 +15,12 @@ from core.mail.sketch import Sketch
 from core.runtime import get_model, settings
 from core.web.guard import Allowed
 from core.web.idempotency import keyed
-from core.web.parameters import RecordId
+from core.web.parameters import NO_NUL, LinkedId, RecordId
 from core.web.route import ApiRoute
 
 router = APIRouter(prefix="/api", tags=["routes"], route_class=ApiRoute)
 
-_NO_NUL = r"^[^\x00]*$"
 _Line = Annotated[str, Field(max_length=998)]
-_LARGEST = 2**63 - 1
 
 
 class Question(BaseModel):
@@ -94,8 +92,8 @@ class Place(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: Annotated[str, Field(max_length=100, pattern=_NO_NUL)]
-    record_id: Annotated[int, Field(ge=1, le=_LARGEST)]
+    model: Annotated[str, Field(max_length=100, pattern=NO_NUL)]
+    record_id: LinkedId
 
 
 class By(BaseModel):
@@ -103,7 +101,7 @@ class By(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    route_id: Annotated[int, Field(ge=1, le=_LARGEST)]
+    route_id: LinkedId
 
 
 class Why(BaseModel):
@@ -111,7 +109,7 @@ class Why(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, Field(max_length=500, pattern=_NO_NUL)] = ""
+    reason: Annotated[str, Field(max_length=500, pattern=NO_NUL)] = ""
 
 
 class Settled(BaseModel):

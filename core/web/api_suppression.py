@@ -14,7 +14,7 @@ from core.mail.suppression import Suppressed as Entry
 from core.runtime import get_model
 from core.web.guard import Inside, scope
 from core.web.idempotency import keyed
-from core.web.parameters import Before, RecordId, Search
+from core.web.parameters import NO_NUL, Before, RecordId, Search
 from core.web.records import PAGE
 from core.web.route import ApiRoute
 
@@ -130,7 +130,7 @@ async def entries(
 @router.get("/check", summary="Is an address written to?")
 async def check(
     access: Inside,
-    address: Annotated[str, Query(max_length=320, pattern=r"^[^\x00]*$")] = "",
+    address: Annotated[str, Query(max_length=320, pattern=NO_NUL)] = "",
     of_list: Annotated[_Line | None, Query(alias="list")] = None,
 ) -> Suppressed:
     """Answer as the queue would, for mail of `list` or for mail that is no list's."""

@@ -26,12 +26,12 @@ from core.web.attached import find_place
 from core.web.guard import Allowed
 from core.web.idempotency import keyed
 from core.web.incoming_file import ChecksumMismatch, checked, in_pieces
+from core.web.parameters import LARGEST
 from core.web.problem import MEDIA_TYPE, Problem
 from core.web.route import ApiRoute
 
 PATH = "/api/files/uploads"
 _MOST_OPEN = 100
-_LARGEST = 2**63 - 1
 _MISMATCH: dict[int | str, dict[str, Any]] = {
     460: {"description": "The bytes do not have the checksum, and were not kept."}
 }
@@ -228,7 +228,7 @@ def _id_in(said: Mapping[str, str], key: str) -> int | None:
     if not text:
         return None
     number = tus.bytes_in(text, key)
-    return number if number <= _LARGEST else 0
+    return number if number <= LARGEST else 0
 
 
 async def _answered(request: Request, handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from core.access import Access
-from core.web.parameters import LARGEST, Before
+from core.web.parameters import LARGEST, NO_NUL, Before
 
-_NO_NUL = r"^[^\x00]*$"
 PAGE = 50
 
 
@@ -27,11 +26,11 @@ class Wanted:
 
 
 def wanted(
-    action: Annotated[str, Query(max_length=64, pattern=_NO_NUL)] = "",
-    login: Annotated[str, Query(max_length=320, pattern=_NO_NUL)] = "",
-    model: Annotated[str, Query(max_length=100, pattern=_NO_NUL)] = "",
+    action: Annotated[str, Query(max_length=64, pattern=NO_NUL)] = "",
+    login: Annotated[str, Query(max_length=320, pattern=NO_NUL)] = "",
+    model: Annotated[str, Query(max_length=100, pattern=NO_NUL)] = "",
     record_id: Annotated[int | None, Query(ge=0, le=LARGEST)] = None,
-    request_id: Annotated[str, Query(max_length=128, pattern=_NO_NUL)] = "",
+    request_id: Annotated[str, Query(max_length=128, pattern=NO_NUL)] = "",
     before: Before = None,
 ) -> Wanted:
     """Read what to look for from a query."""

@@ -8,15 +8,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from core.web.parameters import LARGEST
+from core.web.parameters import NO_NUL, LinkedId
 from core.web.problem import Problem
 from core.web.queue_read import State, Story, Wanted, state_of
 from core.web.words import clock_text, state_sentence, zone
 
 MOST_AT_ONCE = 500
 Action = Literal["retry", "hold", "release", "cancel", "send"]
-Name = Annotated[str, Field(max_length=320, pattern=r"^[^\x00]*$")]
-_Id = Annotated[int, Field(ge=1, le=LARGEST)]
+Name = Annotated[str, Field(max_length=320, pattern=NO_NUL)]
 
 
 class QueueStats(BaseModel):
@@ -166,7 +165,7 @@ class MessageFilter(BaseModel):
     recipient: Name | None = None
     template: Name | None = None
     model: Name | None = None
-    record_id: _Id | None = None
+    record_id: LinkedId | None = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
 
@@ -181,7 +180,7 @@ class Steering(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     action: Action
-    ids: Annotated[list[_Id], Field(max_length=MOST_AT_ONCE)] | None = None
+    ids: Annotated[list[LinkedId], Field(max_length=MOST_AT_ONCE)] | None = None
     filter: MessageFilter | None = None
     limit: int = Field(100, ge=1, le=MOST_AT_ONCE, description="Of the filter: how many at once.")
 
@@ -221,7 +220,7 @@ class Suspending(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] = ""
+    reason: Annotated[str, Field(max_length=500, pattern=NO_NUL)] = ""
 
 
 _SAME = (

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from fastapi import Path
 
+from core.web.parameters import NO_NUL
+
 LEAD: dict[str, Any] = {
     "id": 1,
     "display_name": "Shelves for a reading room",
@@ -59,7 +61,7 @@ BULK: dict[str, Any] = {
     "partial": False,
 }
 
-ModelName = Annotated[str, Path(max_length=100, pattern=r"^[^\x00]*$", examples=["CrmLead"])]
+ModelName = Annotated[str, Path(max_length=100, pattern=NO_NUL, examples=["CrmLead"])]
 """The name of a model, in the path."""
 
 

@@ -21,12 +21,12 @@ from pydantic import ValidationError as PydanticError
 
 from core.access import Access, Right
 from core.errors import did_you_mean
+from core.web.parameters import LARGEST
 from core.web.problem import Fault
 from core.web.record_faults import InvalidRecord, fault, step
 from core.web.record_shape import FieldShape, shape_of, writable
 
 MOST_LINKED = 1_000
-_LARGEST_ID = 2**63 - 1
 _LINKS = frozenset({"add", "remove", "set"})
 _LINES = frozenset({"add", "update", "remove"})
 _KEPT = "_field_adapters"
@@ -239,7 +239,7 @@ def _way_back(shape: FieldShape) -> str:
 
 def is_id(value: object) -> bool:
     """Tell whether a value can be a record's id."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_ID
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST
 
 
 # What a field takes.
@@ -294,5 +294,5 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
     "datetime": lambda column: Annotated[AwareDatetime, AfterValidator(_in_utc)],
     "date": lambda column: date,
     "json": _json,
-    "to-one": lambda column: Annotated[int, Field(strict=True, ge=1, le=_LARGEST_ID)],
+    "to-one": lambda column: Annotated[int, Field(strict=True, ge=1, le=LARGEST)],
 }

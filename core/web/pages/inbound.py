@@ -20,7 +20,7 @@ from core.runtime import get_model
 from core.web.files import download
 from core.web.guard import Allowed
 from core.web.live_page import live_page
-from core.web.parameters import Before, RecordId
+from core.web.parameters import LARGEST, NO_NUL, Before, RecordId
 from core.web.records import PAGE
 from core.web.view import render, timeline_lists
 from core.web.words import decision, outcome_sentence
@@ -30,7 +30,6 @@ router = APIRouter(prefix="/inbound")
 STATES = ("received", "processed", "ignored", "unmatched", "quarantined", "discarded")
 _LED_NOWHERE = ("ignored", "unmatched", "quarantined", "discarded")
 _TRIED_AGAIN = ("unmatched", "quarantined")
-_NO_NUL = r"^[^\x00]*$"
 _AT_ONCE = 200
 """So many are tried again by one press; the next one goes on."""
 _COLUMNS = (
@@ -128,7 +127,7 @@ async def replay(inbound_id: RecordId, access: Allowed, again: Annotated[bool, F
 async def assign(
     inbound_id: RecordId,
     access: Allowed,
-    model: Annotated[str, Form(max_length=100, pattern=_NO_NUL)] = "",
+    model: Annotated[str, Form(max_length=100, pattern=NO_NUL)] = "",
     record: Annotated[str, Form(max_length=18, pattern=r"^\d*$")] = "",
 ) -> Response:
     """Put a mail on a record's timeline."""
@@ -140,9 +139,7 @@ async def assign(
 
 
 @router.post("/{inbound_id}/create")
-async def create(
-    inbound_id: RecordId, access: Allowed, route: Annotated[int, Form(ge=0, le=2**63 - 1)] = 0
-) -> Response:
+async def create(inbound_id: RecordId, access: Allowed, route: Annotated[int, Form(ge=0, le=LARGEST)] = 0) -> Response:
     """Let a route make a record of a mail."""
     mail = await _find(access, inbound_id, Right.WRITE)
     chosen = await get_model("EmailRoute").filter(access.condition("EmailRoute")).get_or_none(id=route)
@@ -155,7 +152,7 @@ async def create(
 
 @router.post("/{inbound_id}/discard")
 async def discard(
-    inbound_id: RecordId, access: Allowed, reason: Annotated[str, Form(max_length=500, pattern=_NO_NUL)] = ""
+    inbound_id: RecordId, access: Allowed, reason: Annotated[str, Form(max_length=500, pattern=NO_NUL)] = ""
 ) -> Response:
     """Say that nobody need look at a mail; it is kept."""
     mail = await _find(access, inbound_id, Right.WRITE)

@@ -18,7 +18,7 @@ from core.mail.address import domain_of
 from core.mail.sketch import Sketch
 from core.runtime import get_model, runtime, settings
 from core.web.guard import Allowed
-from core.web.parameters import RecordId
+from core.web.parameters import NO_NUL, RecordId
 from core.web.view import render
 
 router = APIRouter(prefix="/routes")
@@ -28,9 +28,8 @@ _HITS_DAYS = 30
 _CASES_SHOWN = 200
 _KEPT_BYTES = 1_000_000
 """A larger mail is explained, and not offered as a case: its page would carry it twice."""
-_NO_NUL = r"^[^\x00]*$"
-_Line = Annotated[str, Form(max_length=998, pattern=_NO_NUL)]
-_Text = Annotated[str, Form(max_length=2_000_000, pattern=_NO_NUL)]
+_Line = Annotated[str, Form(max_length=998, pattern=NO_NUL)]
+_Text = Annotated[str, Form(max_length=2_000_000, pattern=NO_NUL)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ async def explained(request: Request, access: Allowed, asked: Question) -> Respo
 
 @router.post("/cases")
 async def save_case(
-    access: Allowed, asked: Question, name: Annotated[str, Form(max_length=200, pattern=_NO_NUL)] = ""
+    access: Allowed, asked: Question, name: Annotated[str, Form(max_length=200, pattern=NO_NUL)] = ""
 ) -> Response:
     """Keep a mail with where it goes now, to be asked about again."""
     access.require(_CASE, Right.CREATE)

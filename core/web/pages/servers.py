@@ -15,17 +15,16 @@ from core.access import Right
 from core.errors import UnknownName, UserError
 from core.runtime import get_model
 from core.web.guard import Allowed
-from core.web.parameters import RecordId
+from core.web.parameters import NO_NUL, RecordId
 from core.web.session import visit_of
 from core.web.view import render
 
 router = APIRouter(prefix="/servers")
 
 _SERVER, _INCOMING, _SIGN_IN = "OutgoingMailServer", "IncomingMailServer", "OAuthAccount"
-_NO_NUL = r"^[^\x00]*$"
-Sender = Annotated[str, Query(alias="from", max_length=320, pattern=_NO_NUL)]
-Login = Annotated[str, Query(max_length=320, pattern=_NO_NUL)]
-Word = Annotated[str, Query(max_length=4096, pattern=_NO_NUL)]
+Sender = Annotated[str, Query(alias="from", max_length=320, pattern=NO_NUL)]
+Login = Annotated[str, Query(max_length=320, pattern=NO_NUL)]
+Word = Annotated[str, Query(max_length=4096, pattern=NO_NUL)]
 
 
 @router.get("")
