@@ -19,6 +19,8 @@ from core.mail.tracking import tracker
 from core.runtime import runtime, settings
 from core.web import (
     api_access,
+    api_activities,
+    api_attachments,
     api_audit,
     api_auth,
     api_comments,
@@ -26,6 +28,7 @@ from core.web import (
     api_dev_mail,
     api_email,
     api_files,
+    api_followers,
     api_health,
     api_inbound,
     api_live,
@@ -127,6 +130,9 @@ _APIS = (
     api_models,
     api_records_call,  # Before the paths of one record, which would take `call` for its id.
     api_timeline,
+    api_followers,
+    api_activities,
+    api_attachments,
     api_records_many,
     api_records,
     api_servers,

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.access import Access
-from core.errors import AccessDenied, UnknownName, UserError
+from core.access import Access, Right
+from core.errors import AccessDenied, UserError
 from core.orm.feed import EVERY, Change
 from core.web.parameters import LARGEST
+from core.web.timeline import find_with_timeline
 
 MOST_TOPICS = 20
 _PLAIN = {
@@ -38,9 +39,7 @@ class Topic:
     async def require(self, access: Access) -> None:
         """Raise AccessDenied or UnknownName where the user may not watch this, or no longer."""
         if self.record_id is not None:
-            record = await access.find(self.model, self.record_id)
-            if not hasattr(record, "timeline"):
-                raise UnknownName(f"{self.model} has no timeline.")
+            await find_with_timeline(access, self.model, self.record_id, Right.READ)
         elif self.model:
             access.require(self.model)
             if not may_watch(access, self.name):

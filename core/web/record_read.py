@@ -13,6 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from pydantic import BaseModel
 from tortoise.fields.relational import ManyToManyFieldInstance
 
 from core.access import Access, Right
@@ -26,6 +27,13 @@ MOST_FIELDS = 100
 MOST_RELATIONS = 3
 _MOST_RELATED = 5_000
 _ALWAYS = frozenset({"id", "display_name"})
+
+
+class Named(BaseModel):
+    """A record that is pointed at."""
+
+    id: int
+    display_name: str
 
 
 @dataclass(frozen=True, slots=True)

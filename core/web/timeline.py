@@ -1,7 +1,7 @@
 """A record's timeline as a page and a program read it: entries with what became of each recipient, and why it is here.
 
-Whoever asks has been let to the record before; notes are left out here for those who may not see them, and so are blind
-copies for all but their sender.
+Whoever asks for entries has been let to the record before; notes are left out for those who may not see them, and so
+are blind copies for all but their sender.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core import clock
-from core.access import Access
+from core.access import Access, Right
+from core.errors import AccessDenied, UnknownName
 from core.runtime import get_model
 from core.web.bodies import Body, bodies_of, text_of
 from core.web.receipts import failure_told, length_of, receipts_of, state_told
@@ -81,6 +82,20 @@ class Entry:
         if self.message.kind != "message":
             return str(self.message.kind)
         return "inbound" if self.message.direction == "Inbound" else "outbound"
+
+
+async def find_with_timeline(access: Access, model: str, record_id: int, right: Right) -> Any:
+    """Return a record as `access.find` does; UnknownName where it has no timeline."""
+    record = await access.find(model, record_id, right)
+    if not hasattr(record, "post_message"):
+        raise UnknownName(f"{model} has no timeline.")
+    return record
+
+
+def require_inside(access: Access) -> None:
+    """Raise AccessDenied for those outside, who never see what colleagues note and plan."""
+    if not access.is_internal:
+        raise AccessDenied("Notes and activities are for those inside.")
 
 
 async def timeline_of(

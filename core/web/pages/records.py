@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from core.access import Access, Right
-from core.errors import PostroomError, UnknownName, UserError
+from core.errors import PostroomError, UserError
 from core.mail.body import text_to_html
 from core.mail.words import clean_text
 from core.orm.transaction import transaction
@@ -24,7 +24,7 @@ from core.web.live_page import live_page
 from core.web.parameters import Before, RecordId, Search
 from core.web.records import search
 from core.web.session import visit_of
-from core.web.timeline import timeline_of
+from core.web.timeline import find_with_timeline, timeline_of
 from core.web.view import render
 
 router = APIRouter(prefix="/records")
@@ -81,7 +81,7 @@ async def post_message(
     """Send a message to exactly those whom the page named, a moment later, so that it can be taken back."""
     if not access.is_internal:
         return await _post_from_outside(request, access, model, record_id, body, subject)
-    record, user = await _with_timeline(access, model, record_id), visit_of(request).user
+    record, user = await find_with_timeline(access, model, record_id, Right.WRITE), visit_of(request).user
     try:
         recipients = _addresses(to)
         expected = await record.message_recipients(user)
@@ -108,7 +108,7 @@ async def _post_from_outside(
     request: Request, access: Access, model: str, record_id: int, body: str, subject: str
 ) -> Response:
     """Put what a customer wrote on its own record, where colleagues are told of it; it mails nobody."""
-    record = await _with_timeline(access, model, record_id, Right.READ)
+    record = await find_with_timeline(access, model, record_id, Right.READ)
     if not access.may_post(model):
         access.require("Message", Right.CREATE)
     try:
@@ -130,7 +130,7 @@ async def send_text(
     to: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
     """Send a text by a channel beside e-mail to exactly those whom the page named."""
-    record, user = await _with_timeline(access, model, record_id), visit_of(request).user
+    record, user = await find_with_timeline(access, model, record_id, Right.WRITE), visit_of(request).user
     try:
         recipients = _addresses(to)
         expected = await record.channel_recipients(channel)
@@ -147,7 +147,7 @@ async def send_text(
 @router.post("/{model}/{record_id}/note")
 async def post_note(request: Request, model: str, record_id: RecordId, access: Allowed, body: _Body = "") -> Response:
     """Write an internal note, which no mail ever carries."""
-    record = await _with_timeline(access, model, record_id)
+    record = await find_with_timeline(access, model, record_id, Right.WRITE)
     if not access.is_internal:
         access.require("internal notes", Right.CREATE)
     try:
@@ -162,19 +162,12 @@ async def follow(
     request: Request, model: str, record_id: RecordId, change: Literal["follow", "unfollow"], access: Allowed
 ) -> Response:
     """Be told of a record's messages, or no longer."""
-    record = await _with_timeline(access, model, record_id, Right.READ)
+    record = await find_with_timeline(access, model, record_id, Right.READ)
     contact = await get_model("Contact").get_or_none(id=visit_of(request).user.contact_id)
     if contact is None:
         raise UserError("Your user has no contact yet; an administrator can give it one.")
     await (record.follow(contact) if change == "follow" else record.unfollow(contact))
     return RedirectResponse(f"/records/{model}/{record_id}", 303)
-
-
-async def _with_timeline(access: Access, model: str, record_id: int, right: Right = Right.WRITE) -> Any:
-    record = await access.find(model, record_id, right)
-    if not hasattr(record, "post_message"):
-        raise UnknownName(f"{model} has no timeline.")
-    return record
 
 
 async def _page(
