@@ -229,16 +229,7 @@ class Engine:
         rest_s = settings().CRON_POLL_SECONDS
         with suppress(*database_errors()):
             rest_s = min(rest_s, await next_due_in_s() or rest_s)
-        waits = {
-            asyncio.create_task(runtime().bell.wait(TOPIC, rest_s)),
-            asyncio.create_task(self._stop.wait()),
-        }
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+        await runtime().bell.wait_until(self._stop, TOPIC, rest_s)
 
 
 def _each(faults: BaseExceptionGroup[Any]) -> Iterator[BaseException]:

@@ -53,7 +53,7 @@ async def watch_mailboxes(stop: asyncio.Event) -> None:
             except database_errors() as error:
                 if not is_outage(error):
                     log.error("mailboxes to wait in cannot be read", exc_info=error)
-            await _rest(stop)
+            await runtime().bell.wait_until(stop, WATCH_TOPIC, settings().CRON_POLL_SECONDS)
     finally:
         await asyncio.gather(*(watch.end() for watch in watches.values()))
 
@@ -74,17 +74,6 @@ async def _wanted() -> dict[int, tuple[Any, ...]]:
         return {}
     servers = get_model("IncomingMailServer").filter(active=True, instant=True, protocol="imap")
     return {row[0]: tuple(map(repr, row[1:])) for row in await servers.values_list("id", *_SETTINGS)}
-
-
-async def _rest(stop: asyncio.Event) -> None:
-    waits = {
-        asyncio.create_task(runtime().bell.wait(WATCH_TOPIC, settings().CRON_POLL_SECONDS)),
-        asyncio.create_task(stop.wait()),
-    }
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
-    await asyncio.gather(*waits, return_exceptions=True)
 
 
 class _Watch:

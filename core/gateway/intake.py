@@ -65,24 +65,17 @@ async def take_in_reply(raw: bytes) -> bool:
 
 async def deal_with_what_comes(stop: asyncio.Event) -> None:
     """Deal with what waits in the spool, whenever something is brought and now and then, until `stop`."""
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        while not stop.is_set():
-            pause_s = settings().CRON_POLL_SECONDS
-            try:
-                await process_pending()
-            except database_errors() as error:
-                if is_outage(error):
-                    log.warning("inbound mail waits: the database is away", error=str(error))
-                else:
-                    log.error("inbound mail waits: the spool cannot be read", exc_info=error)
-                pause_s = _AWAY_S
-            waiting = asyncio.create_task(runtime().bell.wait(TOPIC, pause_s))
-            await asyncio.wait({stopping, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-    finally:
-        stopping.cancel()
+    while not stop.is_set():
+        pause_s = settings().CRON_POLL_SECONDS
+        try:
+            await process_pending()
+        except database_errors() as error:
+            if is_outage(error):
+                log.warning("inbound mail waits: the database is away", error=str(error))
+            else:
+                log.error("inbound mail waits: the spool cannot be read", exc_info=error)
+            pause_s = _AWAY_S
+        await runtime().bell.wait_until(stop, TOPIC, pause_s)
 
 
 def _one_line(text: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -27,16 +28,13 @@ class Bell:
         self._events: dict[str, asyncio.Event] = {}
         self._listener: asyncpg.Connection[Any] | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._untold: set[str] = set()
-        self._telling: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for pending in (self._connecting, self._telling):
-            if pending is not None:
-                await pending
+        if self._connecting is not None:
+            await self._connecting
         if self._listener is not None:
             await self._listener.close()
             self._listener = None
@@ -60,6 +58,18 @@ class Bell:
         rung = event.is_set()
         event.clear()
         return rung
+
+    async def wait_until(
+        self, stop: asyncio.Event, topic: str, timeout_s: float, others: Iterable[asyncio.Future[Any]] = ()
+    ) -> None:
+        """Wait as `wait` does, and no longer than until `stop` is set or one of `others` is done."""
+        own = (asyncio.create_task(self.wait(topic, timeout_s)), asyncio.create_task(stop.wait()))
+        try:
+            await asyncio.wait({*own, *others}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in own:
+                one.cancel()
+            await asyncio.gather(*own, return_exceptions=True)
 
     def _event(self, topic: str) -> asyncio.Event:
         return self._events.setdefault(topic, asyncio.Event())

@@ -143,16 +143,7 @@ class Hub:
     async def _rest(self, pause_s: float | None = None) -> None:
         """Wait for the bell, for as long as the database calls for, or for the end."""
         rest_s = pause_s or _LOOK_EVERY_S[runtime().database.dialect.name]
-        waits = {
-            asyncio.create_task(runtime().bell.wait(BELL, rest_s)),
-            asyncio.create_task(self._closed.wait()),
-        }
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+        await runtime().bell.wait_until(self._closed, BELL, rest_s)
 
     async def _look_at_rights(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -58,7 +58,6 @@ class Courier:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make calls until `stop`, woken by the bell and looking by itself now and then."""
-        stopping = asyncio.create_task(stop.wait())
         is_away = False
         try:
             while not stop.is_set():
@@ -69,9 +68,8 @@ class Courier:
                     if not is_away:
                         log.warning("webhooks wait: the database is away", error=str(error))
                     is_away, pause_s = True, random.uniform(0.3, 1.5)  # noqa: S311 - jitter
-                await self._rest(stopping, pause_s)
+                await runtime().bell.wait_until(stop, TOPIC, pause_s, self._under_way)
         finally:
-            stopping.cancel()
             await self._wind_down()
 
     async def drain(self) -> int:
@@ -99,13 +97,6 @@ class Courier:
             return _POLL_S if room == 0 else 0.0
         # What is due and cannot be begun waits for its webhook's other calls, which another worker may be making.
         return max(await due_in_s(_POLL_S), _LEAST_PAUSE_S)
-
-    async def _rest(self, stopping: asyncio.Task[bool], pause_s: float) -> None:
-        """Wait for a ring, a call that ends, the stop, or the time."""
-        ring = asyncio.create_task(runtime().bell.wait(TOPIC, pause_s))
-        await asyncio.wait({ring, stopping, *self._under_way}, return_when=asyncio.FIRST_COMPLETED)
-        ring.cancel()
-        await asyncio.gather(ring, return_exceptions=True)
 
     async def _wind_down(self) -> None:
         if self._under_way:

@@ -22,6 +22,20 @@ async def test_a_ring_wakes_at_once_and_only_its_topic(database_url: str) -> Non
             assert await waiting is True
 
 
+async def test_a_wait_ends_with_what_comes_first(database_url: str) -> None:
+    async with opened(database_url) as database, Bell(database) as bell, asyncio.timeout(5):
+        stop = asyncio.Event()
+        await bell.wait_until(stop, "queue", 0.01)
+        work = asyncio.create_task(asyncio.sleep(0.01))
+        await bell.wait_until(stop, "queue", 10, {work})
+        assert work.done()
+        await bell.ring("queue")
+        await bell.wait_until(stop, "queue", 10)
+        stop.set()
+        await bell.wait_until(stop, "queue", 10)
+        assert await bell.wait("queue", 0.01) is False
+
+
 async def test_a_ring_reaches_the_other_processes(postgres_url: str) -> None:
     async with opened(postgres_url) as database, Bell(database) as here, Bell(database) as there:
         assert await there.wait("cron", 0.01) is False
