@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -65,17 +64,11 @@ class AuditEntry(Record):
         manager = _ReadOnly()
         indexes = (("at",), ("model", "record_id", "id"), ("user_id", "id"), ("action", "id"))
 
-    async def save(
-        self,
-        using_db: Any = None,
-        update_fields: Iterable[str] | None = None,
-        force_create: bool = False,
-        force_update: bool = False,
-    ) -> None:
+    async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store a new entry; AccessDenied for one that is stored."""
         if self._saved_in_db:
             _refuse()
-        await super().save(using_db, update_fields, force_create, force_update)
+        await super().save(*args, **kwargs)
 
     async def delete(self, using_db: Any = None) -> None:
         """Raise AccessDenied."""

@@ -5,7 +5,7 @@ What the host does by itself (seeds, cron, the engines) is not written down, nor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from core.audit import MASK, audit, is_asked_for
@@ -21,20 +21,14 @@ class Audited(Record):
     _of_host = True
     _private: ClassVar[tuple[str, ...]] = ()
 
-    async def save(
-        self,
-        using_db: Any = None,
-        update_fields: Iterable[str] | None = None,
-        force_create: bool = False,
-        force_update: bool = False,
-    ) -> None:
+    async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the record, and who changed what of it."""
         if not is_asked_for():
-            await super().save(using_db, update_fields, force_create, force_update)
+            await super().save(*args, **kwargs)
             return
         async with transaction():
             before = await type(self).get_or_none(pk=self.pk) if self._saved_in_db else None
-            await super().save(using_db, update_fields, force_create, force_update)
+            await super().save(*args, **kwargs)
             if before is None:
                 await audit("created", self)
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from core.errors import UserError, did_you_mean
@@ -29,13 +28,7 @@ class FieldAccess(Audited):
     class Meta:
         unique_together = (("model", "field", "group"),)
 
-    async def save(
-        self,
-        using_db: Any = None,
-        update_fields: Iterable[str] | None = None,
-        force_create: bool = False,
-        force_update: bool = False,
-    ) -> None:
+    async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the gate; UserError for a field that the model does not have, or never shows anyway."""
         row = await get_model("ModelRegistry").get_or_none(id=self.model_id)
         if row is None:
@@ -44,4 +37,4 @@ class FieldAccess(Audited):
         if self.field not in known:
             hint = did_you_mean(self.field, known)
             raise UserError(f'{row.identifier} has no field "{self.field}" that could have a gate.{hint}')
-        await super().save(using_db, update_fields, force_create, force_update)
+        await super().save(*args, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from core.access.rule import checked_condition
@@ -35,16 +34,10 @@ class RecordRule(Audited):
     `$user.company`, `$user.companies`, `$user.groups`, `$now` and `$today`."""
     active = fields.BooleanField(default=True)
 
-    async def save(
-        self,
-        using_db: Any = None,
-        update_fields: Iterable[str] | None = None,
-        force_create: bool = False,
-        force_update: bool = False,
-    ) -> None:
+    async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the rule, checked (see `check`)."""
         await self.check()
-        await super().save(using_db, update_fields, force_create, force_update)
+        await super().save(*args, **kwargs)
 
     async def check(self) -> None:
         """Raise UserError with the place in `where` of what its model does not have or take."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from core.delivery.suppression import EVERY_LIST, plain_address, suppress, suppress_all, suppressed, unsuppress
@@ -32,16 +31,10 @@ class Suppression(Record):
     class Meta:
         unique_together = (("address", "list", "reason"),)
 
-    async def save(
-        self,
-        using_db: Any = None,
-        update_fields: Iterable[str] | None = None,
-        force_create: bool = False,
-        force_update: bool = False,
-    ) -> None:
+    async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store it under the form of the address in which equal mailboxes are equal."""
         self.address = plain_address(self.address)
-        await super().save(using_db, update_fields, force_create, force_update)
+        await super().save(*args, **kwargs)
 
     # Whoever may not import the delivery room finds its words here.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from core.errors import UserError
@@ -26,14 +25,8 @@ class Team(Audited):
     company = fields.ForeignKeyField("models.Company", null=True, related_name="teams", on_delete=fields.SET_NULL)
     active = fields.BooleanField(default=True)
 
-    async def save(
-        self,
-        using_db: Any = None,
-        update_fields: Iterable[str] | None = None,
-        force_create: bool = False,
-        force_update: bool = False,
-    ) -> None:
+    async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the team; UserError for one that would cease to be a mail team and has accounts."""
         if self._saved_in_db and self.type != MAIL and await get_model("MailAccount").filter(team_id=self.pk).exists():
             raise UserError(f"The team {self.name} has mail accounts; delete them before its type changes.")
-        await super().save(using_db, update_fields, force_create, force_update)
+        await super().save(*args, **kwargs)
