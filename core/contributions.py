@@ -128,14 +128,6 @@ class GatewayRule:
     decide: Callable[[Any, Any], Awaitable[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class CronMethod:
-    """A method that CronJob records may name although its model does not mark it with `@cron_method`."""
-
-    model: str
-    method: str
-
-
 @dataclass(slots=True)
 class Contributions:
     """All that the addons of one host contribute, joined in addon order, each with the addon's name."""
@@ -147,4 +139,3 @@ class Contributions:
     template_filters: list[tuple[str, TemplateFilter]] = field(default_factory=list)
     channels: list[tuple[str, Channel]] = field(default_factory=list)
     gateway_rules: list[tuple[str, GatewayRule]] = field(default_factory=list)
-    cron_methods: list[tuple[str, CronMethod]] = field(default_factory=list)

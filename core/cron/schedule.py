@@ -20,7 +20,6 @@ from core.errors import UserError, did_you_mean
 
 LONGEST_DAYS = 36_525
 EXPRESSION_CHARS = 256
-COUNTED = 10_000
 
 
 class FrequencyUnit(StrEnum):
@@ -62,18 +61,6 @@ def next_after(schedule: Schedule, after: datetime) -> datetime:
     if schedule.cron:
         return _next_cron(schedule.cron, after, zone_of(schedule.timezone))
     return _due_at(schedule, _next_index(schedule, after))
-
-
-def due_count(schedule: Schedule, since: datetime, now: datetime) -> int:
-    """Return how many due times lie in `since < due <= now`; for a cron expression at most 10,000 are counted."""
-    if now <= since:
-        return 0
-    if not schedule.cron:
-        return _next_index(schedule, now) - _next_index(schedule, since)
-    count, due = 0, next_after(schedule, since)
-    while due <= now and count < COUNTED:
-        count, due = count + 1, next_after(schedule, due)
-    return count
 
 
 def describe(schedule: Schedule) -> str:

@@ -15,7 +15,7 @@ from core.delivery.mail import Mail
 from core.delivery.results import Result
 from core.mail.retry import Outcome, Phase, classify
 from core.tracing import span
-from core.transport.smtp import ContentReply, EnvelopeReply, SmtpError, SmtpReply, SmtpSession
+from core.transport.smtp import EnvelopeReply, SmtpError, SmtpReply, SmtpSession
 
 _CLOSING = 421
 _LARGE_BYTES = 1_000_000
@@ -99,7 +99,7 @@ class SmtpLane:
         with span("mail.send", message=mail.job.message["id"], deliveries=len(mail.deliveries)):
             answer = await self.session.content(mail.content, self._following.envelope if self._following else None)
         self.ledger.record(self._answers(mail, reply, answer))
-        self.accepted += answer.reply.ok
+        self.accepted += answer.ok
         self._current, self._following = self._following, None
 
     async def _next(self) -> Mail | None:
@@ -120,8 +120,8 @@ class SmtpLane:
         count = len(mail.deliveries)
         return [self._result(mail, index, *refusal) for index in range(count) if (refusal := reply.refusal(index))]
 
-    def _answers(self, mail: Mail, reply: EnvelopeReply, answer: ContentReply) -> list[Result]:
-        taken = Phase.CONTENT, answer.reply
+    def _answers(self, mail: Mail, reply: EnvelopeReply, answer: SmtpReply) -> list[Result]:
+        taken = Phase.CONTENT, answer
         return [self._result(mail, index, *(reply.refusal(index) or taken)) for index in range(len(mail.deliveries))]
 
     def _result(self, mail: Mail, index: int, phase: Phase, reply: SmtpReply) -> Result:

@@ -1,8 +1,7 @@
 """E-mail as values: bytes and values in, values out. No database, no network, no clock, no randomness of its own.
 
 values   Mailbox File OutgoingEmail IncomingEmail Reply Bounce BouncedRecipient
-address  parse_address(text) -> Mailbox              parse_addresses(texts) -> tuple[Mailbox, ...]
-         tolerant_addresses(header_text) -> tuple[Mailbox, ...]
+address  parse_address(text) -> Mailbox              tolerant_addresses(header_text) -> tuple[Mailbox, ...]
          envelope_address(address) -> str            needs_smtputf8(address) -> bool
          domain_of(address) -> str                   normalised(address) -> str
          format_mailbox(mailbox) -> str              header_text(value) -> str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -70,11 +70,6 @@ def parse_address(text: str) -> Mailbox:
     quoted, bare, address = match.groups()
     name = bare.strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
     return Mailbox(name, _checked(address))
-
-
-def parse_addresses(texts: Iterable[str]) -> tuple[Mailbox, ...]:
-    """Read each text as exactly one mailbox, in order; raise AddressError at the first that is none."""
-    return tuple(parse_address(text) for text in texts)
 
 
 def envelope_address(address: str) -> str:

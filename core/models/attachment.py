@@ -55,11 +55,6 @@ class Attachment(Record):
         return cls.all().only(*(name for name in cls._meta.fields_db_projection if name != "content"))
 
     @classmethod
-    async def by_path(cls, path: str) -> Any:
-        """Return the file with this path, without its bytes, or None; who may have it is another question."""
-        return await cls.without_content().get_or_none(path="/" + path.lstrip("/")[:400])
-
-    @classmethod
     def path_prefix(cls, table_id: int, company_id: int | None) -> str:
         """Return what the paths of files for a table's records begin with, `{spaceId}-{tableId}-`."""
         return f"/space-{company_id or _DEFAULT_SPACE}-table-{table_id}-"

@@ -13,12 +13,11 @@ from core.transport.smtp_check import test_connection
 from core.transport.smtp_open import open_session
 from core.transport.smtp_pool import PoolLimits, SmtpPool
 from core.transport.smtp_reply import SmtpError, SmtpReply
-from core.transport.smtp_session import ContentReply, Envelope, EnvelopeReply, Features, SmtpSession
+from core.transport.smtp_session import Envelope, EnvelopeReply, Features, SmtpSession
 from core.transport.step import Step
 from core.transport.tls import Tls
 
 __all__ = [
-    "ContentReply",
     "Envelope",
     "EnvelopeReply",
     "Features",

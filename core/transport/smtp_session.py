@@ -10,7 +10,6 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import IncrementalNewlineDecoder
-from time import monotonic
 from typing import NamedTuple
 
 from core.errors import AddressError
@@ -70,18 +69,6 @@ class EnvelopeReply(NamedTuple):
         if not self.is_open and self.data is not None:
             return Phase.DATA, self.data
         return None
-
-
-class ContentReply(NamedTuple):
-    """The answer to the final dot; `reply.ok` is the only sign of acceptance, for all accepted recipients.
-
-    `write_ms` is the time to hand the content to the network, `answer_ms` from there to the reply.
-    """
-
-    reply: SmtpReply
-    tls: str
-    write_ms: float
-    answer_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,20 +136,19 @@ class SmtpSession:
             self._wire.write(self._announce(envelope), Phase.MAIL)
             return await self._begun()
 
-    async def content(self, data: bytes, following: Envelope | None = None) -> ContentReply:
+    async def content(self, data: bytes, following: Envelope | None = None) -> SmtpReply:
         """Send the content of the open mail, and with it the envelope of the `following`; return the answer to the dot.
 
-        `data` has CRLF line ends; others are made so. Dots are stuffed here. Raises SmtpError: at DATA, the mail was
-        certainly not taken; at CONTENT without a code, nobody can know.
+        Its `ok` is the only sign of acceptance, for all accepted recipients. `data` has CRLF line ends; others are made
+        so. Dots are stuffed here. Raises SmtpError: at DATA, the mail was certainly not taken; at CONTENT without a
+        code, nobody can know.
         """
         with self._step(self._is_open):
-            started_at = monotonic()
             await self._write(_stuffed(data), following)
             self._is_open = False
-            written_at = monotonic()
             reply = await self._wire.reply(Phase.CONTENT, self.account.timeouts.answer_s)
             self.messages += 1
-            return ContentReply(reply, self.tls, (written_at - started_at) * 1000, (monotonic() - written_at) * 1000)
+            return reply
 
     async def begun(self) -> EnvelopeReply:
         """Return the server's word on the envelope that followed the last content."""

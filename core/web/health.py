@@ -22,8 +22,6 @@ from core.web.errors import LoginNeeded
 from core.web.metrics import CONTENT_TYPE
 from core.web.who import who_asks
 
-PATHS = frozenset({"/health", "/ready", "/metrics"})
-"""They need no login, or see to it themselves."""
 _DATABASE_S = 2.0
 _SCHEMA_EVERY_S = 30.0
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")

@@ -70,11 +70,6 @@ class FieldShape:
         return self.type == _LINES
 
     @property
-    def is_owned(self) -> bool:
-        """Whether its records are parts of this one, and are written with it."""
-        return self.is_lines and self.is_default
-
-    @property
     def is_column(self) -> bool:
         """Whether records can be ordered and grouped by it."""
         return not self.is_to_many and self.type not in ("json", "binary", "secret")

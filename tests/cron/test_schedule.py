@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.cron.schedule import FrequencyUnit, Schedule, describe, due_count, next_after
+from core.cron.schedule import FrequencyUnit, Schedule, describe, next_after
 from core.errors import UserError
 
 BERLIN, LORD_HOWE = "Europe/Berlin", "Australia/Lord_Howe"
@@ -125,21 +125,6 @@ def test_the_next_due_time_is_later_and_the_first(schedule: Schedule, after: dat
     assert due.tzinfo is UTC
     assert next_after(schedule, due - timedelta(microseconds=1)) == due
     assert next_after(schedule, after + (due - after) / 2) == due
-
-
-@given(periods, moments, st.timedeltas(timedelta(0), timedelta(days=3)))
-def test_counting_agrees_with_stepping(schedule: Schedule, since: datetime, span: timedelta) -> None:
-    now, count, due = since + span, 0, next_after(schedule, since)
-    while due <= now:
-        count, due = count + 1, next_after(schedule, due)
-    assert due_count(schedule, since, now) == count
-
-
-def test_counting_ends() -> None:
-    assert due_count(cron("* * * * *"), at("2026-01-01"), at("2026-01-01T01:00")) == 60
-    assert due_count(cron("* * * * *"), at("2020-01-01"), at("2026-01-01")) == 10_000
-    assert due_count(every(1, FrequencyUnit.MINUTES, at("2020-01-01")), at("2020-01-01"), at("2026-01-01")) == 3_156_480
-    assert due_count(cron("* * * * *"), at("2026-01-02"), at("2026-01-01")) == 0
 
 
 @pytest.mark.parametrize(

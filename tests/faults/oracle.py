@@ -14,7 +14,6 @@ from typing import Any
 from core.runtime import get_model
 from tests.servers.fake_mta import Accepted
 
-FINAL = frozenset({"sent", "failed", "cancelled"})
 _DOUBTED = frozenset({"unknown", "sent"})
 
 

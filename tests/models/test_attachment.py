@@ -30,17 +30,13 @@ async def test_files_of_an_older_database_get_a_name_each(host: Runtime) -> None
         await get_model("Attachment").keep("twice.txt", b"x", uuid=names[0])
 
 
-async def test_a_path_leads_to_its_file_and_to_no_other(host: Runtime) -> None:
+async def test_a_path_says_which_table_it_is_of(host: Runtime) -> None:
     files = get_model("Attachment")
     path = await files.new_path("Contact", None, "a.pdf")
     table = await get_model("ModelRegistry").get(identifier="Contact")
     assert path.startswith(files.path_prefix(table.pk, None))
     assert path.startswith(f"/space-1-table-{table.pk}-")
-    kept = await files.keep("a.pdf", b"x", path=path)
-    for asked in (path, path.lstrip("/"), f"//{path}"):
-        assert (await files.by_path(asked)).pk == kept.pk
-    for asked in ("", "/", "..", f"{path}/../{path}", path[:-1], path.replace("/", "\\"), f"{path}\0"[:-1] + "x"):
-        assert await files.by_path(asked) is None
+    assert path.endswith("-a.pdf")
 
 
 _INDEXES = {

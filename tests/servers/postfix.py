@@ -19,7 +19,6 @@ from tests.servers.daemon import Daemon, ServerMissingError, program
 from tests.servers.free_port import free_port
 
 BOUNCE = "error:5.1.2 Nobody delivers to this domain"
-DISCARD = "discard:"
 QUEUES = (
     *("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming"),
     *("maildrop", "private", "public", "saved", "trace"),
@@ -30,7 +29,7 @@ class Postfix(Daemon):
     """An SMTP server at `port` that takes mail for every domain from loopback.
 
     `routes` says per domain where mail goes, in Postfix's own words: `lmtp:inet:host:port`, `smtp:[host]:port`,
-    `BOUNCE` or `DISCARD`; other domains go to `default`. `aliases` turns recipients into others before that, so that
+    `discard:` or `BOUNCE`; other domains go to `default`. `aliases` turns recipients into others before that, so that
     `{"@crm.test": "box@mail.test"}` makes a catch-all. A bounce is sent back by the same routes.
     """
 

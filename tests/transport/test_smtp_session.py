@@ -49,7 +49,7 @@ async def send(session: SmtpSession, *recipients: str) -> None:
     opened = await session.begin(envelope(*recipients))
     assert opened.is_open
     answer = await session.content(CONTENT)
-    assert answer.reply.ok
+    assert answer.ok
 
 
 @both_ways
@@ -59,7 +59,7 @@ async def test_mails_follow_each_other(extensions: tuple[str, ...]) -> None:
         for number in range(2, 5):
             assert opened.is_open
             answer = await session.content(CONTENT, envelope(f"{number}@x.test"))
-            assert answer.reply.ok
+            assert answer.ok
             opened = await session.begun()
         session.abandon()
     assert [entry.recipient for entry in mta.ledger] == ["1@x.test", "2@x.test", "3@x.test"]
@@ -116,7 +116,7 @@ async def test_recipients_are_answered_one_by_one(extensions: tuple[str, ...]) -
         assert opened.is_open
         assert opened.refusal(0) is None
         assert [opened.recipients[index].code for index in range(3)] == [250, 450, 550]
-        assert (await session.content(CONTENT)).reply.ok
+        assert (await session.content(CONTENT)).ok
     assert [entry.recipient for entry in mta.ledger] == ["now@x.test"]
 
 
@@ -148,7 +148,7 @@ async def test_a_following_envelope_is_refused_on_its_own() -> None:
     script = Script(recipients={"never@x.test": Act(reply="550 5.1.1 unknown")})
     async with session_with(script) as (mta, session):
         await session.begin(envelope("1@x.test"))
-        assert (await session.content(CONTENT, envelope("never@x.test"))).reply.ok
+        assert (await session.content(CONTENT, envelope("never@x.test"))).ok
         assert not (await session.begun()).is_open
         await send(session, "2@x.test")
     assert [entry.recipient for entry in mta.ledger] == ["1@x.test", "2@x.test"]
@@ -160,9 +160,9 @@ async def test_a_refused_content_leaves_the_connection_good(extensions: tuple[st
     async with session_with(Script(extensions=extensions, steps={"dot": (Act(reply=reply),)})) as (mta, session):
         await session.begin(envelope())
         answer = await session.content(CONTENT, envelope("next@x.test"))
-        assert (answer.reply.ok, str(answer.reply)) == (False, reply)
+        assert (answer.ok, str(answer)) == (False, reply)
         assert (await session.begun()).is_open
-        assert (await session.content(CONTENT)).reply.ok
+        assert (await session.content(CONTENT)).ok
     assert [entry.recipient for entry in mta.ledger] == ["next@x.test"]
 
 
@@ -210,7 +210,7 @@ async def test_an_internationalised_recipient_does_not_cost_the_others_their_mai
             assert refusal is not None
             assert (refusal.code, refusal.local) == (553, True)
             assert reply.refusal(2) is not None
-        assert (await session.content(b"Subject: Hi\r\n\r\nHi\r\n")).reply.ok
+        assert (await session.content(b"Subject: Hi\r\n\r\nHi\r\n")).ok
         assert [one.recipient for one in mta.ledger] == ["b@x.test"]
         assert not any("SMTPUTF8" in line for line in mta.commands)
         await session.quit()
@@ -227,7 +227,7 @@ async def test_an_eight_bit_body_needs_8bitmime() -> None:
 async def test_a_local_refusal_of_the_following_does_not_touch_this_mail() -> None:
     async with session_with(Script(extensions=("PIPELINING", "SIZE 1000"))) as (mta, session):
         await session.begin(envelope())
-        assert (await session.content(CONTENT, envelope(size=5000))).reply.ok
+        assert (await session.content(CONTENT, envelope(size=5000))).ok
         assert (await session.begun()).mail.local
         await send(session)
     assert mta.messages == 2
@@ -349,7 +349,7 @@ async def test_the_connections_quota_shows_before_any_content(extensions: tuple[
         await session.begin(envelope("1@x.test"))
         await session.content(CONTENT, envelope("2@x.test"))
         await session.begun()
-        assert (await session.content(CONTENT, envelope("3@x.test"))).reply.ok
+        assert (await session.content(CONTENT, envelope("3@x.test"))).ok
         with pytest.raises(SmtpError) as caught:
             await session.begun()
         assert (caught.value.phase, caught.value.reply_code) == (Phase.MAIL, 421)
@@ -372,7 +372,7 @@ async def test_a_loss_after_the_answer_is_not_the_following_mails_doubt(extensio
     act = Act(reply="250 2.0.0 taken", drop=True)
     async with session_with(Script(extensions=extensions, steps={"dot": act})) as (_, session):
         await session.begin(envelope())
-        assert (await session.content(CONTENT, envelope())).reply.ok
+        assert (await session.content(CONTENT, envelope())).ok
         await asyncio.sleep(0.01)
         with pytest.raises(SmtpError) as caught:
             await session.begun()
@@ -436,9 +436,9 @@ async def test_big_content_arrives_whole(extensions: tuple[str, ...]) -> None:
     content = b"\r\n".join(b".%d" % number for number in range(100_000)) + b"\r\n"
     async with session_with(Script(extensions=extensions)) as (mta, session):
         await session.begin(envelope(size=len(content)))
-        assert (await session.content(content, envelope("next@x.test"))).reply.ok
+        assert (await session.content(content, envelope("next@x.test"))).ok
         assert (await session.begun()).is_open
-        assert (await session.content(CONTENT)).reply.ok
+        assert (await session.content(CONTENT)).ok
     assert [entry.raw for entry in mta.ledger] == [content, CONTENT]
 
 
@@ -512,7 +512,7 @@ async def test_no_body_can_end_its_mail_or_begin_another(bodies: list[bytes], is
     async with session_with(Script() if is_scripted else None) as (mta, session):
         await session.begin(envelope())
         for body in bodies:
-            assert (await session.content(body, envelope())).reply.ok
+            assert (await session.content(body, envelope())).ok
             await session.begun()
         session.abandon()
     assert [entry.raw for entry in mta.ledger] == [_with_crlf(body) for body in bodies]
