@@ -54,6 +54,10 @@ class Attachment(Record):
         """Return a query for all about files but their bytes."""
         return cls.all().only(*(name for name in cls._meta.fields_db_projection if name != "content"))
 
+    def path_for(self, table_id: int) -> str:
+        """Return the path to ask for it by among a table's records; what was not brought for one has its uuid there."""
+        return self.path or f"{self.path_prefix(table_id, None)}{self.uuid}-{self.name}"
+
     @classmethod
     def path_prefix(cls, table_id: int, company_id: int | None) -> str:
         """Return what the paths of files for a table's records begin with, `{spaceId}-{tableId}-`."""

@@ -60,7 +60,7 @@ async def _page(
     request: Request, response: Response, access: Access, of: tuple[int, int], paging: Paging
 ) -> list[Comment]:
     record = await record_of(access, *of, Right.READ)
-    comments, older = await page_of(record, access, paging.limit, paging.before)
+    comments, older = await page_of(record, of[0], access, paging.limit, paging.before)
     if older is not None:
         query = urlencode({"limit": paging.limit, "before": older})
         response.headers["Link"] = f'<{request.url.path}?{query}>; rel="next"'

@@ -84,7 +84,7 @@ class CommentFile(Shape):
 
     id: int
     name: str
-    path: str | None
+    path: str
     type: str
     size: int
     host: str
@@ -116,7 +116,9 @@ class Comment(Shape):
     metadata: EmailMetadata
 
 
-async def page_of(record: Any, access: Access, limit: int, before: int | None) -> tuple[list[Comment], int | None]:
+async def page_of(
+    record: Any, table_id: int, access: Access, limit: int, before: int | None
+) -> tuple[list[Comment], int | None]:
     """Return comments, newest first, and under which id the next page starts (None at the end).
 
     A page ends early where its bodies are large: each has one comment at least.
@@ -127,7 +129,7 @@ async def page_of(record: Any, access: Access, limit: int, before: int | None) -
     ids = _that_fit(sizes[:limit])
     found = await _with_all(entries.filter(id__in=ids).order_by("-id"))
     more = ids[-1] if len(ids) < len(sizes) else None
-    return await _comments([one for one in found if access.sees(one)], access), more
+    return await _comments([one for one in found if access.sees(one)], table_id, access), more
 
 
 def _that_fit(sizes: Sequence[tuple[int, int]]) -> list[int]:
@@ -149,11 +151,11 @@ def _with_all(messages: Any) -> Any:
     return messages.prefetch_related("author", "author_contact", "deliveries", "changes", files)
 
 
-async def _comments(messages: Sequence[Any], access: Access) -> list[Comment]:
+async def _comments(messages: Sequence[Any], table_id: int, access: Access) -> list[Comment]:
     recipients = await _recipients(messages, access)
     bodies = await asyncio.to_thread(lambda: [(_clean_body(one), text_of(one)) for one in messages])
     return [
-        _comment(message, body, text, recipients[message.pk], access)
+        _comment(message, body, text, recipients[message.pk], table_id, access)
         for message, (body, text) in zip(messages, bodies, strict=True)
     ]
 
@@ -200,7 +202,9 @@ def _status(copy: Any, is_refused: bool) -> Status:
     return Status.SENT if copy.state == "sent" else Status.QUEUED
 
 
-def _comment(message: Any, body: str, text: str, recipients: list[EmailRecipient], access: Access) -> Comment:
+def _comment(
+    message: Any, body: str, text: str, recipients: list[EmailRecipient], table_id: int, access: Access
+) -> Comment:
     changes = [
         f"{field_title(one.field)}: {one.old_text} → {one.new_text}"
         for one in message.changes
@@ -214,7 +218,7 @@ def _comment(message: Any, body: str, text: str, recipients: list[EmailRecipient
         subject=message.subject,
         body=body,
         text="\n".join(changes) or text,
-        attachments=[_file(one) for one in message.attachments],
+        attachments=[_file(one, table_id) for one in message.attachments],
         metadata=_metadata(message, recipients)
         if _is_mail(message) and access.sees_sending(message)
         else EmailMetadata(),
@@ -261,11 +265,11 @@ def _whole(message: Any) -> Status:
     return Status.DROPPED if message.send_state in ("Failed", "Cancelled") else Status.QUEUED
 
 
-def _file(file: Any) -> CommentFile:
+def _file(file: Any, table_id: int) -> CommentFile:
     return CommentFile(
         id=file.pk,
         name=file.name,
-        path=file.path,
+        path=file.path_for(table_id),
         type=file.content_type,
         size=file.size_bytes,
         host=settings().BASE_URL,

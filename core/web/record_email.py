@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tortoise.expressions import Q
+
 from core.access import Access, Right
 from core.errors import PostroomError, UnknownName, UserError
 from core.mail.address import domain_of, header_text, normalised, parse_address, tolerant_addresses
@@ -126,16 +128,20 @@ async def _signature(user: Any, signature_id: int | None) -> str | None:
 
 async def _files(access: Access, table_id: int, paths: Sequence[str]) -> list[Any]:
     """Return the files with these paths, which must be of this table and the user's to see."""
-    of_table = re.compile(rf"/?space-[0-9]{{1,19}}-table-{table_id}-.")
+    of_table = re.compile(rf"/?space-[0-9]{{1,19}}-table-{table_id}-([0-9a-f-]{{36}}(?=-))?.")
+    uuids: list[str] = []
     for path in paths:
-        if of_table.match(path) is None:
+        match = of_table.match(path)
+        if match is None:
             raise UserError(
                 f"{path[:100]!r} is no file of table {table_id}; upload it for that table, and give the path that the "
                 "upload answers with."
             )
+        uuids.append(match[1] or "")
     wanted = list(dict.fromkeys(f"/{path.lstrip('/')}" for path in paths))
-    stored = await get_model("Attachment").without_content().filter(path__in=wanted)
-    files = {file.path: file for file in await visible_files(access, stored)}
+    named = Q(Q(path__in=wanted), Q(path__isnull=True, uuid__in=uuids), join_type=Q.OR)
+    stored = await get_model("Attachment").without_content().filter(named)
+    files = {file.path_for(table_id): file for file in await visible_files(access, stored)}
     if missing := next((path for path in wanted if path not in files), None):
         raise UnknownName(f"There is no file {missing[:100]!r} that you may see; upload it again.")
     return [files[path] for path in wanted]

@@ -283,6 +283,23 @@ async def test_an_uploaded_file_goes_along(visitor: Visitor, desk: Desk) -> None
     assert (await ann.get(shown["url"])).content == b"%PDF-1.7"
 
 
+async def test_a_file_that_came_with_a_mail_goes_on_as_its_comment_shows_it(visitor: Visitor, desk: Desk) -> None:
+    user = await get_model("User").get(login="eve")
+    files = get_model("Attachment")
+    file = await files.keep("scan.pdf", b"%PDF-1.7", res_model="Ticket", res_id=desk.record)
+    hidden = await files.keep("scan.pdf", b"%PDF-1.7", created_by=user)
+    record = await get_model("Ticket").get(id=desk.record)
+    await record.post_message("<p>x</p>", attachments=[file], to=[])
+    ann = await visitor("ann")
+    (shown,) = (await comments(ann, desk))[0]["attachments"]
+    assert shown["path"] == f"/space-1-table-{desk.table}-{file.uuid}-scan.pdf"
+    assert (await send(ann, desk, attachments=[shown])).status_code == 202
+    (part,) = (await sent_mail()).iter_attachments()
+    assert part.get_content() == b"%PDF-1.7"
+    for path in (shown["path"].replace(file.uuid, hidden.uuid), shown["path"] + "x", shown["path"][:-1]):
+        assert (await send(ann, desk, attachments=[{"path": path}])).status_code == 404
+
+
 async def test_no_file_goes_that_is_not_of_this_table_and_the_sender_s(visitor: Visitor, desk: Desk) -> None:
     files = get_model("Attachment")
     eve = await get_model("User").get(login="eve")
