@@ -26,11 +26,9 @@ from core.mail.tracking import CLICK_PATH, OPEN_PATH, PIXEL_PATH, Tracker, track
 from core.runtime import Runtime, get_model
 from core.runtime import settings as running_settings
 from core.web.server import serve
-from tests.databases import sqlite_alone as database_url
 from tests.servers.postgres import Postgres
 from tests.web.browser import Browser
 
-__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 BASE = "http://mail.example"
@@ -42,6 +40,11 @@ IDENTIFIER = "0123456789abcdef0123456789abcdef"
 @pytest.fixture
 def settings() -> dict[str, object]:
     return {"BASE_URL": BASE}
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @asynccontextmanager
