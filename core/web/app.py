@@ -176,6 +176,8 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # The framework would lead on to the host that the request names, whichever that is.
+        redirect_slashes=False,
         # Requests are traced by RequestLog: the framework's spans name paths and queries, which may hold tokens.
         telemetry={"tracing": False, "logs": False},
     )

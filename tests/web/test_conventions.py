@@ -41,7 +41,7 @@ def is_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any
     return body
 
 
-@pytest.mark.parametrize("path", ["/api/nope", "/api", "/api/", "/api/records/Ticket/1/nope"])
+@pytest.mark.parametrize("path", ["/api/nope", "/api", "/api/", "/api/models/", "/api/records/Ticket/1/nope"])
 async def test_an_unknown_address_is_a_problem(ann: httpx2.AsyncClient, path: str) -> None:
     is_problem(await ann.get(path), 404, "not_found")
 
