@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from core.config import load_configuration
 from core.host.host import open_host
 from core.host.install import update_schema
 from core.runtime import Runtime
+from tests.databases import both as database_url
 from tests.servers.daemon import ServerMissingError
-from tests.servers.kept import Kept, kind_of, lent_database
+from tests.servers.kept import Kept, kind_of
 
+__all__ = ["database_url"]
 pytest_plugins = ["tests.servers.fixtures"]
 
 
@@ -75,13 +77,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of an empty database, or of the one of `host`; a test that takes it runs once on each kind."""
-    with lent_database(request) as url:
-        yield url
 
 
 @pytest.fixture

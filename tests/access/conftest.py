@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.access import Access, access_of
 from core.runtime import Runtime, get_model
-from tests.web.desk import write_desk
+from tests.web.conftest import settings
 
-_MAIL = {"MAIL_DOMAIN": "desk.example", "SMTP_FROM_EMAIL": "desk@desk.example"}
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> dict[str, object]:
-    write_desk(tmp_path / "addons")
-    return {"ADDONS": ["core", "desk"], "ADDONS_PATH": [str(tmp_path / "addons")], "MAIL_MODE": "catch", **_MAIL}
+__all__ = ["settings"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,10 @@ from core.cli.command import Options, options
 from core.cli.queue import eml
 from core.errors import UnknownName, UserError
 from core.runtime import Runtime, get_model
+from tests.databases import sqlite_alone as database_url
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

@@ -15,9 +15,11 @@ from core.api import now
 from core.cli.command import Options, options
 from core.cli.queue import show
 from core.runtime import Runtime, get_model
+from tests.databases import sqlite_alone as database_url
 from tests.faults.rig import drain, use
 from tests.servers.fake_mta import Act, FakeMta, Script
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 Told = Callable[[Any], Awaitable[str]]
 
@@ -25,11 +27,6 @@ Told = Callable[[Any], Awaitable[str]]
 @pytest.fixture
 def settings() -> dict[str, object]:
     return {"MAIL_MODE": "live"}
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ from core.gateway.values import Account
 from core.runtime import Runtime, get_model
 from tests.corpus.expected import FILE, Seen, differences, expected_of, folders
 from tests.corpus.world import SETTINGS, World, build
+from tests.databases import sqlite_alone as database_url
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 FOR_PEOPLE = Path(__file__).parent.parent / "samples" / "bounces"
@@ -28,12 +30,6 @@ LEAST = 320
 @pytest.fixture
 def settings() -> dict[str, object]:
     return SETTINGS
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """One kind of database: what mails mean does not depend on it."""
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,20 +20,17 @@ from imap_tools import MailMessage
 from core.mail.invite import Attendee, Invite
 from core.mail.values import Mailbox
 from core.runtime import Runtime, get_model
+from tests.databases import sqlite_alone as database_url
 from tests.mail.test_compose import normal
 from tests.security.door import Door, assert_only_crlf, attachment, door_to, read
 from tests.servers.fake_mta import Accepted
 from tests.servers.postfix import Postfix
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 PDF = b"%PDF-1.7\n" + b"\r\n.\r\n\x00\xff" * 500
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import httpx2
 import pytest
 
 from core.runtime import Runtime, get_model
-from core.web.server import serve
 from tests.delivery.conftest import drain, queue_mail
 from tests.servers.fake_mta import FakeMta
 from tests.servers.free_port import free_port
+from tests.web.served import served
 
 pytestmark = pytest.mark.anyio
 
@@ -38,13 +38,8 @@ def settings() -> dict[str, object]:
 
 @pytest.fixture
 async def client(host: Runtime, settings: dict[str, Any]) -> AsyncIterator[httpx2.AsyncClient]:
-    stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve("127.0.0.1", settings["HTTP_PORT"], stop, bound.set_result))
-    await bound
-    async with httpx2.AsyncClient(base_url=settings["BASE_URL"]) as client:
+    async with served(settings["HTTP_PORT"]), httpx2.AsyncClient(base_url=settings["BASE_URL"]) as client:
         yield client
-    stop.set()
-    await serving
 
 
 async def counted(message: Any, opens: int, clicks: int) -> bool:

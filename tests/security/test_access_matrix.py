@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,11 +25,13 @@ from core.runtime import Runtime
 from core.web import errors
 from core.web.app import create_app
 from core.web.guard import needed_scopes
+from tests.databases import sqlite_alone as database_url
 from tests.security.access_policy import Circle, circle_of
 from tests.security.access_requests import REQUESTS, Sent
 from tests.security.access_world import HOSTS, OURS, World, make_world
 from tests.security.asgi import Answer, ask
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 ADDONS = ["core", "crm", "invoicing", "sms", "whatsapp"]
@@ -65,12 +66,6 @@ class Place:
     @property
     def is_api(self) -> bool:
         return self.path.startswith("/api/") or self.path == "/openapi.json"
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """SQLite alone: it counts the changes of a connection, and who may do what does not depend on the database."""
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import fast_mail_parser
@@ -11,8 +10,10 @@ import pytest
 from core.errors import AddressError
 from core.mail.address import envelope_address, parse_address
 from core.runtime import Runtime, get_model
+from tests.databases import sqlite_alone as database_url
 from tests.security.door import BREAKS, door_to
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 HOSTILE = (
@@ -104,11 +105,6 @@ GOOD = (
     "x=y/z!#$%&*?^_`{|}~@b.test",
 )
 """The last but one is Cyrillic, not the bank: a mailbox like any other, and told to the server as `xn--`."""
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.mail.values import Calendar
 from core.runtime import Runtime, get_model
+from tests.databases import sqlite_alone as database_url
 from tests.security.door import BREAKS, Door, assert_only_crlf, attachment, door_to, read
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 ENDINGS = (
@@ -52,11 +53,6 @@ TEXTS: dict[str, Made] = {
     "text": lambda bad: {"text": f"Hello{bad}"},
     "body": lambda bad: {"body": f"<p>Hello{bad}</p>"},
 }
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -16,25 +16,13 @@ from core.orm.database import Database
 from core.runtime import Runtime, acting_as, get_model
 from core.web.app import create_app
 from core.web.idempotency import keyed
-from tests.servers.kept import lent_database
-from tests.web.conftest import World, address, settings, world
+from tests.databases import both as database_url
+from tests.web.conftest import World, address, ann, settings, world
 from tests.web.program import program_of
 
-__all__ = ["address", "settings", "world"]
+__all__ = ["address", "ann", "database_url", "settings", "world"]
 pytestmark = pytest.mark.anyio
 TICKETS = "/api/records/Ticket"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request) as url:
-        yield url
-
-
-@pytest.fixture
-async def ann(address: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with program_of(address, "ann") as client:
-        yield client
 
 
 def with_key(key: str) -> dict[str, str]:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from core.runtime import Runtime, get_model
+from tests.databases import sqlite_alone as database_url
 from tests.security.door import Door, attachment, door_to, read
-from tests.web.conftest import Visitor, World, address, visitor, world  # noqa: F401
-from tests.web.desk import write_desk
+from tests.web.conftest import Visitor, World, address, visitor, world
+from tests.web.conftest import settings as desk
 
+__all__ = ["address", "database_url", "desk", "visitor", "world"]
 pytestmark = pytest.mark.anyio
 
 BASE = "http://post.desk.example"
@@ -31,26 +33,13 @@ PLANTED = b"planted-secret-of-this-machine"
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
-
-
-@pytest.fixture
 def base_url() -> str:
     return BASE
 
 
 @pytest.fixture
-def settings(tmp_path: Path, base_url: str) -> dict[str, object]:
-    write_desk(tmp_path / "addons")
-    return {
-        "ADDONS": ["core", "desk"],
-        "ADDONS_PATH": [str(tmp_path / "addons")],
-        "MAIL_MODE": "live",
-        "MAIL_DOMAIN": "desk.example",
-        "BASE_URL": base_url,
-        "UNDO_SECONDS": 0,
-    }
+def settings(desk: dict[str, object], base_url: str) -> dict[str, object]:
+    return {**desk, "MAIL_MODE": "live", "BASE_URL": base_url, "UNDO_SECONDS": 0}
 
 
 @pytest.fixture
@@ -67,7 +56,7 @@ async def _post(browser: Any, ticket: Any, headers: dict[str, str], **fields: An
 
 
 @pytest.mark.parametrize("name", EVIL)
-async def test_s9_the_host_of_a_request_is_in_no_mail(door: Door, visitor: Visitor, world: World, name: str) -> None:  # noqa: F811
+async def test_s9_the_host_of_a_request_is_in_no_mail(door: Door, visitor: Visitor, world: World, name: str) -> None:
     answer = await _post(await visitor("ann"), world.ticket, {name: EVIL[name]})
     assert "evil" not in str(answer.headers).casefold()
     taken = await door.sent()
@@ -127,7 +116,7 @@ def places(planted: Path) -> list[str]:
 
 
 async def test_s10_a_form_with_paths_attaches_nothing(
-    door: Door, visitor: Visitor, world: World, planted: Path  # noqa: F811
+    door: Door, visitor: Visitor, world: World, planted: Path
 ) -> None:  # fmt: skip
     ann = await visitor("ann")
     names = ("attachments", "attachment", "attachment_ids", "attachments[]", "attachments[0][path]", "path", "href")
@@ -142,7 +131,7 @@ async def test_s10_a_form_with_paths_attaches_nothing(
 
 
 async def test_s10_json_with_paths_attaches_nothing(
-    door: Door, visitor: Visitor, world: World, planted: Path  # noqa: F811
+    door: Door, visitor: Visitor, world: World, planted: Path
 ) -> None:  # fmt: skip
     ann = await visitor("ann")
     await ann.get(f"/records/Ticket/{world.ticket.id}")

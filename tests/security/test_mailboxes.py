@@ -6,7 +6,6 @@ import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,16 +16,12 @@ from core.transport.imap import ImapAccount, ImapError, open_mailbox
 from core.transport.pop3 import Pop3Account, Pop3Error
 from core.transport.pop3 import open_session as open_pop3
 from core.transport.tls import Tls
+from tests.databases import sqlite_alone as database_url
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 MEGABYTE = 1024 * 1024
 LOGIN = {"username": "user", "password": "secret"}
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """SQLite alone: what is asked here does not depend on the database."""
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 def imap_at(port: int) -> ImapAccount:

@@ -16,7 +16,7 @@ from core.access import access_of
 from core.host.install import update
 from core.runtime import Runtime, get_model
 from core.web.entries import visible_entries
-from core.web.server import serve
+from tests.web.served import served
 
 pytestmark = pytest.mark.anyio
 
@@ -42,12 +42,8 @@ async def ann(host: Runtime) -> Any:
 
 @pytest.fixture
 async def client(ann: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve("127.0.0.1", 0, stop, bound.set_result))
-    async with httpx2.AsyncClient(base_url=await bound, timeout=20, verify=False) as client:
+    async with served() as address, httpx2.AsyncClient(base_url=address, timeout=20, verify=False) as client:
         yield client
-    stop.set()
-    await serving
 
 
 async def ask(client: httpx2.AsyncClient, login: str = LOGIN, **options: Any) -> httpx2.Response:

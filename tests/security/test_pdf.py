@@ -19,32 +19,20 @@ from pypdf.generic import StreamObject
 from core.errors import PostroomError, RenderError
 from core.render.pdf import Pdf, PdfLimits, PdfRenderer
 from core.runtime import Runtime, get_model
+from tests.databases import sqlite_alone as database_url
 from tests.security.pages import bombs, data_url, picture, places
 from tests.web.conftest import Visitor, World, address, visitor, world
-from tests.web.desk import write_desk
+from tests.web.conftest import settings as desk
 
-__all__ = ["address", "visitor", "world"]
+__all__ = ["address", "database_url", "desk", "visitor", "world"]
 pytestmark = pytest.mark.anyio
 
 SECRET = "planted-9f1c77"
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """SQLite alone: these tests ask about reports, not about databases."""
-    return f"sqlite://{tmp_path}/postroom.db"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> dict[str, object]:
-    write_desk(tmp_path / "addons")
-    return {
-        "ADDONS": ["core", "desk"],
-        "ADDONS_PATH": [str(tmp_path / "addons")],
-        "MAIL_MODE": "catch",
-        "PDF_SECONDS": 2,
-        "SMTP_FROM_EMAIL": "desk@desk.example",
-    }
+def settings(desk: dict[str, object]) -> dict[str, object]:
+    return {**desk, "PDF_SECONDS": 2}
 
 
 @pytest.fixture(scope="module")

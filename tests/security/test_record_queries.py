@@ -6,18 +6,16 @@ it might reach through a method's name (row W9, ERPNext CVE-2026-96672).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from core.runtime import get_model
-from tests.web.conftest import World, address, world  # noqa: F401
-from tests.web.desk import write_desk
+from tests.web.conftest import World, address, ann, settings, world
 from tests.web.program import program_of
 
+__all__ = ["address", "ann", "settings", "world"]
 pytestmark = pytest.mark.anyio
 
 _SQL = ("name; DROP TABLE ticket", "name) FROM ticket --", '"name"', "1", "(SELECT 1)", "name DESC", "*", "ticket.name")
@@ -25,25 +23,7 @@ _REFUSED = (403, 422)
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> dict[str, object]:
-    write_desk(tmp_path / "addons")
-    return {
-        "ADDONS": ["core", "desk"],
-        "ADDONS_PATH": [str(tmp_path / "addons")],
-        "MAIL_MODE": "catch",
-        "MAIL_DOMAIN": "desk.example",
-        "SMTP_FROM_EMAIL": "desk@desk.example",
-    }
-
-
-@pytest.fixture
-async def ann(address: str) -> AsyncIterator[httpx2.AsyncClient]:  # noqa: F811
-    async with program_of(address, "ann") as client:
-        yield client
-
-
-@pytest.fixture
-async def gated(world: World) -> None:  # noqa: F811
+async def gated(world: World) -> None:
     """Only the group of nobody may read what a ticket costs."""
     model = await get_model("ModelRegistry").get(identifier="Ticket")
     group = await get_model("Group").create(identifier="treasurer", name="Treasurer")
@@ -75,7 +55,7 @@ async def refused(client: httpx2.AsyncClient, field: str) -> None:
 
 
 @pytest.mark.usefixtures("gated")
-async def test_a_gated_field_is_asked_about_in_no_way(ann: httpx2.AsyncClient, world: World) -> None:  # noqa: F811
+async def test_a_gated_field_is_asked_about_in_no_way(ann: httpx2.AsyncClient, world: World) -> None:
     await refused(ann, "amount")
     path = f"/api/records/Ticket/{world.ticket.id}"
     assert "amount" not in (await ann.get(path)).json()
@@ -89,8 +69,8 @@ async def test_a_gated_field_is_asked_about_in_no_way(ann: httpx2.AsyncClient, w
 
 async def test_a_secret_is_asked_about_in_no_way_by_anybody(
     ann: httpx2.AsyncClient,
-    address: str,  # noqa: F811
-    world: World,  # noqa: F811
+    address: str,
+    world: World,
 ) -> None:
     async with program_of(address, "root", "read", "write", "admin") as root:
         for client in (ann, root):
@@ -157,7 +137,7 @@ async def test_a_deep_filter_is_refused(ann: httpx2.AsyncClient) -> None:
     assert (await ann.post("/api/records/Ticket/query", json={"filter": tree})).status_code == 422
 
 
-async def test_nothing_of_another_company_is_counted_or_found(ann: httpx2.AsyncClient, world: World) -> None:  # noqa: F811
+async def test_nothing_of_another_company_is_counted_or_found(ann: httpx2.AsyncClient, world: World) -> None:
     question = {"filter": {"field": "name", "op": "contains", "value": "Theirs"}, "count": True}
     page = (await ann.post("/api/records/Ticket/query", json=question)).json()
     assert (page["items"], page["count"]) == ([], 0)
@@ -168,7 +148,7 @@ async def test_nothing_of_another_company_is_counted_or_found(ann: httpx2.AsyncC
     assert (await ann.post("/api/records/Step/query", json=by_lines)).json()["count"] == 0
 
 
-async def test_nobody_of_another_company_is_named_by_what_links_many(ann: httpx2.AsyncClient, world: World) -> None:  # noqa: F811
+async def test_nobody_of_another_company_is_named_by_what_links_many(ann: httpx2.AsyncClient, world: World) -> None:
     heads = await get_model("Group").get(identifier="head")
     for name in ("Group", "User"):
         model = await get_model("ModelRegistry").get(identifier=name)
@@ -181,8 +161,8 @@ async def test_nobody_of_another_company_is_named_by_what_links_many(ann: httpx2
 
 async def test_a_cursor_carries_nobody_elsewhere(
     ann: httpx2.AsyncClient,
-    address: str,  # noqa: F811
-    world: World,  # noqa: F811
+    address: str,
+    world: World,
 ) -> None:
     for number in range(2):
         await get_model("Ticket").create(name=f"N{number}", company=world.company)
@@ -193,7 +173,7 @@ async def test_a_cursor_carries_nobody_elsewhere(
     assert (await ann.get(f"/api/records/Contact?limit=1&cursor={cursor}")).status_code == 422
 
 
-async def test_records_are_not_written_through_others(ann: httpx2.AsyncClient, world: World) -> None:  # noqa: F811
+async def test_records_are_not_written_through_others(ann: httpx2.AsyncClient, world: World) -> None:
     step = await get_model("Step").create(name="Theirs", ticket=world.foreign)
     for path, body in (
         (f"/api/records/Ticket/{world.ticket.id}", {"steps": {"update": [{"id": step.id, "name": "x"}]}}),
@@ -208,7 +188,7 @@ async def test_records_are_not_written_through_others(ann: httpx2.AsyncClient, w
 
 
 @pytest.mark.parametrize("name", ["delete", "save", "__class__", "os.system", "_close", "raw", "set_password"])
-async def test_no_method_is_reached_by_its_name(address: str, world: World, name: str) -> None:  # noqa: F811
+async def test_no_method_is_reached_by_its_name(address: str, world: World, name: str) -> None:
     async with program_of(address, "root", "read", "write", "mail", "admin") as root:
         user = await get_model("User").get(login="ann")
         for path in (f"Ticket/{world.ticket.id}/call/{name}", f"Ticket/call/{name}", f"User/{user.id}/call/{name}"):

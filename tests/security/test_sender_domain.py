@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.runtime import Runtime, get_model
+from tests.databases import sqlite_alone as database_url
 from tests.security.door import Door, door_to, read
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 FOREIGN = (
@@ -31,11 +32,6 @@ FOREIGN = (
     "boss%evil.test@gmail.test",
     "boss@ACME.test.evil.test",
 )
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

@@ -24,19 +24,15 @@ from core.orm.serialize import plain_data
 from core.runtime import Runtime, acting_as, get_model
 from core.transport.smtp import SmtpAccount, SmtpError, Tls, open_session, test_connection
 from core.web.fields import as_json, fields_of
+from tests.databases import sqlite_alone as database_url
 from tests.servers.certificate import make_certificate
 from tests.servers.fake_mta import EXTENSIONS, Act, FakeMta, Script
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 PASSWORD = "correct-horse-battery"
 LOGIN = {"username": "kim@acme.test", "password": PASSWORD}
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """SQLite alone: what is asked here does not depend on the database."""
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +14,13 @@ from hypothesis import strategies as st
 from core.mail.compose import compose
 from core.mail.values import File
 from core.runtime import Runtime, get_model
+from tests.databases import sqlite_alone as database_url
 from tests.mail.test_compose import normal, outgoing
 from tests.security.door import Door, assert_only_crlf, attachment, door_to, read
 from tests.servers.fake_mta import Script
 from tests.servers.postfix import Postfix
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 SECOND = "MAIL FROM:<evil@x.test>\r\nRCPT TO:<victim@x.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nhello\r\n.\r\n"
@@ -67,11 +68,6 @@ async def _until(is_so: Callable[[], bool], at_most_s: float = 20) -> None:
     async with asyncio.timeout(at_most_s):
         while not is_so():
             await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

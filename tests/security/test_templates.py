@@ -27,8 +27,10 @@ from core.render.guards import SAFE_FILTERS, SAFE_TESTS
 from core.render.sandbox import GLOBALS
 from core.runtime import Runtime, get_model, runtime
 from core.testing.samples import minimal_record
+from tests.databases import sqlite_alone as database_url
 from tests.security.ssti import PAYLOADS, SIDE_EFFECTS
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,12 +47,6 @@ HOSTILE = (
     "x\r\nBcc: victim@x.test",
     "&lt;b&gt;\u2028\x0b",
 )
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """SQLite alone: these tests ask about templates, not about databases."""
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture

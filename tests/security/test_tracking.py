@@ -25,10 +25,12 @@ from core.host.install import update_schema
 from core.mail.tracking import CLICK_PATH, OPEN_PATH, PIXEL_PATH, Tracker, tracker
 from core.runtime import Runtime, get_model
 from core.runtime import settings as running_settings
-from core.web.server import serve
+from tests.databases import sqlite_alone as database_url
 from tests.servers.postgres import Postgres
 from tests.web.browser import Browser
+from tests.web.served import served
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 BASE = "http://mail.example"
@@ -42,25 +44,16 @@ def settings() -> dict[str, object]:
     return {"BASE_URL": BASE}
 
 
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite://{tmp_path}/postroom.db"
-
-
 @asynccontextmanager
-async def served() -> AsyncIterator[httpx2.AsyncClient]:
+async def running() -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a running server; when the block is left, the server has stopped and written what it saw."""
-    stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve("127.0.0.1", 0, stop, bound.set_result))
-    async with httpx2.AsyncClient(base_url=await bound, headers=FIREFOX, timeout=20) as client:
+    async with served() as address, httpx2.AsyncClient(base_url=address, headers=FIREFOX, timeout=20) as client:
         yield client
-    stop.set()
-    await serving
 
 
 @pytest.fixture
 async def client(host: Runtime) -> AsyncIterator[httpx2.AsyncClient]:
-    async with served() as one:
+    async with running() as one:
         yield one
 
 
@@ -231,7 +224,7 @@ async def test_w2_without_a_database_answers_are_the_same_and_nothing_is_lost(tm
         async with open_host(configuration) as host:
             await update_schema(host)
             delivery = await sent_delivery()
-            async with served() as client:
+            async with running() as client:
                 paths = [OPEN_PATH + ours().token(delivery.pk), click(delivery.pk), f"{CLICK_PATH}nobody?url={TARGET}"]
                 before = [told(await client.get(path)) for path in paths]
                 await seen(2)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from argon2 import PasswordHasher
 
 from core.runtime import Runtime, get_model
-from core.web.server import serve
+from tests.databases import sqlite_alone as database_url
 from tests.web.browser import Browser
 from tests.web.desk import write_desk
+from tests.web.program import program_of
+from tests.web.served import served
+
+__all__ = ["database_url"]
 
 HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """SQLite alone: these tests ask about pages, not about databases."""
-    return f"sqlite://{tmp_path}/postroom.db"
 
 
 @pytest.fixture
@@ -90,11 +88,15 @@ async def _user(login: str, company: Any, *groups: Any, is_admin: bool = False) 
 @pytest.fixture
 async def address(world: World) -> AsyncIterator[str]:
     """The address of a running server."""
-    stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve("127.0.0.1", 0, stop, bound.set_result))
-    yield await bound
-    stop.set()
-    await serving
+    async with served() as address:
+        yield address
+
+
+@pytest.fixture
+async def ann(address: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A program of Ann's, with a token for all but `admin`."""
+    async with program_of(address, "ann") as client:
+        yield client
 
 
 Visitor = Callable[..., Awaitable[Browser]]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -15,7 +13,7 @@ from core.host.install import update
 from core.runtime import Runtime, get_model
 from core.web.app import create_app
 from core.web.openapi import document
-from core.web.server import serve
+from tests.web.served import served
 
 pytestmark = pytest.mark.anyio
 
@@ -25,15 +23,6 @@ _OURS = {"records", "timelines"}
 @pytest.fixture
 def settings() -> dict[str, object]:
     return {"ADDONS": ["core", "crm"], "MAIL_MODE": "catch"}
-
-
-@asynccontextmanager
-async def served() -> AsyncIterator[str]:
-    stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve("127.0.0.1", 0, stop, bound.set_result))
-    yield await bound
-    stop.set()
-    await serving
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:

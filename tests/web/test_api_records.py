@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,23 +10,12 @@ import httpx2
 import pytest
 
 from core.runtime import get_model
-from tests.servers.kept import lent_database
+from tests.databases import both as database_url
 from tests.web.conftest import World
 from tests.web.program import program_of
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request) as url:
-        yield url
-
-
-@pytest.fixture
-async def ann(address: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with program_of(address, "ann") as client:
-        yield client
 
 
 def faults_of(answer: httpx2.Response) -> dict[str, str]:

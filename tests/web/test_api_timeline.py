@@ -16,12 +16,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def ann(address: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with program_of(address, "ann") as client:
-        yield client
-
-
-@pytest.fixture
 async def guest(address: str) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody from outside."""
     async with program_of(address, "guest") as client:

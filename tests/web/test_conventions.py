@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -22,12 +21,6 @@ from tests.web.program import program_of
 
 pytestmark = pytest.mark.anyio
 TICKETS = "/api/records/Ticket"
-
-
-@pytest.fixture
-async def ann(address: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with program_of(address, "ann") as client:
-        yield client
 
 
 def is_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from core.gateway.receive import process_pending
 from core.runtime import get_model
 from tests.web.browser import Browser
 from tests.web.conftest import Visitor, World
-from tests.web.desk import write_desk
 
 pytestmark = pytest.mark.anyio
 
@@ -24,15 +23,8 @@ FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/201001
 
 
 @pytest.fixture
-def settings(tmp_path: Any) -> dict[str, object]:
-    write_desk(tmp_path / "addons")
-    return {
-        "ADDONS": ["core", "desk"],
-        "ADDONS_PATH": [str(tmp_path / "addons")],
-        "MAIL_MODE": "catch",
-        "MAIL_DOMAIN": "desk.example",
-        "BASE_URL": BASE,
-    }
+def settings(settings: dict[str, object]) -> dict[str, object]:
+    return {**settings, "BASE_URL": BASE}
 
 
 @dataclass(frozen=True, slots=True)

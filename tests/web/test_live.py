@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,12 @@ from core.web.live_topic import topics_of
 from core.web.server import serve
 from core.web.session import Visit, new_session
 from tests.acceptance.command import Postroom
-from tests.servers.kept import lent_database
+from tests.databases import both as database_url
 from tests.web.conftest import Visitor, World
 from tests.web.watch import watching
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request) as url:
-        yield url
 
 
 def topic(record: Any) -> str:
@@ -262,18 +256,8 @@ async def test_a_user_has_so_many_streams_and_no_more(visitor: Visitor, settings
 
 
 @pytest.fixture
-def settings(tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, object]:
-    from tests.web.desk import write_desk
-
-    write_desk(tmp_path / "addons")
-    return {
-        "ADDONS": ["core", "desk"],
-        "ADDONS_PATH": [str(tmp_path / "addons")],
-        "MAIL_MODE": "catch",
-        "MAIL_DOMAIN": "desk.example",
-        "SMTP_FROM_EMAIL": "desk@desk.example",
-        "LIVE_STREAMS_PER_USER": 2,
-    }
+def settings(settings: dict[str, object]) -> dict[str, object]:
+    return {**settings, "LIVE_STREAMS_PER_USER": 2}
 
 
 async def test_a_stopping_server_waits_for_no_stream(world: World) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx2
@@ -13,17 +12,12 @@ from core import clock
 from core.runtime import Runtime, get_model
 from core.web.app import create_app
 from core.web.metrics import Metrics, Requests
-from tests.servers.kept import lent_database
+from tests.databases import both as database_url
 from tests.web.conftest import World
 from tests.web.program import program_of
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request) as url:
-        yield url
 
 
 async def read() -> dict[str, dict[tuple[str, ...], float]]:

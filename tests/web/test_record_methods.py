@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -19,12 +18,6 @@ from tests.web.conftest import World
 from tests.web.program import program_of
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def ann(address: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with program_of(address, "ann") as client:
-        yield client
 
 
 async def test_a_marked_method_is_called_with_its_arguments(ann: httpx2.AsyncClient, world: World) -> None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.runtime import get_model
-from tests.servers.kept import lent_database
+from tests.databases import both as database_url
 from tests.web.conftest import World
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -32,12 +32,6 @@ include-name = "GET /api/dev/mail"
 parameters = { wait_s = 0 }
 """
 """Waiting finds no faults."""
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request) as url:
-        yield url
 
 
 @pytest.fixture

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
 from core.runtime import get_model
+from tests.databases import both as database_url
 from tests.orm.statements import counted
-from tests.servers.kept import lent_database
 from tests.web.conftest import World
-from tests.web.program import program_of
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 _FEW, _MANY = 3, 30
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request) as url:
-        yield url
-
-
-@pytest.fixture
-async def ann(address: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with program_of(address, "ann") as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,19 +16,14 @@ from core.web import tracking_ledger
 from core.web.tracking_hits import Hit, Tally
 from core.web.tracking_ledger import TrackingLedger
 from core.web.tracking_verdict import Reason
+from tests.databases import both as database_url
 from tests.delivery.conftest import hook
-from tests.servers.kept import lent_database
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROLL_UPS = ("open_count", "opened_at", "click_count", "clicked_at")
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with lent_database(request) as url:
-        yield url
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -14,21 +14,15 @@ import pytest
 
 from core import clock
 from core.runtime import get_model
-from tests.servers.kept import lent_database
+from tests.databases import both as database_url
 from tests.web.browser import Browser
 from tests.web.conftest import Visitor, World
 
+__all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 UPLOADS = "/api/files/uploads"
 CONTENT = Random(5).randbytes(3_500_000)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both kinds: who wins is the database's to say."""
-    with lent_database(request) as url:
-        yield url
 
 
 @pytest.fixture
