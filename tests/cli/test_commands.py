@@ -24,15 +24,6 @@ Hello
 """
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Postroom:
-    """A set-up host with the demo's records, which tests only read or add to."""
-    folder = tmp_path_factory.mktemp("site")
-    site = Postroom(folder, DATABASE_URL=f"sqlite://{folder}/postroom.db", MAIL_MODE="catch")
-    site.call("init", "--demo")
-    return site
-
-
 @pytest.fixture
 def fresh(tmp_path: Path) -> Postroom:
     """A host that was never set up, with a folder for addons."""

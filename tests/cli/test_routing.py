@@ -14,15 +14,6 @@ from tests.acceptance.command import Postroom
 MAIL = b"From: Ada <ada@customer.example>\r\nTo: %s@localhost\r\nSubject: Desks\r\nMessage-ID: <%d@x.example>\r\n\r\nHi"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Postroom:
-    """A set-up host with the demo's records, which the tests add to."""
-    folder = tmp_path_factory.mktemp("site")
-    site = Postroom(folder, DATABASE_URL=f"sqlite://{folder}/postroom.db", MAIL_MODE="catch")
-    site.call("init", "--demo")
-    return site
-
-
 @pytest.fixture
 def lost(site: Postroom, tmp_path: Path) -> dict[str, Any]:
     """A mail that matched nothing, as `inbound ls` shows it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,13 +17,6 @@ from tests.servers.dovecot import PASSWORD, Dovecot
 from tests.servers.free_port import free_port
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def user(dovecot: Dovecot) -> str:
-    name = f"box-{secrets.token_hex(4)}@mail.test"
-    dovecot.add_user(name)
-    return name
 
 
 @pytest.fixture

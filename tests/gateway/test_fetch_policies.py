@@ -26,13 +26,6 @@ def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def user(dovecot: Dovecot) -> str:
-    name = f"box-{secrets.token_hex(4)}@mail.test"
-    dovecot.add_user(name)
-    return name
-
-
 def bring_old_mail(dovecot: Dovecot, user: str) -> None:
     """Put in a mail of a month ago, unread; one of today, read; and one of today, unread."""
     long_ago = (clock.now() - timedelta(days=30)).strftime("%d-%b-%Y %H:%M:%S +0000")

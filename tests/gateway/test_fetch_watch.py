@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -26,13 +25,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def settings() -> dict[str, object]:
     return {"MAIL_MODE": "live", "MAIL_DOMAIN": "our.test", "CRON_POLL_SECONDS": 0.1, "LEASE_SECONDS": 2}
-
-
-@pytest.fixture
-def user(dovecot: Dovecot) -> str:
-    name = f"box-{secrets.token_hex(4)}@mail.test"
-    dovecot.add_user(name)
-    return name
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -36,3 +37,11 @@ def dovecot() -> Iterator[Dovecot]:
     """A running Dovecot; each test adds users of its own."""
     with Dovecot() as server:
         yield server
+
+
+@pytest.fixture
+def user(dovecot: Dovecot) -> str:
+    """Who has an empty mailbox of their own there; the password is everybody's."""
+    name = f"box-{secrets.token_hex(4)}@mail.test"
+    dovecot.add_user(name)
+    return name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import imaplib
 import logging
-import secrets
 import tracemalloc
 from base64 import b64encode
 from contextlib import aclosing
@@ -22,13 +21,6 @@ from tests.servers.dovecot import PASSWORD, Dovecot
 
 pytestmark = pytest.mark.anyio
 MEGABYTE = 1024 * 1024
-
-
-@pytest.fixture
-def user(dovecot: Dovecot) -> str:
-    name = f"user{secrets.token_hex(4)}@mail.test"
-    dovecot.add_user(name)
-    return name
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import tracemalloc
 from pathlib import Path
 
@@ -18,13 +17,6 @@ from tests.servers.dovecot import PASSWORD, Dovecot
 pytestmark = pytest.mark.anyio
 MEGABYTE = 1024 * 1024
 LIMITS = {"max_mail_bytes": 50 * MEGABYTE, "max_batch_bytes": 8 * MEGABYTE, "max_batch_count": 250}
-
-
-@pytest.fixture
-def user(dovecot: Dovecot) -> str:
-    name = f"user{secrets.token_hex(4)}@mail.test"
-    dovecot.add_user(name)
-    return name
 
 
 @pytest.fixture
