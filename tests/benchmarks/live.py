@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from statistics import median
 from time import process_time
-from urllib.parse import urlsplit
 
 from core.access import access_of
 from core.delivery.engine import Engine
 from core.orm.transaction import transaction
 from core.runtime import get_model
-from core.web.server import serve
+from tests.benchmarks.clients import client, served_at
 from tests.benchmarks.hosts import DATABASES, LANES, hosted, sink
 from tests.benchmarks.mails import SENDER, html_of, recipient
-from tests.benchmarks.measure import Row, memory_mb, move_away, watch
+from tests.benchmarks.measure import Row, memory_mb, watch
 
-_ROOT = Path(__file__).resolve().parents[2]
 _IDLE = 500
 _WATCHING = 3
 _PAIRS = 5
@@ -35,7 +31,7 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
 
 
 async def _idle(database: str, count: int, seconds: float) -> AsyncIterator[Row]:
-    async with hosted(database, LIVE_STREAMS_PER_USER=count), _served() as port:
+    async with hosted(database, LIVE_STREAMS_PER_USER=count), served_at() as port:
         token = await _token()
         async with _clients(port, token, 5):
             pass
@@ -53,7 +49,7 @@ async def _drain(database: str, count: int) -> Row:
     """Drain a queue with watchers and without, in turn, in the process that serves them."""
     with sink() as port:
         settings = {"SMTP_SERVER": "127.0.0.1", "SMTP_PORT": port, "SMTP_TLS": "none", "SMTP_CONCURRENCY": LANES}
-        async with hosted(database, **settings), _served() as web:
+        async with hosted(database, **settings), served_at() as web:
             token = await _token()
             await _drained(count // 4)
             pairs = []
@@ -91,32 +87,15 @@ async def _token() -> str:
 
 
 @asynccontextmanager
-async def _served() -> AsyncIterator[int]:
-    stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve("127.0.0.1", 0, stop, bound.set_result))
-    port = urlsplit(await bound).port
-    assert port is not None
-    yield port
-    stop.set()
-    await serving
-
-
-@asynccontextmanager
 async def _clients(port: int, token: str, count: int) -> AsyncIterator[None]:
     """Within the block a process of their own holds so many streams, all of them under way."""
-    client = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.benchmarks.watchers", str(port), token, str(count)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
-    )
-    move_away(client.pid)
-    assert client.stdout is not None
-    assert client.stdin is not None
-    assert await client.stdout.readline() == b"ready\n"
+    watchers = await client("watchers", port, token, count)
+    assert watchers.stdout is not None
+    assert watchers.stdin is not None
+    assert await watchers.stdout.readline() == b"ready\n"
     try:
         yield
     finally:
-        client.stdin.close()
-        await client.wait()
+        watchers.stdin.close()
+        await watchers.wait()
         await asyncio.sleep(0.2)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager, nullcontext
 from statistics import median
-from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,11 +16,10 @@ from starlette.routing import Route
 
 from core.mail.tracking import OPEN_PATH, Tracker, tracker
 from core.runtime import get_model, settings
-from core.web.server import serve
+from tests.benchmarks.clients import client, served_at
 from tests.benchmarks.hosts import DATABASES, hosted
-from tests.benchmarks.measure import Row, move_away, watch
+from tests.benchmarks.measure import Row, watch
 
-_ROOT = Path(__file__).resolve().parents[2]
 _BASE = "https://mail.acme.test"
 _DELIVERIES = 1000
 _PAIRS = 5
@@ -97,7 +93,7 @@ async def _bare_us(seconds: float) -> float:
 async def _ours(paths: list[str], seconds: float) -> tuple[float, dict[str, float]]:
     """Return the CPU of a hit, with the writing of all that it left, and what the client tells."""
     with watch() as taken:
-        async with _served() as port:
+        async with served_at() as port:
             _, told = await _hammered(port, paths, seconds)
     return taken.cpu_us(int(told["requests"])), told
 
@@ -116,18 +112,6 @@ async def _tokens() -> list[str]:
 
 
 @asynccontextmanager
-async def _served() -> AsyncIterator[int]:
-    """Our whole application; when the block is left, everything that it saw is written."""
-    stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve("127.0.0.1", 0, stop, bound.set_result))
-    port = urlsplit(await bound).port
-    assert port is not None
-    yield port
-    stop.set()
-    await serving
-
-
-@asynccontextmanager
 async def _bare() -> AsyncIterator[int]:
     """A route that answers with a picture and does nothing else."""
     gif = bytes(43)
@@ -137,7 +121,7 @@ async def _bare() -> AsyncIterator[int]:
 
     app = Starlette(routes=[Route("/{path:path}", pixel)])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off", ws="none"))
-    server.capture_signals = _nothing  # type: ignore[method-assign]
+    server.capture_signals = nullcontext  # type: ignore[assignment]
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
@@ -146,22 +130,10 @@ async def _bare() -> AsyncIterator[int]:
     await serving
 
 
-def _nothing():  # type: ignore[no-untyped-def]
-    from contextlib import nullcontext
-
-    return nullcontext()
-
-
 async def _hammered(port: int, paths: list[str], seconds: float) -> tuple[float, dict[str, float]]:
     """Return this process's CPU for a request, and what the client tells."""
-    client = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.benchmarks.hammer", str(port), str(seconds)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
-    )
-    move_away(client.pid)
+    hammer = await client("hammer", port, seconds)
     with watch() as taken:
-        output, _ = await client.communicate("\n".join(paths).encode())
+        output, _ = await hammer.communicate("\n".join(paths).encode())
     told: dict[str, float] = json.loads(output)
     return taken.cpu_us(int(told["requests"])), told
