@@ -15,7 +15,7 @@ from core.models.address_line import plain_line
 from core.models.audited import Audited
 from core.models.email_template_variant import nearest
 from core.models.email_template_version import difference
-from core.models.rendering import audience_of, filtered_context, template_context
+from core.models.rendering import audience_of, filtered_context, syntax_faults, template_context
 from core.orm import fields
 from core.orm.serialize import plain_data_of
 from core.orm.transaction import transaction
@@ -74,13 +74,7 @@ class EmailTemplate(Audited):
     @classmethod
     async def check_values(cls, values: dict[str, Any]) -> list[str]:
         """Return what is wrong with values before they are stored: texts that do not compile."""
-        faults = []
-        for name in TEXTS:
-            try:
-                runtime().renderer.check(str(values.get(name) or ""), name=name)
-            except TemplateError as error:
-                faults.append(str(error))
-        return faults
+        return syntax_faults((name, values.get(name)) for name in TEXTS)
 
     # Storing, and the versions of it.
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from core.errors import TemplateError, UserError
+from core.errors import UserError
 from core.models.audited import Audited
+from core.models.rendering import syntax_faults
 from core.orm import fields
 from core.orm.transaction import transaction
 from core.render.catalogue import fallbacks
-from core.runtime import get_model, runtime
+from core.runtime import get_model
 
 TEXTS = ("subject", "content")
 
@@ -45,12 +46,7 @@ class EmailTemplateVariant(Audited):
         language = str(values.get("language") or "")
         if "language" in values and fallbacks(language)[:1] != (language,):
             faults.append(_no_language(language))
-        for name in TEXTS:
-            try:
-                runtime().renderer.check(str(values.get(name) or ""), name=name)
-            except TemplateError as error:
-                faults.append(str(error))
-        return faults
+        return faults + syntax_faults((name, values.get(name)) for name in TEXTS)
 
     async def save(self, *args: Any, note: str = "", **kwargs: Any) -> None:
         """Store the variant, and a version where its texts were changed; UserError for a language that is none."""

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from core.errors import TemplateError
 from core.orm.serialize import plain_data_of
 from core.render.run import Audience
 from core.runtime import acting_user, get_model, runtime, settings
+
+
+def syntax_faults(texts: Iterable[tuple[str, Any]]) -> list[str]:
+    """Return why texts, each with its field's name, do not compile; one that is not there does."""
+    faults = []
+    for name, text in texts:
+        try:
+            runtime().renderer.check(str(text or ""), name=name)
+        except TemplateError as error:
+            faults.append(str(error))
+    return faults
 
 
 async def template_context(record: Any, template: Any, audience: Audience) -> dict[str, Any]:

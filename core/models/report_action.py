@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import TemplateError
 from core.mail.file_name import safe_file_name
 from core.models.audited import Audited
-from core.models.rendering import audience_of, template_context
+from core.models.rendering import audience_of, syntax_faults, template_context
 from core.orm import fields
 from core.render.run import Audience
 from core.runtime import get_model, runtime
@@ -30,13 +30,7 @@ class ReportAction(Audited):
     @classmethod
     async def check_values(cls, values: dict[str, Any]) -> list[str]:
         """Return what is wrong with values before they are stored: a template that does not compile."""
-        faults = []
-        for name in ("content", "file_name"):
-            try:
-                runtime().renderer.check(str(values.get(name) or ""), name=name)
-            except TemplateError as error:
-                faults.append(str(error))
-        return faults
+        return syntax_faults((name, values.get(name)) for name in ("content", "file_name"))
 
     async def preview(self, record: Any, audience: Audience) -> tuple[str, list[TemplateError]]:
         """Return the document's file name, and what a strict render finds wrong with it; no PDF is made."""

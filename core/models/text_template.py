@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from core.delivery.channel import channel_named
-from core.errors import TemplateError, UserError
+from core.errors import UserError
 from core.models.audited import Audited
-from core.models.rendering import audience_of, template_context
+from core.models.rendering import audience_of, syntax_faults, template_context
 from core.orm import fields
 from core.runtime import runtime
 
@@ -31,13 +31,8 @@ class TextTemplate(Audited):
     @classmethod
     async def check_values(cls, values: dict[str, Any]) -> list[str]:
         """Return what is wrong with values before they are stored: texts that do not compile."""
-        faults = []
-        for source in (values.get("content") or "", *_texts(values.get("options") or {})):
-            try:
-                runtime().renderer.check(str(source), name="content")
-            except TemplateError as error:
-                faults.append(str(error))
-        return faults
+        texts = (values.get("content"), *_texts(values.get("options") or {}))
+        return syntax_faults(("content", text) for text in texts)
 
     async def render_for(self, record: Any, *, locale: str | None = None, strict: bool = False) -> dict[str, Any]:
         """Return `{"text", "options"}` for a record; a strict render allows no blank.
