@@ -1,27 +1,19 @@
-"""What every test may use: the async backend, the real servers, and an open host on either database."""
+"""What holds for all tests; what they may use is in `tests.servers.fixtures` and `tests.hosts`."""
 
 from __future__ import annotations
 
 import gc
 import os
-from collections.abc import AsyncIterator, Generator
-from pathlib import Path
+from collections.abc import Generator
 from typing import Any
 
 import hypothesis
 import pytest
 import structlog
 
-from core.config import load_configuration
-from core.host.host import open_host
-from core.host.install import update_schema
-from core.runtime import Runtime
-from tests.databases import both as database_url
 from tests.servers.daemon import ServerMissingError
-from tests.servers.kept import Kept, kind_of
 
-__all__ = ["database_url"]
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.hosts"]
 
 
 def _skip_without_server() -> Generator[None, Any, Any]:
@@ -62,8 +54,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look for no garbage in what was collected: it stays, and it is much."""
+    """Look for no garbage in what was collected: it stays, and it is much.
+
+    And seldom look through everything: each host that was closed leaves some 100,000 objects, so that a search after
+    every few of them takes a third of the whole time.
+    """
     gc.freeze()
+    gc.set_threshold(50_000, 5, 8)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -72,37 +69,3 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if os.environ.get("NO_SKIP") == "1" and reporter is not None and reporter.stats.get("skipped"):
         reporter.write_line("Tests were skipped, and NO_SKIP=1 allows none.", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def settings() -> dict[str, object]:
-    """Configuration keys for `host`; a test module overrides this fixture to set its own."""
-    return {}
-
-
-@pytest.fixture
-def kind(settings: dict[str, object]) -> str:
-    """What the databases of `host` have in common with those of other tests."""
-    return kind_of(settings)
-
-
-@pytest.fixture
-async def host(
-    database_url: str, settings: dict[str, object], tmp_path: Path, kept: Kept, kind: str
-) -> AsyncIterator[Runtime]:
-    """An open host with an up-to-date schema and no records but those that stand for models and addons."""
-    is_full = kept.fill(database_url, kind)
-    configuration = load_configuration(
-        environment={},
-        overrides={"DATABASE_URL": database_url, "VAR_DIR": str(tmp_path / "var"), "ADDONS": ["core"], **settings},
-    )
-    async with open_host(configuration) as runtime:
-        if not is_full:
-            await update_schema(runtime)
-            kept.keep(database_url, kind)
-        yield runtime

@@ -7,7 +7,6 @@ import pytest
 from core import clock
 from core.access import Right, access_of
 from core.errors import UserError
-from core.host.install import update
 from core.runtime import Runtime, get_model
 
 pytestmark = pytest.mark.anyio
@@ -18,8 +17,12 @@ def settings() -> dict[str, object]:
     return {"ADDONS": ["core"]}
 
 
+@pytest.fixture
+def seeds() -> str:
+    return "data"
+
+
 async def test_news_are_one_s_own(host: Runtime) -> None:
-    await update(host)
     message = await get_model("Message").create(subject="x")
     for login in ("ann", "bob"):
         user = await get_model("User").create(login=login, name=login)
@@ -30,7 +33,6 @@ async def test_news_are_one_s_own(host: Runtime) -> None:
 
 
 async def test_the_portal_sees_itself_and_its_organisation(host: Runtime) -> None:
-    await update(host)
     works, ada, other = [await get_model("Contact").create(name=name) for name in ("Works", "Ada", "Other")]
     ada.parent = works
     await ada.save()
@@ -44,7 +46,6 @@ async def test_the_portal_sees_itself_and_its_organisation(host: Runtime) -> Non
 
 
 async def test_a_colleague_s_contact_is_not_for_everybody_to_change(host: Runtime) -> None:
-    await update(host)
     users = {}
     for login, group in (("ann", "user"), ("bob", "user"), ("gus", "portal"), ("root", "")):
         contact = await get_model("Contact").create(name=login)
@@ -60,7 +61,6 @@ async def test_a_colleague_s_contact_is_not_for_everybody_to_change(host: Runtim
 
 
 async def test_a_blind_copy_is_for_its_sender(host: Runtime) -> None:
-    await update(host)
     group = await get_model("Group").get(identifier="admin")
     ann, gad = [await get_model("User").create(login=login, name=login) for login in ("ann", "gad")]
     for user in (ann, gad):
@@ -83,7 +83,6 @@ async def test_a_blind_copy_is_for_its_sender(host: Runtime) -> None:
 
 
 async def test_what_the_host_says_is_for_its_administrators(host: Runtime) -> None:
-    await update(host)
     ann = await get_model("User").create(login="ann", name="Ann")
     await ann.groups.add(await get_model("Group").get(identifier="user"))
     root = await get_model("User").create(login="root", name="Root", is_admin=True)
@@ -97,7 +96,6 @@ async def test_what_the_host_says_is_for_its_administrators(host: Runtime) -> No
 
 
 async def test_the_group_of_administrators_changes_its_own_company_and_no_administrator(host: Runtime) -> None:
-    await update(host)
     ours, theirs = [await get_model("Company").create(name=name) for name in ("Ours", "Theirs")]
     gad, root = [
         await get_model("User").create(login=login, name=login, company=ours, is_admin=login == "root")
@@ -113,7 +111,6 @@ async def test_the_group_of_administrators_changes_its_own_company_and_no_admini
 
 
 async def test_no_company_leaves_its_records_to_everybody(host: Runtime) -> None:
-    await update(host)
     theirs = await get_model("Company").create(name="Theirs")
     contact = await get_model("Contact").create(name="Their customer", company=theirs)
     with pytest.raises(UserError, match="Theirs still has records of Contact"):

@@ -13,7 +13,6 @@ import pytest
 
 from core import clock
 from core.access import access_of
-from core.host.install import update
 from core.runtime import Runtime, get_model
 from core.web.entries import visible_entries
 from tests.web.served import served
@@ -31,8 +30,12 @@ def settings() -> dict[str, object]:
 
 
 @pytest.fixture
+def seeds() -> str:
+    return "data"
+
+
+@pytest.fixture
 async def ann(host: Runtime) -> Any:
-    await update(host, demo=False)
     user = get_model("User")(login=LOGIN, name="Ann")
     await user.set_password(OLD)
     await user.save()

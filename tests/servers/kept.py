@@ -23,9 +23,9 @@ from tests.servers.postgres import Postgres
 EMPTY = ""
 
 
-def kind_of(settings: Mapping[str, Any]) -> str:
-    """Return what two hosts' settings have in common where their tables are the same: the addons, file by file."""
-    digest = hashlib.sha256(repr(settings.get("ADDONS")).encode())
+def kind_of(settings: Mapping[str, Any], seeds: str) -> str:
+    """Return what two hosts have in common where their tables and rows are the same: seeds, and addons file by file."""
+    digest = hashlib.sha256(repr((settings.get("ADDONS"), seeds)).encode())
     for folder in settings.get("ADDONS_PATH", ()):
         for file in sorted(Path(folder).rglob("*")):
             if file.is_file() and file.suffix != ".pyc":

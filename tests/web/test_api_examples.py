@@ -9,7 +9,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from core.host.install import update
 from core.runtime import Runtime, get_model
 from core.web.app import create_app
 from core.web.openapi import document
@@ -48,8 +47,12 @@ def address_of(path: str, operation: dict[str, Any]) -> str:
     return path
 
 
+@pytest.fixture
+def seeds() -> str:
+    return "demo"
+
+
 async def test_examples_work_when_they_are_pasted(host: Runtime) -> None:
-    await update(host, demo=True)
     admin = await get_model("User").create(login="kim", name="Kim", is_admin=True, contact_id=1)
     _, text = await get_model("ApiToken").issue(admin, "examples", ["read", "write", "mail", "admin"])
     headers = {"Authorization": f"Bearer {text}"}
@@ -82,7 +85,6 @@ def _check_shown(operation: dict[str, Any], answer: httpx2.Response) -> None:
 
 
 async def test_what_is_shown_of_a_mail_from_a_record_is_sent_when_it_is_pasted(host: Runtime) -> None:
-    await update(host, demo=True)
     admin = await get_model("User").create(login="kim", name="Kim", is_admin=True)
     _, text = await get_model("ApiToken").issue(admin, "examples", ["read", "write", "mail"])
     await get_model("OutgoingMailServer").create(name="Acme", server="smtp.acme.example", from_domains=["acme.example"])

@@ -1,24 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.api import get_model
-from core.testing import open_addon
 
-FOLDER = Path(__file__).resolve().parents[1]
 MakeDocument = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
-async def host(database_url: str, tmp_path: Path) -> AsyncIterator[Any]:
-    """A host with invoicing and its demo."""
-    async with open_addon(FOLDER, database_url, VAR_DIR=str(tmp_path / "var")) as runtime:
-        yield runtime
+def settings() -> dict[str, object]:
+    return {"ADDONS": ["invoicing"], "MAIL_MODE": "catch"}
 
 
 @pytest.fixture

@@ -315,8 +315,8 @@ class TestPlayed:
     """The dev mailbox plays provider and recipient."""
 
     @pytest.fixture
-    def settings(self) -> dict[str, Any]:
-        return {"MAIL_MODE": "catch"}
+    def settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        return {**settings, "MAIL_MODE": "catch"}
 
     async def test_receipts_and_answers(self, host: Any) -> None:
         delivery = await sent()

@@ -296,8 +296,8 @@ async def test_an_addon_s_provider_may_fail_in_any_way(host: Any, gateway: HttpP
 
 class TestCaught:
     @pytest.fixture
-    def settings(self) -> dict[str, Any]:
-        return {"MAIL_MODE": "catch"}
+    def settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        return {**settings, "MAIL_MODE": "catch"}
 
     async def test_nothing_leaves(self, host: Any, gateway: HttpProvider) -> None:
         await make_provider(gateway)
