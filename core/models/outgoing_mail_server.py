@@ -202,12 +202,12 @@ class OutgoingMailServer(Audited):
 
     @classmethod
     async def options(cls, user: Any) -> list[OutgoingMailServer]:
-        """Return the servers that a user may write through and that name their From domains, best choice first."""
+        """Return the servers that a user may write through, best choice first."""
         servers = await load_servers()
         usable = [
             one.key
             for one in servers.candidates
-            if one.key.isdecimal() and one.from_domains and not one.whose_else(user.pk, user.company_id)
+            if one.key.isdecimal() and not one.whose_else(user.pk, user.company_id)
         ]
         records = await cls.in_bulk([int(key) for key in usable], "id")
         return [records[int(key)] for key in usable if int(key) in records]

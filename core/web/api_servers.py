@@ -40,7 +40,7 @@ async def smtp_options(access: Inside) -> list[SmtpOption]:
     """Return the servers that name their From domains and that the logged-in user, who writes mail, may send by."""
     access.require("Message", Right.CREATE)
     servers = await get_model("OutgoingMailServer").options(acting_user())
-    return [_option(server) for server in servers]
+    return [_option(server) for server in servers if server.from_domains]
 
 
 def _option(server: Any) -> SmtpOption:

@@ -14,7 +14,7 @@ from typing import Any
 from tortoise.expressions import Q
 
 from core.access import Access, Right
-from core.errors import PostroomError, UnknownName, UserError
+from core.errors import AddressError, PostroomError, UnknownName, UserError
 from core.mail.address import domain_of, header_text, normalised, parse_address, tolerant_addresses
 from core.mail.field_tokens import slugs_in
 from core.mail.thread import REPLY_ALIAS, reply_address
@@ -109,10 +109,14 @@ async def _server(user: Any, server_id: int) -> Any:
 
 def _sender(server: Any, order: Order) -> str:
     """Return the From address in header form."""
-    address = parse_address(order.from_address).address
+    try:
+        address = parse_address(order.from_address).address
+    except AddressError as error:
+        raise ForeignSender(str(error)) from error
     allowed = {domain_of(f"@{one.strip().lstrip('@').rstrip('.')}") for one in server.from_domains}
     if domain_of(address) not in allowed:
-        raise ForeignSender(f"{server.name} writes as {', '.join(sorted(allowed))} only, not as {address}.")
+        domains = f"as {', '.join(sorted(allowed))} only" if allowed else "from no record, as it has no From domains"
+        raise ForeignSender(f"{server.name} writes {domains}, not as {address}.")
     name = " ".join(header_text(order.from_name).split())
     return '"{}" <{}>'.format(re.sub(r'([\\"])', r"\\\1", name), address) if name else address
 

@@ -175,13 +175,12 @@ async def test_the_author_must_be_able_to_read_the_record_still(visitor: Visitor
 
 async def test_only_domains_of_the_server_may_stand_in_from(visitor: Visitor, desk: Desk) -> None:
     ann = await visitor("ann")
-    for email in ("sales@evil.example", "sales@sub.acme.example"):
+    broken = ("no address", "a@acme.example>, <b@evil.example", "a@acme.example\r\nBcc: x@y.example")
+    for email in ("sales@evil.example", "sales@sub.acme.example", *broken):
         answer = await send(ann, desk, fromIdentity={"name": "x", "email": email})
         assert (answer.status_code, answer.json()["code"]) == (400, "foreign_sender")
     assert (await send(ann, desk, fromIdentity={"name": "x", "email": "Sales@ACME.example"})).status_code == 202
-    for email in ("", "no address", "a@acme.example>, <b@evil.example", "a@acme.example\r\nBcc: x@y.example"):
-        answer = await send(ann, desk, fromIdentity={"name": "x", "email": email})
-        assert answer.status_code == 422, answer.text
+    assert (await send(ann, desk, fromIdentity={"name": "x", "email": ""})).status_code == 422
     answer = await send(ann, desk, fromIdentity={"name": "x\r\nBcc: y@z.example", "email": "sales@acme.example"})
     assert answer.status_code == 422
 
@@ -191,8 +190,10 @@ async def test_a_server_of_somebody_else_is_none(visitor: Visitor, desk: Desk, w
     theirs = await servers.create(name="X", server="x.example", from_domains=["x.example"], company=world.other_company)
     bare = await servers.create(name="Y", server="y.example")
     ann = await visitor("ann")
-    for server in (theirs.pk, bare.pk, 999):
+    for server in (theirs.pk, 999):
         assert (await send(ann, desk, smtpIntegrationId=server)).status_code == 404
+    answer = await send(ann, desk, smtpIntegrationId=bare.pk)
+    assert (answer.status_code, answer.json()["code"]) == (400, "foreign_sender")
     options = (await ann.client.post("/api/email/smtpOptions", json={})).json()
     assert [one["id"] for one in options] == [desk.server.pk]
     assert options[0]["fromIdentities"] == [{"name": "Sales", "email": "sales@acme.example"}]
