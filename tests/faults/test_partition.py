@@ -202,7 +202,8 @@ async def _heard(mta: FakeMta, worker: Any) -> None:
 async def test_f36_stopped_while_cut_off(host: Runtime, mortal: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is stopped without its database ends all the same; a sweep finds in doubt what it knew."""
     monkeypatch.setattr(engine, "_GRACE_S", 0.3)
-    async with FakeMta(Script(steps={"dot": (*[Act(delay_s=1.5)] * LANES, None)})) as mta:
+    away = asyncio.Event()
+    async with FakeMta(Script(steps={"dot": (*[Act(after=away)] * LANES, None)})) as mta:
         await use(mta)
         await queue_some(LANES)
         stop = asyncio.Event()
@@ -211,6 +212,7 @@ async def test_f36_stopped_while_cut_off(host: Runtime, mortal: Postgres, monkey
             running = asyncio.create_task(worker.run(stop))
             await until(lambda: len(mta.ledger) == LANES, "the mails in flight")
             await asyncio.to_thread(mortal.stop_immediately)
+            away.set()
             await until(lambda: worker.ledger.recorded_at > 0, "the server's answers")
             stop.set()
             await running

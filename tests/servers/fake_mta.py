@@ -43,7 +43,7 @@ class Act:
     """What the server does at one step. Without `reply` or `raw` it says its usual line, unless it drops or is silent.
 
     `reply` may have several lines. `raw` is sent exactly. `drop` closes afterwards, `reset` with an RST. `drip_s` is
-    the pause after each `piece_bytes` of the answer.
+    the pause after each `piece_bytes` of the answer. Nothing is done before `after` is set.
     """
 
     reply: str = ""
@@ -54,6 +54,7 @@ class Act:
     drop: bool = False
     reset: bool = False
     silent: bool = False
+    after: asyncio.Event | None = None
 
     @property
     def accepts(self) -> bool:
@@ -458,6 +459,8 @@ class _Conversation:
     async def _send(self, act: Act | None, usual: str, appended: bytes = b"") -> bool:
         """Do the act, or say the usual line; return whether the client was told yes."""
         act = act or Act()
+        if act.after is not None:
+            await act.after.wait()
         await asyncio.sleep(act.delay_s)
         if act.silent:
             await self._reader.read()

@@ -95,5 +95,5 @@ async def test_a_token_that_ended_early_is_renewed_on_the_same_connection(server
         return
     session = await open_session(replace(account_at(*server, TOKEN), token=Held("ended", TOKEN)))
     assert (await session.begin(Envelope(USER, ("x@customer.test",), 100))).is_open
-    assert (await session.content(b"Subject: Hi\r\n\r\nHi\r\n")).reply.ok
+    assert (await session.content(b"Subject: Hi\r\n\r\nHi\r\n")).ok
     await session.quit()

@@ -21,7 +21,7 @@ ENVELOPE = Envelope("from@x.test", ("to@x.test",), len(CONTENT))
 
 async def send(session: SmtpSession) -> None:
     assert (await session.begin(ENVELOPE)).is_open
-    assert (await session.content(CONTENT)).reply.ok
+    assert (await session.content(CONTENT)).ok
 
 
 async def send_through(pool: SmtpPool) -> None:
@@ -54,7 +54,7 @@ async def test_no_more_messages_per_connection_than_allowed() -> None:
                 while opened.is_open:
                     has_room = session.messages + 1 < limits.messages_per_connection
                     following = ENVELOPE if has_room and sent < 6 else None
-                    assert (await session.content(CONTENT, following)).reply.ok
+                    assert (await session.content(CONTENT, following)).ok
                     sent += 1
                     if following is None:
                         break
@@ -125,9 +125,9 @@ async def test_the_fake_server_as_a_process_of_its_own(tmp_path: Path, scripted:
     async with SmtpPool(SmtpAccount(host="127.0.0.1", port=port)) as pool, pool.session() as session:
         await session.begin(ENVELOPE)
         answer = await session.content(CONTENT, ENVELOPE)
-        assert answer.reply.ok is not scripted
+        assert answer.ok is not scripted
         await session.begun()
-        assert (await session.content(CONTENT)).reply.ok
+        assert (await session.content(CONTENT)).ok
     process.send_signal(signal.SIGTERM)
     said, _ = await process.communicate()
     events = [json.loads(line) for line in said.splitlines()]
