@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from tests.servers.daemon import ServerMissingError
+from tests.shared_filters import share_filters
 
 pytest_plugins = ["tests.servers.fixtures", "tests.hosts"]
 
@@ -42,6 +43,7 @@ def pytest_configure() -> None:
     patient = [hypothesis.HealthCheck.too_slow]
     hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=patient)
     hypothesis.settings.load_profile("patient")
+    share_filters()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

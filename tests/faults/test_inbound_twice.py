@@ -27,7 +27,8 @@ async def test_f44_two_fetchers_on_one_mailbox(host: Runtime, monkeypatch: pytes
     async with scripted_imap() as server:
         mailbox = await mailbox_on(server)
         visits = await asyncio.gather(*(fetch_server(mailbox) for _ in range(4)))
-        assert sorted(bool(one.skipped) for one in visits) == [False, True, True, True]
+        # Who is late enough finds the mailbox free again, and nothing in it that is new.
+        assert {bool(one.skipped) for one in visits} == {False, True}
         assert await get_model("InboundEmail").all().count() == 3
         # The same where no lease keeps them apart, as after a worker that stood still wakes up.
         await get_model("MailFolder").all().delete()
