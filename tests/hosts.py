@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from core.config import load_configuration
 from core.host.host import open_host
@@ -15,6 +16,9 @@ from tests.databases import both as database_url
 from tests.servers.kept import Kept, kind_of
 
 __all__ = ["database_url"]
+
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""One hash of the product's own takes two tenths of a second, and most tests ask for some."""
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +55,7 @@ async def host(
         overrides={"DATABASE_URL": database_url, "VAR_DIR": str(tmp_path / "var"), "ADDONS": ["core"], **settings},
     )
     async with open_host(configuration) as runtime:
+        runtime.hasher._argon2 = QUICK
         if not is_full:
             if seeds:
                 await update(runtime, demo=seeds == "demo")

@@ -92,7 +92,7 @@ from core.web.tracking import Tracking
 from core.web.tracking_hits import Hits
 from core.web.tracking_ledger import TrackingLedger
 from core.web.tries import Tries
-from core.web.view import STATIC, make_environment
+from core.web.view import STATIC
 
 _PAGES = (
     home,
@@ -195,7 +195,6 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
         # Requests are traced by RequestLog: the framework's spans name paths and queries, which may hold tokens.
         telemetry={"tracing": False, "logs": False},
     )
-    app.state.environment = make_environment()
     app.state.known_tokens = KnownTokens()
     app.state.token_tries = Tries(limit=10)
     app.state.refusals = Refusals()
@@ -222,7 +221,7 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.router.routes.extend(_own_routes())
     app.router.route_class = ApiRoute
-    app.include_router(addon_pages.make_router(app.state.environment), include_in_schema=False)
+    app.include_router(addon_pages.make_router(), include_in_schema=False)
     for addon, route in runtime().contributions.routes:
         app.add_api_route(
             route.path,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ _TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
 
 
-def make_environment() -> Environment:
-    """Return the environment of core's own pages."""
+@cache
+def own_environment() -> Environment:
+    """Return the environment of core's own pages, which is the same for every host: to compile them takes a while."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -66,10 +68,11 @@ def locale_name(name: str) -> str:
         return name
 
 
-def environment_for(addon: str, own: Environment) -> Environment:
+def environment_for(addon: str) -> Environment:
     """Return the environment of an addon's pages: its `templates/`, then ours to extend."""
     folder = next(info.folder for info in runtime().addons if info.name == addon)
-    return own.overlay(loader=ChoiceLoader([FileSystemLoader(folder / "templates"), FileSystemLoader(_TEMPLATES)]))
+    loader = ChoiceLoader([FileSystemLoader(folder / "templates"), FileSystemLoader(_TEMPLATES)])
+    return own_environment().overlay(loader=loader)
 
 
 def render(
@@ -82,8 +85,8 @@ def render(
     **named: Any,
 ) -> HTMLResponse:
     """Answer with a page. `values` are those of an addon; a name of ours wins over its namesake there."""
-    chosen: Environment = environment or request.app.state.environment
-    text = chosen.get_template(template).render({**(values or {}), **named, **_around(request)})
+    page = (environment or own_environment()).get_template(template)
+    text = page.render({**(values or {}), **named, **_around(request)})
     return HTMLResponse(text, status)
 
 

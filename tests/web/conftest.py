@@ -10,16 +10,16 @@ from typing import Any
 
 import httpx2
 import pytest
-from argon2 import PasswordHasher
 
 from core.runtime import Runtime, get_model
 from tests.databases import sqlite_alone as database_url  # noqa: F401 - a fixture, for those too who import all of this
+from tests.hosts import QUICK
 from tests.web.browser import Browser
 from tests.web.desk import write_desk
 from tests.web.program import program_of
 from tests.web.served import served
 
-HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
+HASH = QUICK.hash("secret")
 
 
 @pytest.fixture

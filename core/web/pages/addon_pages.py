@@ -15,12 +15,12 @@ from core.web.guard import Inside
 from core.web.view import environment_for, page_url, render
 
 
-def make_router(own: Environment) -> APIRouter:
+def make_router() -> APIRouter:
     """Return a router with every addon's pages; AddonError where a template is missing or does not compile."""
     router = APIRouter()
     faults: list[str] = []
     for addon, page in runtime().contributions.pages:
-        environment = environment_for(addon, own)
+        environment = environment_for(addon)
         try:
             environment.get_template(page.template)
         except TemplateError as error:
