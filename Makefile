@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NO_SKIP ?= 0
-WORKERS ?= 4
+WORKERS ?= 3
 
 SOAK_SECONDS ?= 60
 FUZZ_SECONDS ?= 60
