@@ -202,6 +202,11 @@ async def test_mail_is_pulled_into_storage(desk: Desk, dovecot: Dovecot, mailbox
     # Ours, beside the description: the rows and files are there by the API as well, for members alone.
     seen = [await asyncio.to_thread(one.ask, "GET", "/api/records/Mail") for one in (desk.member, desk.stranger)]
     assert [len(one["items"]) > 0 for one in seen] == [True, False]
+    put = {"mail_account": ACCOUNT, "mail_to": "open@shop.test", "mail_bcc": "blind@shop.test", "mail_subject": "Both"}
+    made = await asyncio.to_thread(desk.member.ask, "POST", "/api/records/Mail", put)
+    shown = await asyncio.to_thread(desk.member.ask, "GET", "/api/records/Mail")
+    assert "open@shop.test" in str(shown)
+    assert "blind@shop.test" not in str([made, shown])
     known = await asyncio.to_thread(desk.member.ask, "GET", f"/api/files/{hash_of}")
     assert known["name"] == "TEST 7.pdf"
     assert await asyncio.to_thread(desk.stranger.refused, "GET", f"/api/files/{hash_of}") == 404

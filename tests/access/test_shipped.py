@@ -118,3 +118,12 @@ async def test_no_company_leaves_its_records_to_everybody(host: Runtime) -> None
     await contact.delete()
     await theirs.delete()
     assert not await get_model("Company").exists(name="Theirs")
+
+
+async def test_w14_blind_copies_in_storage_are_written_and_never_shown_to_the_team(host: Runtime) -> None:
+    ann = await get_model("User").create(login="ann", name="Ann")
+    await ann.groups.add(await get_model("Group").get(identifier="user"))
+    access = await access_of(ann)
+    allowed = [access.may_field("Mail", "mail_bcc", right) for right in (Right.READ, Right.CREATE, Right.WRITE)]
+    assert allowed == [False, True, True]
+    assert access.may_field("Mail", "mail_cc", Right.READ)
