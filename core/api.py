@@ -1,8 +1,10 @@
 """All that an addon may import from Postroom; an addon imports this module and nothing else of `core`.
 
 Records: `Record`, `Chatter`, `fields` (CharField, SelectionField, ForeignKeyField, ...), `more_choices`, `plain_data`.
-The running host: `get_model`, `settings`, `acting_user`, `acting_as`, `my_records` (what that user may see), `now`.
-Work that belongs together: `transaction`, `after_commit`.
+The running host: `get_model`, `settings`, `acting_user`, `acting_as`, `my_records` (what that user may see), `now`;
+`my_access` and `access_of` (all that one user may do: an `Access`).
+Work that belongs together: `transaction`, `after_commit`. `database`: what the ORM has no words for, by statements that
+are written with its dialect.
 Hooks: `hookimpl` marks an implementation; `core/hookspecs.py` lists the hooks.
 Programs: `api_method` marks a method of a model that may be called over HTTP.
 Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what it may return.
@@ -14,7 +16,8 @@ Channels: `ChannelProvider` (the mix-in for provider records) with `PROVIDER_KIN
 Mail: `OutgoingEmail` (see `filter_outgoing_email`), `Received` (an inbound mail), and the answers of a gateway rule:
 `Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`. Invitations: `Invite`, `InviteMethod`,
 `Attendee`, `AttendeeRole`, `AttendeeAnswer`, and `Mailbox`, a name with its address.
-Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `address_of` (a header's text).
+Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `address_of` (a header's text),
+`checked_address`, `header_form` (a name with its address). Many mails at once: `QueueRequest`.
 Rights and errors: `Right`; `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`,
 `TemporaryFailure`, `AddressError`; all of them are a `PostroomError`.
 """
@@ -23,7 +26,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.access import Right, access_of
+from core.access import Access, Right, access_of
 from core.access.method import api_method
 from core.clock import now
 from core.contributions import Channel, Command, GatewayRule, MenuItem, Page, Route, TemplateFilter
@@ -33,10 +36,12 @@ from core.delivery.channel import ChannelMessage, ChannelResult
 from core.delivery.http_provider import HttpShape, text_at
 from core.delivery.phone import phone_number, sms_length
 from core.delivery.receipts import ReceiptNews, ReceivedText
+from core.delivery.request import QueueRequest
 from core.errors import AccessDenied, AddressError, PostroomError, TemporaryFailure, UnknownName, UserError
+from core.gateway.target import header_form
 from core.gateway.values import Ignore, NewRecord, Outcome, Pass, Quarantine, Received, Reply, Unmatched
 from core.hookspecs import hookimpl
-from core.mail.address import normalised, tolerant_addresses
+from core.mail.address import normalised, parse_address, tolerant_addresses
 from core.mail.invite import Attendee, AttendeeAnswer, AttendeeRole, Invite, InviteMethod
 from core.mail.values import Mailbox, OutgoingEmail
 from core.models.channel_commands import channel_commands
@@ -46,16 +51,18 @@ from core.models.channel_webhook import take_call, webhook_provider
 from core.models.chatter import Chatter
 from core.models.rendering import audience_of
 from core.orm import fields
+from core.orm.database import Database
 from core.orm.fields import more_choices
 from core.orm.record import Record
 from core.orm.serialize import plain_data
 from core.orm.transaction import after_commit, transaction
 from core.render.run import Audience
-from core.runtime import acting_as, acting_user, get_model, settings
+from core.runtime import acting_as, acting_user, get_model, runtime, settings
 from core.transport.http import HttpClient
 
 __all__ = [
     "PROVIDER_KINDS",
+    "Access",
     "AccessDenied",
     "AddressError",
     "Attendee",
@@ -84,6 +91,7 @@ __all__ = [
     "PostroomError",
     "Progress",
     "Quarantine",
+    "QueueRequest",
     "ReceiptNews",
     "Received",
     "ReceivedText",
@@ -96,6 +104,7 @@ __all__ = [
     "UnknownName",
     "Unmatched",
     "UserError",
+    "access_of",
     "acting_as",
     "acting_user",
     "address_of",
@@ -103,11 +112,15 @@ __all__ = [
     "api_method",
     "audience_of",
     "channel_commands",
+    "checked_address",
     "cron_method",
+    "database",
     "fields",
     "get_model",
+    "header_form",
     "hookimpl",
     "more_choices",
+    "my_access",
     "my_records",
     "now",
     "phone_number",
@@ -127,13 +140,30 @@ async def my_records(model: str, right: Right = Right.READ) -> Any:
 
     Pages and routes ask here; nobody who is not logged in sees anything.
     """
+    if acting_user() is None:
+        raise AccessDenied(f"Log in to {right} {model}.")
+    return (await my_access()).records(model, right)
+
+
+async def my_access() -> Access:
+    """Return all that the acting user may do; AccessDenied where nobody is logged in."""
     user = acting_user()
     if user is None:
-        raise AccessDenied(f"Log in to {right} {model}.")
-    return (await access_of(user)).records(model, right)
+        raise AccessDenied("Log in first.")
+    return await access_of(user)
+
+
+def database() -> Database:
+    """Return the open database of the running host."""
+    return runtime().database
 
 
 def address_of(text: str) -> str:
     """Return the first address in `Name <address>`, in the form in which equal mailboxes are equal; or empty."""
     found = tolerant_addresses(text)
     return normalised(found[0].address) if found else ""
+
+
+def checked_address(text: str) -> str:
+    """Return the address in `Name <address>` in that form; AddressError where no mail can go to it."""
+    return normalised(parse_address(text).address)

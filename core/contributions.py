@@ -31,6 +31,8 @@ class AddonInfo:
     """Seed files, in the order in which they apply."""
     demo: tuple[str, ...]
     """Seed files that only a demo applies."""
+    commands: str = ""
+    """The word that its commands stand behind; empty means its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,9 @@ class Page:
     """An HTML page under `/addons/<addon>/<path>`.
 
     `template` lies in the addon's `templates/` folder; `values` is awaited with the request's query (a mapping of
-    strings) and returns what the template shows. `menu` puts it into the navigation under that title.
+    strings) and returns what the template shows. `menu` puts it into the navigation under that title. `act` is awaited
+    with the query and the form that was posted there, and returns the address of ours to go on to; a UserError is
+    shown. `topics` are what the page keeps itself up to date by, such as `queue`.
     """
 
     path: str
@@ -46,6 +50,8 @@ class Page:
     values: Callable[[Mapping[str, str]], Awaitable[Mapping[str, Any]]]
     title: str
     menu: bool = True
+    act: Callable[[Mapping[str, str]], Awaitable[str]] | None = None
+    topics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,8 @@ class Route:
 
     A `public` one answers without a login and takes changes from anywhere: it checks by itself who calls, as a webhook
     does by its secret. `keyed` says what an Idempotency-Key means to it: with `together` it runs within one transaction
-    with its kept answer, so one that asks others over the network is `alone`.
+    with its kept answer, so one that asks others over the network is `alone`. `status` is that of success, `scope`
+    what a token needs in place of `read` or `write` by the method, and `media_type` what it answers that is no JSON.
     """
 
     method: str
@@ -63,6 +70,9 @@ class Route:
     summary: str
     public: bool = False
     keyed: Literal["together", "alone", "secret", "ignored"] = "together"
+    status: int = 200
+    scope: Literal["", "read", "write", "mail", "admin"] = ""
+    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +88,8 @@ class MenuItem:
 class Command:
     """A CLI command `postroom <addon> <name>`: `run` is awaited inside an open host with the given words.
 
-    A list of mappings that it returns is printed, as a table or as JSON with `--json`; a number is the exit code.
-    `example` is what its help shows behind the name.
+    The manifest may say another word than the addon's name (`commands`). A list of mappings that it returns is printed,
+    as a table or as JSON with `--json`; a number is the exit code. `example` is what its help shows behind the name.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Commands that addons bring: `postroom <addon> <command>`. Addons are loaded only where a word may name one."""
+"""Commands that addons bring: `postroom <word> <command>`. Addons are loaded only where a word may name one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _list(app: typer.Typer, settings: Settings) -> None:
     for addon in (found[name] for name in order):
         hooks = addon.folder / "hooks.py"
         if hooks.is_file() and "def register_commands" in hooks.read_text(encoding="utf-8"):
-            app.add_typer(_group(addon), name=addon.name)
+            app.add_typer(_group(addon), name=_word(addon))
 
 
 def _load(app: typer.Typer, settings: Settings) -> None:
@@ -50,9 +50,14 @@ def _load(app: typer.Typer, settings: Settings) -> None:
     for addon, contribution in loaded.contributions.commands:
         if addon not in groups:
             groups[addon] = _group(sources[addon])
-            app.add_typer(groups[addon], name=addon)
-        _add(groups[addon], addon, contribution)
+            app.add_typer(groups[addon], name=_word(sources[addon]))
+        _add(groups[addon], _word(sources[addon]), contribution)
     loaded.registry.close()
+
+
+def _word(addon: AddonInfo) -> str:
+    """Return what the addon's commands stand behind."""
+    return addon.commands or addon.name
 
 
 def _group(addon: AddonInfo) -> typer.Typer:
@@ -63,7 +68,7 @@ def _nothing() -> None:
     """What is called before an addon's command; Typer lists no group that has neither this nor a command."""
 
 
-def _add(group: typer.Typer, addon: str, contribution: Command) -> None:
+def _add(group: typer.Typer, word: str, contribution: Command) -> None:
     def run(words: Annotated[list[str] | None, typer.Argument()] = None, as_json: Json = False) -> None:
         async def work() -> Any:
             async with host():
@@ -75,5 +80,5 @@ def _add(group: typer.Typer, addon: str, contribution: Command) -> None:
 
         finish(work)
 
-    example = " ".join(("postroom", addon, contribution.name, contribution.example)).rstrip()
+    example = " ".join(("postroom", word, contribution.name, contribution.example)).rstrip()
     group.command(contribution.name, help=f"{contribution.help}\n\nExample: {example}")(run)

@@ -66,6 +66,17 @@ async def claim_now(job_id: int, worker: str) -> Claim | None:
         return await _take(worker, runtime().database.dialect.param(3), [job_id], is_due=False)
 
 
+async def make_due(identifier: str) -> bool:
+    """Make a job due at once, for whichever scheduler is there; False where it is switched off or not there."""
+    database = runtime().database
+    dialect = database.dialect
+    touched = await database.execute(
+        f"UPDATE cron_job SET next_run = {dialect.now()} WHERE identifier = {dialect.param(1)} AND active",
+        [identifier],
+    )
+    return touched == 1
+
+
 async def extend(claim: Claim) -> bool:
     """Hold the claim for another LEASE_SECONDS; False where it is lost. A lease that ran out is never revived."""
     database = runtime().database

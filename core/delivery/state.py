@@ -78,7 +78,7 @@ async def requeue(message_id: int) -> None:
         await ring(TOPIC)
 
 
-async def move_waiting(message_id: int, from_states: Sequence[str], to_state: str) -> int:
+async def move_waiting(message_ids: Sequence[int], from_states: Sequence[str], to_state: str) -> int:
     """Move deliveries that no worker has from some states to another; return how many."""
     database = runtime().database
     dialect = database.dialect
@@ -86,11 +86,11 @@ async def move_waiting(message_id: int, from_states: Sequence[str], to_state: st
     async with transaction():
         moved = await database.execute(
             f"""UPDATE delivery SET state = {dialect.param(2)}
-                WHERE message_id = {dialect.param(1)} AND state IN ({states})""",
-            [message_id, to_state],
+                WHERE {dialect.among("message_id", dialect.param(1))} AND state IN ({states})""",
+            [dialect.ids(message_ids), to_state],
         )
         if moved:
-            await roll_up([message_id], {})
+            await roll_up(message_ids, {})
             await ring(TOPIC)
     return moved
 

@@ -26,6 +26,8 @@ class Manifest(BaseModel):
     """Seed files, relative to the addon's folder, in the order in which they apply."""
     demo: tuple[str, ...] = ()
     """Seed files that only `init --demo` applies."""
+    commands: str = Field("", pattern=r"^([a-z][a-z0-9-]*)?$")
+    """The word that the addon's commands stand behind; empty means its name."""
 
 
 def read_manifest(file: Path) -> tuple[Manifest | None, list[str]]:

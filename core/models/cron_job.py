@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from core import clock
-from core.cron.lease import schedule_of
+from core.cron.lease import make_due, schedule_of
 from core.cron.runner import marked_method, run_now
 from core.cron.schedule import describe, next_after
 from core.errors import UserError
@@ -100,6 +100,15 @@ class CronJob(Audited):
             at = next_after(schedule, at)
             instants.append(at)
         return instants
+
+    @classmethod
+    async def hurry(cls, identifier: str) -> None:
+        """Have a scheduler run a job at once, wherever that is, once the running transaction commits.
+
+        Nothing where the job is switched off; one that is running may wait for its next time.
+        """
+        if await make_due(identifier):
+            await ring("cron")
 
     async def run_now(self, worker: str | None = None) -> Any:
         """Run the job and return its CronRun (see `core.cron.runner.run_now`)."""

@@ -328,23 +328,40 @@ class Message(Record):
     @api_method(scope="mail", title="Cancel")
     async def cancel(self) -> None:
         """Stop what was not sent yet; UserError where nothing is left to stop."""
-        if not await move_waiting(self.pk, ("queued", "claimed", "held", "unknown"), "cancelled"):
+        if not await move_waiting([self.pk], ("queued", "claimed", "held", "unknown"), "cancelled"):
             raise UserError(f"Message {self.pk} has no recipient left that could be cancelled.")
         await self.refresh_from_db()
 
     @api_method(scope="mail", title="Hold")
     async def hold(self) -> None:
         """Keep what was not sent yet until `release`."""
-        if not await move_waiting(self.pk, ("queued", "claimed"), "held"):
+        if not await self.hold_all([self.pk]):
             raise UserError(f"Message {self.pk} is not waiting to be sent, so there is nothing to hold.")
         await self.refresh_from_db()
 
     @api_method(scope="mail", title="Release")
     async def release(self) -> None:
         """Let a held message go."""
-        if not await move_waiting(self.pk, ("held",), "queued"):
+        if not await self.release_all([self.pk]):
             raise UserError(f"Message {self.pk} is not held.")
         await self.refresh_from_db()
+
+    # Many at once; each returns how many copies it moved.
+
+    @classmethod
+    async def hold_all(cls, message_ids: Sequence[int]) -> int:
+        """Keep what was not sent yet of many messages until `release_all`."""
+        return await move_waiting(message_ids, ("queued", "claimed"), "held")
+
+    @classmethod
+    async def release_all(cls, message_ids: Sequence[int]) -> int:
+        """Let many held messages go."""
+        return await move_waiting(message_ids, ("held",), "queued")
+
+    @classmethod
+    async def cancel_all(cls, message_ids: Sequence[int]) -> int:
+        """Stop what was not sent yet of many messages; what is in doubt stays so."""
+        return await move_waiting(message_ids, ("queued", "claimed", "held"), "cancelled")
 
     async def eml(self, recipient: str | None = None) -> bytes:
         """Return the exact bytes that a server is given (or was), signed where the sender's domain has a key.

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.contributions import Route
 from core.errors import PostroomError
 from core.mail.tracking import tracker
 from core.runtime import runtime, settings
@@ -55,7 +57,7 @@ from core.web import (
 )
 from core.web.bearer import KnownTokens
 from core.web.edge import Edge
-from core.web.guard import access_inside, guard
+from core.web.guard import access_inside, guard, scope
 from core.web.health import Readiness
 from core.web.idempotency import keyed
 from core.web.live import Hub
@@ -223,12 +225,28 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
     app.router.route_class = ApiRoute
     app.include_router(addon_pages.make_router(), include_in_schema=False)
     for addon, route in runtime().contributions.routes:
-        app.add_api_route(
-            route.path,
-            route.endpoint,
-            methods=[route.method.upper()],
-            summary=route.summary,
-            tags=[addon],
-            dependencies=[*([] if route.public else [Depends(access_inside)]), Depends(keyed(route.keyed))],
-        )
+        _add_route(app, addon, route)
     return app
+
+
+def _add_route(app: FastAPI, addon: str, route: Route) -> None:
+    """Add an addon's endpoint, with what its description says beside it."""
+    dependencies = [Depends(keyed(route.keyed))]
+    if not route.public:
+        dependencies.insert(0, Depends(access_inside))
+    if route.scope:
+        dependencies.append(Depends(scope(route.scope)))
+    options: dict[str, Any] = {}
+    if route.media_type:
+        content = {route.media_type: {"schema": {"type": "string"}}}
+        options = {"response_class": Response, "responses": {route.status: {"content": content}}}
+    app.add_api_route(
+        route.path,
+        route.endpoint,
+        methods=[route.method.upper()],
+        status_code=route.status,
+        summary=route.summary,
+        tags=[addon],
+        dependencies=dependencies,
+        **options,
+    )
