@@ -1,10 +1,11 @@
 """All that an addon may import from Postroom; an addon imports this module and nothing else of `core`.
 
-Records: `Record`, `Chatter`, `fields` (CharField, SelectionField, ForeignKeyField, ...), `more_choices`, `plain_data`.
+Records: `Record`, `Chatter`, `fields` (CharField, SelectionField, ForeignKeyField, ...), `more_choices`, `plain_data`,
+`related` (what a to-one field points at, which is not asked for twice).
 The running host: `get_model`, `settings`, `acting_user`, `acting_as`, `my_records` (what that user may see), `now`;
 `my_access` and `access_of` (all that one user may do: an `Access`).
-Work that belongs together: `transaction`, `after_commit`. `database`: what the ORM has no words for, by statements that
-are written with its dialect.
+Work that belongs together: `transaction`, `after_commit`, `rehearsal` (rolled back at its end). `database`: for what the
+ORM has no words for, by statements that are written with its dialect.
 Hooks: `hookimpl` marks an implementation; `core/hookspecs.py` lists the hooks.
 Programs: `api_method` marks a method of a model that may be called over HTTP.
 Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what it may return.
@@ -17,7 +18,7 @@ Mail: `OutgoingEmail` (see `filter_outgoing_email`), `Received` (an inbound mail
 `Ignore`, `NewRecord`, `Outcome`, `Pass`, `Quarantine`, `Reply`, `Unmatched`. Invitations: `Invite`, `InviteMethod`,
 `Attendee`, `AttendeeRole`, `AttendeeAnswer`, and `Mailbox`, a name with its address.
 Readers and addresses: `audience_of` (whom a record's texts are for: an `Audience`), `address_of` (a header's text),
-`checked_address`, `header_form` (a name with its address). Many mails at once: `QueueRequest`.
+`checked_address`, `header_form` (a name with its address). Many mails at once: `QueueRequest`. Files: `csv_cell`.
 Rights and errors: `Right`; `UserError` for a request that cannot be met, `UnknownName`, `AccessDenied`,
 `TemporaryFailure`, `AddressError`; all of them are a `PostroomError`.
 """
@@ -43,19 +44,20 @@ from core.gateway.values import Ignore, NewRecord, Outcome, Pass, Quarantine, Re
 from core.hookspecs import hookimpl
 from core.mail.address import normalised, parse_address, tolerant_addresses
 from core.mail.invite import Attendee, AttendeeAnswer, AttendeeRole, Invite, InviteMethod
+from core.mail.suppression import csv_cell
 from core.mail.values import Mailbox, OutgoingEmail
 from core.models.channel_commands import channel_commands
 from core.models.channel_provider import KINDS as PROVIDER_KINDS
 from core.models.channel_provider import ChannelProvider, secret_matches
 from core.models.channel_webhook import take_call, webhook_provider
 from core.models.chatter import Chatter
-from core.models.rendering import audience_of
+from core.models.rendering import audience_of, related
 from core.orm import fields
 from core.orm.database import Database
 from core.orm.fields import more_choices
 from core.orm.record import Record
 from core.orm.serialize import plain_data
-from core.orm.transaction import after_commit, transaction
+from core.orm.transaction import after_commit, rehearsal, transaction
 from core.render.run import Audience
 from core.runtime import acting_as, acting_user, get_model, runtime, settings
 from core.transport.http import HttpClient
@@ -114,6 +116,7 @@ __all__ = [
     "channel_commands",
     "checked_address",
     "cron_method",
+    "csv_cell",
     "database",
     "fields",
     "get_model",
@@ -125,6 +128,8 @@ __all__ = [
     "now",
     "phone_number",
     "plain_data",
+    "rehearsal",
+    "related",
     "secret_matches",
     "settings",
     "sms_length",

@@ -69,7 +69,7 @@ def write_file(rows: Iterable[Mapping[str, object]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
-    writer.writerows([_cell(row.get(name)) for name in COLUMNS] for row in rows)
+    writer.writerows([csv_cell(row.get(name)) for name in COLUMNS] for row in rows)
     return file.getvalue()
 
 
@@ -130,7 +130,8 @@ def _time(text: str | None) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _cell(value: object) -> str:
+def csv_cell(value: object) -> str:
+    """Return a value as a cell: a time in ISO 8601, nothing for None, and nothing that a spreadsheet would run."""
     text = value.isoformat() if isinstance(value, datetime) else "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 

@@ -204,6 +204,13 @@ class ImapProtocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # The
         super().connection_made(transport)
         if self._expects_tls:
             self.transport.pause_reading()
+            self.loop.call_soon(self._pause_again)
+
+    def _pause_again(self) -> None:
+        """Pause reading, as some event loops (CPython 3.11.2) begin it only after they told of the connection."""
+        if self._expects_tls and not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed.set()

@@ -1,0 +1,1 @@
+"""Campaigns: one mailing to many, each of whom gets it once."""

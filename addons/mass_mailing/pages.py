@@ -1,0 +1,142 @@
+"""The pages of mass mailing: the list of campaigns, and one campaign with what may be done about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from core.api import Right, UnknownName, UserError, get_model, my_access
+
+from .audience import preview
+from .models.campaign_recipient import STATES as RECIPIENT_STATES
+from .statistics import standstills_of, statistics_of
+
+HERE = "/addons/mass_mailing"
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_MOST = 100
+_TONES = {
+    "sent": "good",
+    "bounced": "bad",
+    "failed": "bad",
+    "unknown": "bad",
+    "queued": "wait",
+    "waiting": "wait",
+    "finished": "good",
+    "running": "wait",
+    "paused": "bad",
+    "scheduled": "wait",
+}
+_ACTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "draft": (("start", "Start"),),
+    "scheduled": (("cancel", "Back to draft"),),
+    "running": (("pause", "Pause"), ("cancel", "Cancel for good")),
+    "paused": (("resume", "Resume"), ("cancel", "Cancel for good")),
+    "finished": (),
+    "cancelled": (),
+}
+_SENTENCES = {
+    "draft": "A draft: nothing was sent.",
+    "scheduled": "Scheduled: it starts by itself at its time.",
+    "running": "Running: {done} of {audience} are dealt with.",
+    "paused": "Paused: {done} of {audience} are dealt with.",
+    "finished": "Finished: all {audience} are dealt with.",
+    "cancelled": "Cancelled: {done} of {audience} were dealt with, and no more are.",
+}
+
+
+async def campaigns(_query: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the newest campaigns, each with how many were to get it and did."""
+    found = await (await my_access()).records("Campaign").order_by("-id").limit(_MOST)
+    standstills = await standstills_of(found)
+    counts = await get_model("Campaign").counts([one.pk for one in found])
+    rows = [
+        {
+            "url": f"{HERE}/campaign?id={one.pk}",
+            "name": one.name,
+            "mark": _mark(one.state),
+            "standstill": standstills[one.pk],
+            "audience": sum(counts[one.pk].values()),
+            "sent": counts[one.pk]["sent"],
+            "started_at": one.started_at or one.scheduled_at,
+        }
+        for one in found
+    ]
+    return {"campaigns": rows}
+
+
+async def campaign(query: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return one campaign: its state in a sentence, its figures, its recipients, and what may be done."""
+    access = await my_access()
+    found = await _find(query, Right.READ)
+    await found.catch_up()
+    figures = await statistics_of(found)
+    state, last_id = query.get("state", ""), query.get("after", "0")
+    if (state and state not in RECIPIENT_STATES) or not _NUMBER.fullmatch(last_id):
+        raise UnknownName(f"There is no state {state[:40]} and no page {last_id[:40]}.")
+    rows = get_model("CampaignRecipient").filter(campaign_id=found.pk, id__gt=int(last_id))
+    if state:
+        rows = rows.filter(state=state)
+    recipients = await rows.order_by("id").limit(_MOST + 1)
+    counts = {name: count for name, count in figures.states.items() if count}
+    done = sum(count for name, count in counts.items() if name not in ("waiting", "queued", "unknown"))
+    may = access.may("Campaign", Right.WRITE)
+    return {
+        "campaign": found,
+        "mark": _mark(found.state),
+        "sentence": _SENTENCES[found.state].format(done=done, audience=figures.audience),
+        "standstill": (await standstills_of([found]))[found.pk],
+        "figures": figures,
+        "counts": counts,
+        "bar": list(_bar(counts)),
+        "titles": RECIPIENT_STATES,
+        "preview": await preview(found) if found.state in ("draft", "scheduled") else None,
+        "recipients": [(one, _mark(one.state, RECIPIENT_STATES[one.state])) for one in recipients[:_MOST]],
+        "state": state,
+        "next_id": recipients[_MOST - 1].pk if len(recipients) > _MOST else None,
+        "actions": _ACTIONS[found.state] if may else (),
+        "may_retry": may and figures.states["failed"] > 0 and found.state in ("running", "paused", "finished"),
+        "url": f"{HERE}/campaign?id={found.pk}",
+    }
+
+
+async def act(form: Mapping[str, str]) -> str:
+    """Do what a button says, and return to the page."""
+    found = await _find(form, Right.WRITE)
+    match form.get("action"):
+        case "start":
+            await found.start()
+        case "pause":
+            await found.pause(form.get("reason", ""))
+        case "resume":
+            await found.resume()
+        case "cancel":
+            await found.cancel()
+        case "retry":
+            await found.retry()
+        case _:
+            raise UserError("This button is none of the page; load it again.")
+    return f"{HERE}/campaign?id={found.pk}"
+
+
+async def _find(query: Mapping[str, str], right: Right) -> Any:
+    """Return the campaign that is named, or the newest where none is."""
+    access = await my_access()
+    if "id" not in query and (newest := await access.records("Campaign", right).order_by("-id").first()):
+        return newest
+    if not _NUMBER.fullmatch(query.get("id", "")):
+        raise UnknownName("There is no such campaign; choose one from the list.")
+    return await access.find("Campaign", int(query["id"]), right)
+
+
+def _bar(counts: Mapping[str, int]) -> Iterator[tuple[str, str, float, float]]:
+    """Yield (state, tone, start, width) of each part of a bar that is 1,000 wide."""
+    start, whole = 0.0, sum(counts.values())
+    for name, count in counts.items():
+        width = 1_000 * count / whole
+        yield name, _TONES.get(name, ""), round(start, 2), round(width, 2)
+        start += width
+
+
+def _mark(state: str, word: str = "") -> Mapping[str, str]:
+    return {"tone": _TONES.get(state, ""), "word": word or state.capitalize()}

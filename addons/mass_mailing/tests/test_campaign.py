@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from core.api import UserError, get_model, now
+from tests.faults.rig import drain, let_time_pass, use
+from tests.orm.statements import counted
+from tests.servers.fake_mta import Act, FakeMta, Script
+
+from .desk import campaign_to, feed, list_of, mails, states
+
+pytestmark = pytest.mark.anyio
+
+
+async def run(rounds: int = 3) -> None:
+    for _ in range(rounds):
+        await feed()
+        await let_time_pass()
+        await drain()
+
+
+async def test_each_gets_it_once_and_then_it_is_finished(host: Any) -> None:
+    campaign = await campaign_to(await list_of(7))
+    async with FakeMta(Script()) as mta:
+        await use(mta)
+        assert await campaign.start() == 7
+        assert (campaign.state, await states(campaign)) == ("running", {"waiting": 7})
+        await run()
+        assert await states(campaign) == {"sent": 7}
+        assert Counter(one.recipient for one in mta.ledger) == {f"kim{n}@b.test": 1 for n in range(7)}
+    assert (campaign.state, campaign.finished_at is not None) == ("finished", True)
+    message = await get_model("Message").filter(subject="Hello Kim 3").get()
+    assert message.email_to == ['"Kim 3" <kim3@b.test>']
+    assert (message.priority, message.unsubscribe_list, message.email_from) == (20, "News", '"Acme" <news@acme.test>')
+    assert await get_model("Tracking").filter(field="state").count() == 2
+
+
+async def test_it_is_started_once(host: Any) -> None:
+    campaign = await campaign_to(await list_of(2))
+    same = await get_model("Campaign").get(id=campaign.pk)
+    results = await asyncio.gather(campaign.start(), same.start(), return_exceptions=True)
+    assert sorted(str(one) for one in results) == [
+        '"Spring" is running; to be started it must be draft or scheduled.',
+        "2",
+    ]
+    assert await states(campaign) == {"waiting": 2}
+
+
+async def test_who_may_not_be_written_to_is_named_and_counted(host: Any) -> None:
+    of_list = await list_of(6)
+    suppressions = get_model("Suppression")
+    await suppressions.suppress("kim0@b.test", reason="hard_bounce")
+    await suppressions.suppress("KIM1@b.test", reason="unsubscribe", list="News")
+    await suppressions.suppress("kim2@b.test", reason="unsubscribe", list="Other")
+    await suppressions.suppress("kim3@b.test", reason="unsubscribe", list="*")
+    await suppressions.suppress("kim4@b.test", reason="manual", expires_at=now() - timedelta(seconds=1))
+    campaign = await campaign_to(of_list)
+    assert await campaign.start() == 6
+    assert await states(campaign) == {"skipped": 3, "waiting": 3}
+    reasons = dict(await get_model("CampaignRecipient").filter(state="skipped").values_list("address", "reason"))
+    assert reasons == {"kim0@b.test": "hard_bounce", "kim1@b.test": "unsubscribe", "kim3@b.test": "unsubscribe"}
+
+
+async def test_who_leaves_while_it_waits_gets_nothing(host: Any) -> None:
+    """Before its batch is queued, and in the queue already: by the click of a mail program, and by hand."""
+    of_list = await list_of(4)
+    campaign = await campaign_to(of_list)
+    await campaign.start()
+    first, second, *_ = await get_model("MailingSubscription").filter(list_id=of_list.pk).order_by("id")
+    await first.unsubscribe("asked by phone")
+    await feed()
+    await second.unsubscribe()
+    async with FakeMta(Script()) as mta:
+        await use(mta)
+        await run()
+        assert sorted(one.recipient for one in mta.ledger) == ["kim2@b.test", "kim3@b.test"]
+    assert await states(campaign) == {"skipped": 2, "sent": 2}
+    assert campaign.state == "finished"
+    await get_model("MailingSubscription").note_who_left(of_list)
+    await first.refresh_from_db()
+    assert (first.unsubscribed_at is not None, first.reason) == (True, "asked by phone")
+    await first.subscribe_again()
+    await get_model("MailingSubscription").note_who_left(of_list)
+    await first.refresh_from_db()
+    assert (first.unsubscribed_at, first.reason) == (None, "")
+
+
+async def test_a_pause_holds_what_waits_and_resume_goes_on(host: Any) -> None:
+    campaign = await campaign_to(await list_of(5))
+    await campaign.start()
+    await feed()
+    await campaign.pause("wrong price")
+    assert await get_model("Delivery").filter(state="held").count() == 5
+    async with FakeMta(Script()) as mta:
+        await use(mta)
+        await run()
+        assert not mta.ledger
+        assert (await states(campaign), campaign.state, campaign.paused_reason) == (
+            {"queued": 5},
+            "paused",
+            "wrong price",
+        )
+        await campaign.resume()
+        await run()
+        assert await states(campaign) == {"sent": 5}
+    assert (campaign.state, campaign.paused_reason) == ("finished", "")
+
+
+async def test_a_cancelled_one_sends_no_more(host: Any) -> None:
+    campaign = await campaign_to(await list_of(4))
+    await campaign.start()
+    ids = await get_model("CampaignRecipient").all().order_by("id").values_list("id", flat=True)
+    await get_model("CampaignRecipient").filter(id=ids[-1]).update(state="failed")
+    await feed()
+    await get_model("CampaignRecipient").filter(id=ids[-1]).update(state="waiting")
+    await campaign.cancel()
+    async with FakeMta(Script()) as mta:
+        await use(mta)
+        await run()
+        assert not mta.ledger
+    assert (await states(campaign), campaign.state) == ({"cancelled": 4}, "cancelled")
+    with pytest.raises(UserError, match="is cancelled"):
+        await campaign.resume()
+
+
+async def test_only_those_who_failed_are_written_to_again(host: Any) -> None:
+    campaign = await campaign_to(await list_of(4))
+    await campaign.start()
+    script = Script(
+        recipients={"kim1@b.test": Act(reply="550 no such user"), "kim2@b.test": (Act(reply="550 not now"),)}
+    )
+    async with FakeMta(script) as mta:
+        await use(mta)
+        await run()
+        assert await states(campaign) == {"sent": 2, "failed": 2}
+        assert campaign.state == "finished"
+        # A mailbox that refuses is suppressed, and so is skipped the next time.
+        await get_model("Suppression").all().delete()
+        assert await campaign.retry() == 2
+        assert campaign.state == "running"
+        await run()
+        assert await states(campaign) == {"sent": 3, "failed": 1}
+        assert Counter(one.recipient for one in mta.ledger) == {f"kim{n}@b.test": 1 for n in (0, 2, 3)}
+    row = await get_model("CampaignRecipient").get(address="kim1@b.test")
+    assert "no such user" in row.reason
+    assert await mails().count() == 6
+
+
+async def test_a_doubtful_mail_is_not_repeated_and_keeps_it_open(host: Any) -> None:
+    campaign = await campaign_to(await list_of(2))
+    await campaign.start()
+    await feed()
+    await mails().update(on_unknown="hold")
+    async with FakeMta(Script(steps={"dot": (Act(drop=True),)})) as mta:
+        await use(mta)
+        await drain()
+        assert await states(campaign) == {"sent": 1, "unknown": 1}
+        assert campaign.state == "running"
+        with pytest.raises(UserError, match="Nobody"):
+            await campaign.retry()
+        doubted = await get_model("Message").get(send_state="Unknown")
+        await doubted.cancel()
+        assert await states(campaign) == {"sent": 1, "cancelled": 1}
+        assert campaign.state == "finished"
+
+
+async def test_two_feeders_never_take_the_same(host: Any) -> None:
+    campaign = await campaign_to(await list_of(900))
+    await campaign.start()
+    await asyncio.gather(*(feed() for _ in range(4)))
+    await feed()
+    await feed()
+    assert await mails().count() == 900
+    assert await states(campaign) == {"queued": 900}
+
+
+async def test_the_queue_holds_a_part_of_it_at_a_time(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("addons.mass_mailing.models.campaign._IN_QUEUE", 30)
+    campaign = await campaign_to(await list_of(50))
+    await campaign.start()
+    await feed()
+    await feed()
+    assert await states(campaign) == {"queued": 30, "waiting": 20}
+    urgent = await get_model("Message").queue_email(
+        None, ["boss@b.test"], "Now", "<p>Now</p>", from_email="a@acme.test"
+    )
+    async with FakeMta(Script()) as mta:
+        await use(mta)
+        await drain()
+        assert "boss@b.test" in [one.recipient for one in mta.ledger[:12]]
+    await urgent.refresh_from_db()
+    assert urgent.send_state == "Sent"
+
+
+async def test_a_batch_takes_as_many_statements_whatever_its_size(host: Any) -> None:
+    counts = []
+    for size in (5, 100):
+        campaign = await campaign_to(await list_of(size, f"List {size}"))
+        async with counted() as starting:
+            await campaign.start()
+        async with counted() as feeding:
+            await feed()
+        counts.append((starting.statements, feeding.statements))
+        await campaign.cancel()
+    assert counts[0] == counts[1]
+
+
+async def test_the_audience_of_records_is_what_its_user_may_read(host: Any) -> None:
+    contacts = get_model("Contact")
+    ours, theirs = [await get_model("Company").create(name=name) for name in ("Ours", "Theirs")]
+    me = await get_model("User").create(
+        login="me@acme.test", name="Me", company=ours, contact=await contacts.create(name="Me", email="me@acme.test")
+    )
+    await me.groups.add(*await get_model("Group").filter(identifier="user"))
+    for number in range(3):
+        await contacts.create(name=f"Kim {number}", email=f"kim{number}@b.test", company=ours, organisation="B")
+    await contacts.create(name="Kim again", email="KIM1@B.test", company=ours, organisation="B")
+    await contacts.create(name="Nobody", company=ours, organisation="B")
+    await contacts.create(name="Odd", email="not an address", company=ours, organisation="B")
+    await contacts.create(name="Eve", email="eve@b.test", company=theirs, organisation="B")
+    await contacts.create(name="Zoe", email="zoe@c.test", company=ours, organisation="C")
+    campaign = await campaign_to(
+        audience_model="Contact",
+        audience_filter={"field": "organisation", "op": "eq", "value": "B"},
+        name_field="name",
+        user=me,
+        company=ours,
+    )
+    assert await campaign.start() == 4
+    assert await states(campaign) == {"waiting": 3, "skipped": 1}
+    await feed()
+    told = await mails().order_by("id").values_list("subject", "author_id", "unsubscribe_list")
+    assert told == [(f"Hello Kim {n}", me.pk, "Mailings") for n in range(3)]
+
+
+async def test_a_template_of_the_model_is_used(host: Any) -> None:
+    model = await get_model("ModelRegistry").get(identifier="MailingSubscription")
+    template = await get_model("EmailTemplate").create(
+        identifier="t", name="T", model=model, subject="Hi {{ name }}", content="<p>{{ list.name }}</p>",
+        from_email="{{ list.name | lower }}@acme.test",
+    )  # fmt: skip
+    campaign = await campaign_to(await list_of(2), template=template, from_email="")
+    await campaign.start()
+    await feed()
+    message = await mails().order_by("id").first()
+    assert (message.subject, message.body, message.email_from, message.template) == (
+        *("Hi Kim 0", "<p>News</p>", "news@acme.test", "t"),
+    )
+    wrong = await campaign_to(audience_model="Contact", template=template)
+    with pytest.raises(UserError, match="is for MailingSubscription"):
+        await wrong.check()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"subject": "{{ name"}, "cannot be rendered"),
+        ({"subject": "{{ 1 / 0 }}"}, "divides by zero"),
+        ({"from_email": "", "reply_to": ""}, "no sender"),
+        ({"server": "77"}, "gone"),
+        ({"audience_model": "Contact"}, "name one of the two"),
+    ],
+)
+async def test_what_could_not_be_sent_is_refused_at_the_start(host: Any, values: dict[str, Any], words: str) -> None:
+    campaign = await campaign_to(await list_of(2), **values)
+    with pytest.raises(UserError, match=words):
+        await campaign.start()
+    await campaign.refresh_from_db()
+    assert campaign.state == "draft"
+    assert not await get_model("CampaignRecipient").exists()
+
+
+async def test_an_empty_audience_is_refused(host: Any) -> None:
+    with pytest.raises(UserError, match="reaches nobody"):
+        await (await campaign_to(await list_of(0))).start()
+
+
+async def test_what_breaks_for_all_on_the_way_pauses_it(host: Any) -> None:
+    campaign = await campaign_to(await list_of(3))
+    await campaign.start()
+    await get_model("Campaign").filter(id=campaign.pk).update(subject="{{ 1 / 0 }}")
+    await feed()
+    assert await states(campaign) == {"waiting": 3}
+    assert campaign.state == "paused"
+    assert "divides by zero" in campaign.paused_reason
+
+
+async def test_what_breaks_for_one_fails_alone(host: Any) -> None:
+    campaign = await campaign_to(await list_of(3), subject="{{ 1 // (0 if name == 'Kim 1' else 1) }}")
+    await campaign.start()
+    await feed()
+    assert await states(campaign) == {"queued": 2, "failed": 1}
+
+
+async def test_a_list_that_is_edited_on_the_way_changes_nothing(host: Any) -> None:
+    of_list = await list_of(3)
+    campaign = await campaign_to(of_list)
+    await campaign.start()
+    await get_model("MailingSubscription").filter(address="kim0@b.test").delete()
+    await get_model("MailingSubscription").subscribe(of_list, [("late@b.test", "Late")])
+    await feed()
+    assert sorted(await mails().values_list("subject", flat=True)) == [f"Hello Kim {n}" for n in range(3)]
+
+
+async def test_it_starts_by_itself_at_its_time(host: Any) -> None:
+    campaign = await campaign_to(await list_of(2))
+    await campaign.schedule(now() + timedelta(hours=1))
+    await get_model("Campaign")._start_due()
+    assert campaign.state == "scheduled"
+    await campaign.cancel()
+    assert (campaign.state, campaign.scheduled_at) == ("draft", None)
+    await campaign.schedule(now() + timedelta(hours=1))
+    await get_model("Campaign").filter(id=campaign.pk).update(scheduled_at=now())
+    await get_model("Campaign")._start_due()
+    assert await states(campaign) == {"waiting": 2}
+    assert campaign.state == "running"
+
+
+async def test_a_time_at_which_it_cannot_start_says_so(host: Any) -> None:
+    of_list = await list_of(1)
+    campaign = await campaign_to(of_list)
+    await campaign.schedule(now() + timedelta(hours=1))
+    await get_model("MailingSubscription").all().delete()
+    await get_model("Campaign").filter(id=campaign.pk).update(scheduled_at=now())
+    await get_model("Campaign")._start_due()
+    await campaign.refresh_from_db()
+    assert (campaign.state, campaign.paused_reason) == ("draft", '"Spring" reaches nobody: its audience is empty.')
+
+
+async def test_a_list_keeps_its_name(host: Any) -> None:
+    of_list = await list_of(0)
+    of_list.name = "Other"
+    with pytest.raises(UserError, match="keeps its name"):
+        await of_list.save()
+
+
+async def test_figures_outlive_the_mails(host: Any) -> None:
+    campaign = await campaign_to(await list_of(2))
+    await campaign.start()
+    async with FakeMta(Script()) as mta:
+        await use(mta)
+        await run()
+    assert await states(campaign) == {"sent": 2}
+    await mails().delete()
+    assert await states(campaign) == {"sent": 2}

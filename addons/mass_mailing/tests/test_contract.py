@@ -1,0 +1,1 @@
+from core.testing import AddonContract as TestContract  # noqa: F401
