@@ -7,9 +7,11 @@ context token that it took. Batches of statements go to the connection's thread 
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, TypeVar
 
 from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
@@ -20,6 +22,7 @@ from tortoise.exceptions import IntegrityError, OperationalError, TransactionMan
 from core.orm.statement import Statement
 
 _T = TypeVar("_T")
+_BUSY_RETRY_S = 0.01
 
 
 class ImmediateTransactionContext(SqliteTransactionContext):
@@ -110,6 +113,20 @@ class ImmediateSqliteClient(SqliteClient):
     def __init__(self, file_path: str, **options: Any) -> None:
         super().__init__(file_path, **options)
         self._waiting: list[_Batch] = []
+
+    async def create_connection(self, with_db: bool) -> None:
+        """Connect. Turning a new file to WAL is refused at once while somebody else does it, so that is tried again."""
+        until = monotonic() + self.pragmas.get("busy_timeout", 0) / 1000
+        while True:
+            try:
+                await super().create_connection(with_db)
+                return
+            except sqlite3.OperationalError as error:
+                # A connection that is only half set up must not be taken for one.
+                await self.close()
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
+                    raise
+            await asyncio.sleep(_BUSY_RETRY_S)
 
     def _in_transaction(self) -> TransactionContext:
         return ImmediateTransactionContext(ImmediateTransactionWrapper(self), self._lock)
