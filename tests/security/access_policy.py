@@ -71,7 +71,8 @@ POLICY: Mapping[Circle, tuple[str, ...]] = MappingProxyType({
         *("* /records/{model}/{record_id}*", "* /messages/{message_id}*", "GET /attachments/{attachment_id}"),
         *("* /api/records/{model}/{record_id}*", "* /api/queue/messages/{message_id}*", "GET /api/live"),
         *("* /api/table/{tid}/record/{rid}/*", "* /api/files/{uuid}*", "POST /api/files", "POST /api/email/send"),
-        "POST /api/email/recordContext",
+        *("POST /api/email/recordContext", "* /api/campaigns/{campaign_id}*"),
+        *("POST /api/mailing-lists/{list_id}/subscribers", "* /addons/mass_mailing/campaign"),
     ),
     Circle.INSIDE: (
         *("GET /templates/{identifier}/history", "GET /outbox", "GET /suppression*", "GET /api/suppression*"),
@@ -79,6 +80,7 @@ POLICY: Mapping[Circle, tuple[str, ...]] = MappingProxyType({
         *("GET /api/email/queue/stats", "GET /api/queue/*", "POST /api/email/smtpOptions"),
         *("POST /api/records/{model}", "POST /api/records/{model}/bulk"),
         *("GET /addons/*", "GET /api/invoicing/overdue", "POST /api/files/uploads"),
+        *("GET /api/campaigns", "POST /api/campaigns"),
     ),
 })  # fmt: skip
 

@@ -93,6 +93,11 @@ async def _records(user: Any, company: Any) -> dict[str, Any]:
     server = await get_model("OutgoingMailServer").create(
         name=f"{OURS} server", server="127.0.0.1", port=1, use_ssl=False, company=company, from_domains=["ours.test"]
     )
+    of_list = await get_model("MailingList").create(name=f"{OURS} list", company=company)
+    await get_model("MailingSubscription").subscribe(of_list, [("carla@buyer.test", f"{OURS} Carla")])
+    campaign = await get_model("Campaign").create(
+        name=OURS, mailing_list=of_list, subject=OURS, body=f"<p>{OURS}</p>", company=company, user=user
+    )
     account = await get_model("MailAccount").create(team=team, account="office", mail_from="office@ours.test")
     return {
         "account": account.account,
@@ -102,6 +107,8 @@ async def _records(user: Any, company: Any) -> dict[str, Any]:
         "rid": lead.pk,
         "tid": (await get_model("ModelRegistry").get(identifier="CrmLead")).pk,
         "contact_id": contact.pk,
+        "list_id": of_list.pk,
+        "campaign_id": campaign.pk,
         "activity_id": activity.pk,
         "attachment_id": file.pk,
         "uuid": file.uuid,

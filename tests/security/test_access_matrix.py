@@ -34,7 +34,7 @@ from tests.security.asgi import Answer, ask
 __all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
-ADDONS = ["core", "crm", "invoicing", "sms", "whatsapp"]
+ADDONS = ["core", "crm", "invoicing", "mass_mailing", "sms", "whatsapp"]
 REFUSED = (401, 403, 404)
 _WITHOUT_TOKEN = ("anonymous", "portal", "user", "other", "admin")
 """Who is tried on pages, which take no tokens."""
