@@ -83,19 +83,26 @@ class SmtpLane:
                 self.ledger.record(results)
                 self._current = None
                 _raise_for_server(results)
-            elif not await self.ledger.begin(self._current.job):
+            elif not await self._marked(self._current):
                 # Its lease is lost, or it was stopped or suppressed since the claim. What is left goes on anew.
                 self.session.abandon()
+                if self._following is not None:
+                    self.mails.give_back(self._following)
                 await self.mails.lose(self._current)
-                self._current = None
+                self._current = self._following = None
                 return
             else:
                 await self._send(self._current, reply)
             reply = await self.session.begun() if self._current is not None else None
             self._current = self._current or await self._next()
 
-    async def _send(self, mail: Mail, reply: EnvelopeReply) -> None:
+    async def _marked(self, mail: Mail) -> bool:
+        """Mark the open mail, and compose the next one while that is committed; tell whether this one may be sent."""
+        marked = self.ledger.begin(mail.job)
         self._following = await self._next()
+        return await marked
+
+    async def _send(self, mail: Mail, reply: EnvelopeReply) -> None:
         with span("mail.send", message=mail.job.message["id"], deliveries=len(mail.deliveries)):
             answer = await self.session.content(mail.content, self._following.envelope if self._following else None)
         self.ledger.record(self._answers(mail, reply, answer))

@@ -49,12 +49,12 @@ class Ledger:
         self._writer: asyncio.Task[None] | None = None
         self._teller: asyncio.Task[None] | None = None
 
-    async def begin(self, job: Job) -> bool:
-        """Commit the mark of a mail that is about to be sent; False where its lease was lost and it must not be."""
+    def begin(self, job: Job) -> asyncio.Future[bool]:
+        """Have a mail marked that is about to be sent; False, once that is committed, where it must not be sent."""
         marked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._marks.append((job, marked))
         self._wake()
-        return await marked
+        return marked
 
     def record(self, results: Sequence[Result]) -> None:
         """Take results; they are stored with the next commit, which follows at once where no lane waits."""
