@@ -84,7 +84,8 @@ async def standstills_of(campaigns: Sequence[Any]) -> Mapping[int, str]:
     stopped, pauses = "", list[Any]()
     if any(one.state == "running" for one in campaigns):
         stopped = await get_model("QueueSuspension").what_stops()
-        pauses = await get_model("ServerPause").filter(until_at__gt=now()).order_by("-until_at")
+        # One stays, also when its time is over, until the server has taken a mail.
+        pauses = await get_model("ServerPause").all().order_by("-until_at")
     return {one.pk: _standstill(one, stopped, pauses) for one in campaigns}
 
 
@@ -96,7 +97,7 @@ def _standstill(campaign: Any, stopped: str, pauses: Sequence[Any]) -> str:
     pause = next((one for one in pauses if campaign.server in (None, one.server)), None)
     if stopped or pause is None:
         return stopped
-    return f"A server is left alone until {pause.until_at:%Y-%m-%d %H:%M} UTC: {pause.reason}"
+    return f"A mail server does not work, and is left alone until {pause.until_at:%Y-%m-%d %H:%M} UTC: {pause.reason}"
 
 
 async def _counts(campaign: Any) -> Mapping[str, Mapping[str, Any]]:

@@ -19,4 +19,4 @@ def test_every_row_of_the_contract_is_a_test() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     tested = {int(found[1]) for name in names if (found := re.match(r"test_f(\d\d)_", name))}
-    assert rows == tested >= {*range(1, 37), *range(42, 48)}
+    assert rows == tested >= {*range(1, 37), 39, *range(42, 48)}

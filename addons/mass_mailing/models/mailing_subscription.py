@@ -6,6 +6,7 @@ Who left is in `Suppression`, where the queue looks before each mail; what a sub
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from core.api import (
@@ -22,6 +23,7 @@ from core.api import (
 )
 
 _NAME_CHARS = 200
+_AT_ONCE = 1_000
 
 
 class MailingSubscription(Record):
@@ -88,19 +90,20 @@ class MailingSubscription(Record):
 
         AddressError where one is no address. Nobody who left comes back by it.
         """
-        dialect = database().dialect
-        created_at = dialect.time(now())
-        rows = [
-            (of_list.pk, checked_address(address), " ".join(name.split())[:_NAME_CHARS], "", created_at)
-            for address, name in people
-        ]
+        dialect, created_at = database().dialect, database().dialect.time(now())
         sql = f"""INSERT INTO {cls._meta.db_table} (list_id, address, name, reason, created_at)
                   SELECT given.list_id, given.address, given.name, given.reason, given.created_at FROM {{rows}}
                   WHERE TRUE ON CONFLICT (list_id, address) DO NOTHING"""
         types = {"list_id": "bigint", "address": "text", "name": "text", "reason": "text", "created_at": "timestamptz"}
+        given = iter(people)
         async with transaction():
             before = await cls.filter(list_id=of_list.pk).count()
-            await database().batch(dialect.over(sql, types, rows))
+            while page := list(islice(given, _AT_ONCE)):
+                rows = [
+                    (of_list.pk, checked_address(address), " ".join(name.split())[:_NAME_CHARS], "", created_at)
+                    for address, name in page
+                ]
+                await database().batch(dialect.over(sql, types, rows))
             await cls.note_who_left(of_list)
             return int(await cls.filter(list_id=of_list.pk).count() - before)
 
