@@ -154,16 +154,17 @@ async def test_an_addon_that_is_told_stops_no_lane(host: Runtime, misbehaviour: 
             await _arrive(mta, "good@b.test")
 
 
-async def test_a_server_that_hangs_stops_no_other(host: Runtime) -> None:
+async def test_a_server_that_hangs_stops_no_other(host: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """F2"""
+    monkeypatch.setattr(engine, "_GRACE_S", 0.5)
     async with FakeMta(Script()) as mta, FakeMta(Script(steps={"connect": Act(silent=True)})) as dead:
         await _server(mta, from_domains=["acme.test"])
         await _server(dead, name="dead", from_domains=["dead.test"])
         await _queue("stuck@b.test", from_email="x@dead.test")
         await _queue("first@b.test")
         stop = asyncio.Event()
-        async with Engine() as engine:
-            running = asyncio.create_task(engine.run(stop))
+        async with Engine() as worker:
+            running = asyncio.create_task(worker.run(stop))
             await _arrive(mta, "first@b.test")
             await _queue("second@b.test")
             await _arrive(mta, "second@b.test")
@@ -179,6 +180,7 @@ async def test_mail_for_a_server_that_hangs_does_not_use_up_the_engine(
 ) -> None:
     """F2, whatever that server's concurrency is."""
     monkeypatch.setattr(engine, "_STALLED_S", 0.05)
+    monkeypatch.setattr(engine, "_GRACE_S", 0.5)
     async with FakeMta(Script()) as mta, FakeMta(Script(steps={"connect": Act(silent=True)})) as dead:
         await _server(mta, from_domains=["acme.test"])
         await _server(dead, name="dead", from_domains=["dead.test"], concurrency=100)

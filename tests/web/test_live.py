@@ -122,9 +122,9 @@ async def test_who_comes_back_misses_nothing(visitor: Visitor, world: World) -> 
 @pytest.mark.parametrize("last_id", ["1", "999999999", "nonsense", "9" * 40, "-1"])
 async def test_who_was_away_too_long_reads_anew(visitor: Visitor, world: World, last_id: str) -> None:
     for _ in range(2):
+        position = await runtime().feed.position()
         await announce(Change("queue", ("Sent",)))
-        await asyncio.sleep(0.05)
-        await _written()
+        await _written(position)
     newest = await runtime().feed.position()
     await runtime().database.execute(f"DELETE FROM live_event WHERE id < {newest}")
     await runtime().database.execute(f"UPDATE live_event SET id = {newest + 100}")
@@ -134,12 +134,13 @@ async def test_who_was_away_too_long_reads_anew(visitor: Visitor, world: World, 
         assert (heard.name, heard.data, heard.last_id) == ("reset", {}, str(newest + 100))
 
 
-async def _written() -> None:
-    position = await runtime().feed.position()
-    for _ in range(20):
-        await asyncio.sleep(0.05)
+async def _written(position: int) -> None:
+    """Return once something stands behind a position of the feed."""
+    for _ in range(200):
         if await runtime().feed.position() > position:
             return
+        await asyncio.sleep(0.05)
+    raise AssertionError("nothing was written within ten seconds")
 
 
 @pytest.mark.parametrize(
