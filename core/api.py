@@ -4,8 +4,8 @@ Records: `Record`, `Chatter`, `fields` (CharField, SelectionField, ForeignKeyFie
 `related` (what a to-one field points at, which is not asked for twice).
 The running host: `get_model`, `settings`, `acting_user`, `acting_as`, `my_records` (what that user may see), `now`;
 `my_access` and `access_of` (all that one user may do: an `Access`).
-Work that belongs together: `transaction`, `after_commit`, `rehearsal` (rolled back at its end). `database`: for what the
-ORM has no words for, by statements that are written with its dialect.
+Work that belongs together: `transaction`, `after_commit`, `rehearsal` (rolled back at its end). `database`: for what
+the ORM has no words for, by statements that are written with its dialect.
 Hooks: `hookimpl` marks an implementation; `core/hookspecs.py` lists the hooks.
 Programs: `api_method` marks a method of a model that may be called over HTTP.
 Cron: `cron_method` marks a method that a CronJob may name, `Progress` is what it may return.

@@ -40,9 +40,10 @@ class Page:
     """An HTML page under `/addons/<addon>/<path>`.
 
     `template` lies in the addon's `templates/` folder; `values` is awaited with the request's query (a mapping of
-    strings) and returns what the template shows. `menu` puts it into the navigation under that title. `act` is awaited
-    with the query and the form that was posted there, and returns the address of ours to go on to; a UserError is
-    shown. `topics` are what the page keeps itself up to date by, such as `queue`.
+    strings) and returns what the template shows. `menu` puts it into the navigation under that title, in the place of
+    the plain list of records that are called so. `act` is awaited with the query and the form that was posted there,
+    and returns the address of ours to go on to; a UserError is shown. `topics` are what the page keeps itself up to
+    date by, such as `queue`.
     """
 
     path: str

@@ -27,6 +27,7 @@ _TONES = {
     "paused": "bad",
     "scheduled": "wait",
 }
+_BAR = ("sent", "bounced", "failed", "unknown", "skipped", "cancelled", "queued", "waiting")
 _ACTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "draft": (("start", "Start"),),
     "scheduled": (("cancel", "Back to draft"),),
@@ -36,12 +37,12 @@ _ACTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "cancelled": (),
 }
 _SENTENCES = {
-    "draft": "A draft: nothing was sent.",
-    "scheduled": "Scheduled: it starts by itself at its time.",
-    "running": "Running: {done} of {audience} are dealt with.",
-    "paused": "Paused: {done} of {audience} are dealt with.",
-    "finished": "Finished: all {audience} are dealt with.",
-    "cancelled": "Cancelled: {done} of {audience} were dealt with, and no more are.",
+    "draft": "Nothing was sent yet.",
+    "scheduled": "It starts by itself at its time.",
+    "running": "{done} of {audience} are dealt with.",
+    "paused": "{done} of {audience} are dealt with.",
+    "finished": "All {audience} are dealt with.",
+    "cancelled": "{done} of {audience} were dealt with, and no more are.",
 }
 
 
@@ -132,8 +133,8 @@ async def _find(query: Mapping[str, str], right: Right) -> Any:
 def _bar(counts: Mapping[str, int]) -> Iterator[tuple[str, str, float, float]]:
     """Yield (state, tone, start, width) of each part of a bar that is 1,000 wide."""
     start, whole = 0.0, sum(counts.values())
-    for name, count in counts.items():
-        width = 1_000 * count / whole
+    for name in sorted(counts, key=_BAR.index):
+        width = 1_000 * counts[name] / whole
         yield name, _TONES.get(name, ""), round(start, 2), round(width, 2)
         start += width
 

@@ -141,11 +141,13 @@ def page_url(addon: str, page: Page) -> str:
 
 def menu_of(access: Access) -> list[tuple[str, str]]:
     """Return (title, address) of what the user may open."""
-    items = [("Home", "/"), *timeline_lists(access)]
+    added: list[tuple[str, str]] = []
     contributions = runtime().contributions
     if access.is_internal:
-        items += [(page.title, page_url(addon, page)) for addon, page in contributions.pages if page.menu]
-        items += [(item.title, item.url) for _, item in sorted(contributions.menu, key=lambda pair: pair[1].order)]
+        added += [(page.title, page_url(addon, page)) for addon, page in contributions.pages if page.menu]
+        added += [(item.title, item.url) for _, item in sorted(contributions.menu, key=lambda pair: pair[1].order)]
+    titles = {title for title, _ in added}
+    items = [("Home", "/"), *(one for one in timeline_lists(access) if one[0] not in titles), *added]
     core_pages = (
         ("Contact", model_title("Contact"), "/records/Contact"),
         ("Message", "Outbox", "/outbox"),

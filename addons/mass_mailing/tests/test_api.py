@@ -234,10 +234,10 @@ async def test_the_page_steers_without_a_script(ann: httpx2.AsyncClient, address
         await browser.log_in("ann")
         assert "It would go to <strong>3</strong>" in (await browser.get(page)).text
         for action, said in (
-            ("start", "Running: 0 of 3 are dealt with."),
+            ("start", "0 of 3 are dealt with."),
             ("pause", "Paused: wrong price"),
-            ("resume", "Running: 0 of 3 are dealt with."),
-            ("cancel", "Cancelled: 3 of 3 were dealt with, and no more are."),
+            ("resume", "0 of 3 are dealt with."),
+            ("cancel", "3 of 3 were dealt with, and no more are."),
         ):
             answer = await browser.post(page, action=action, reason="wrong price")
             assert (answer.status_code, answer.headers["location"]) == (303, page)
