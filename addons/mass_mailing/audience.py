@@ -88,6 +88,12 @@ async def check_audience(campaign: Any) -> None:
     await _source(campaign)
 
 
+async def size_of(campaign: Any) -> int:
+    """Return how many records an audience is, with or without an address."""
+    rows, _, _ = await _source(campaign)
+    return int(await rows.count())
+
+
 async def preview(campaign: Any) -> Preview:
     """Count an audience, each address once, and show its beginning; nothing is stored."""
     rows, _, _ = await _source(campaign)

@@ -11,10 +11,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from core.api import PostroomError, QueueRequest, UserError, database, get_model, header_form, transaction
+from core.api import (
+    AddressError,
+    PostroomError,
+    QueueRequest,
+    UserError,
+    checked_address,
+    database,
+    get_model,
+    header_form,
+    transaction,
+)
 
 from .audience import Person
-from .settling import skip_unwanted
+from .settling import holds, skip_unwanted
 
 _BATCH = 500
 _PRIORITY = 20
@@ -33,24 +43,40 @@ async def feed(campaign: Any, room: int) -> int:
     ids: list[int] = await waiting.limit(min(_BATCH, room)).values_list("id", flat=True)
     if not ids:
         return 0
-    skipped = await skip_unwanted(campaign, ids)
-    rows = await recipients.filter(id__in=ids, state="waiting").order_by("id")
-    mails = await rendered_for(
-        campaign, [Person(one.address, one.name, one.record_model, one.record_id) for one in rows]
-    )
-    faults = [mail for mail in mails if isinstance(mail, PostroomError)]
-    if len(faults) > 1 and len(faults) == len(mails) and not all(isinstance(one, _RecordGone) for one in faults):
-        raise UserError(str(faults[0]))
     async with transaction():
-        if not await _holds(campaign):
+        skipped = await skip_unwanted(campaign, ids) if await holds(campaign, "running") else 0
+    rows = await recipients.filter(id__in=ids, state="waiting").order_by("id")
+    people = [Person(one.address, one.name, one.record_model, one.record_id) for one in rows]
+    mails = await rendered_for(campaign, people)
+    async with transaction():
+        if not await holds(campaign, "running"):
             return skipped
         mine = await _take([one.pk for one in rows])
-        taken = [(row, mail) for row, mail in zip(rows, mails, strict=True) if row.pk in mine]
-        good = [(row.pk, mail) for row, mail in taken if not isinstance(mail, PostroomError)]
-        messages = await get_model("Message").queue_many([mail for _, mail in good])
-        await _link([(row_id, message.pk) for (row_id, _), message in zip(good, messages, strict=True)])
-        await _give_up([(row.pk, mail) for row, mail in taken if isinstance(mail, PostroomError)])
+        taken = [(row.pk, mail) for row, mail in zip(rows, mails, strict=True) if row.pk in mine]
+        queued = iter(await _queued([mail for _, mail in taken if isinstance(mail, QueueRequest)]))
+        became = [(row_id, next(queued) if isinstance(mail, QueueRequest) else mail) for row_id, mail in taken]
+        faults = [(row_id, one) for row_id, one in became if isinstance(one, PostroomError)]
+        if (
+            len(faults) > 1
+            and len(faults) == len(became)
+            and not any(isinstance(one, _RecordGone) for _, one in faults)
+        ):
+            raise UserError(str(faults[0][1]))
+        await _link([(row_id, one.pk) for row_id, one in became if not isinstance(one, PostroomError)])
+        await _give_up(faults)
     return skipped + len(taken)
+
+
+async def _queued(mails: Sequence[QueueRequest]) -> list[Any]:
+    """Return the Message of each mail, or why it cannot be queued: a bad one is found by halves, and stops no other."""
+    try:
+        async with transaction():
+            return list(await get_model("Message").queue_many(mails))
+    except UserError as error:
+        if len(mails) == 1:
+            return [error]
+    half = len(mails) // 2
+    return [*await _queued(mails[:half]), *await _queued(mails[half:])]
 
 
 class _RecordGone(UserError):
@@ -80,10 +106,18 @@ async def rendered_for(campaign: Any, people: Sequence[Person], *, to: str = "")
             if (value := options[name] or text.get(name)) is not None:
                 text[name] = kept.setdefault(value, value)
         subject = f"[Test] {text.pop('subject')}" if to else text.pop("subject")
-        mails.append(
-            QueueRequest(to=(to or header_form(person.name, person.address),), subject=subject, **{**options, **text})
-        )
+        mails.append(QueueRequest(to=(to or _header_of(person),), subject=subject, **{**options, **text}))
     return mails
+
+
+def _header_of(person: Person) -> str:
+    """Return the name with the address; the address alone where the name is none that may stand in a header."""
+    named = header_form(person.name, person.address)
+    try:
+        checked_address(named)
+    except AddressError:
+        return person.address
+    return named
 
 
 async def _records(people: Sequence[Person]) -> list[Any]:
@@ -144,18 +178,6 @@ async def _options(campaign: Any) -> dict[str, Any]:
         "include_signature": False,
         "priority": _PRIORITY,
     }
-
-
-async def _holds(campaign: Any) -> bool:
-    """Hold the campaign's row to the end of the transaction; False where another does, or it does not run any more."""
-    dialect = database().dialect
-    return bool(
-        await database().fetch(
-            f"""SELECT id FROM {campaign._meta.db_table}
-                WHERE id = {dialect.param(1)} AND state = 'running' {dialect.skip_locked}""",
-            [campaign.pk],
-        )
-    )
 
 
 async def _take(ids: Sequence[int]) -> set[int]:

@@ -8,13 +8,14 @@ from typing import Any
 
 from core.api import Right, UnknownName, UserError, get_model, my_access
 
-from .audience import preview
+from .audience import preview, size_of
 from .models.campaign_recipient import STATES as RECIPIENT_STATES
 from .statistics import standstills_of, statistics_of
 
 HERE = "/addons/mass_mailing"
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _MOST = 100
+_MOST_PREVIEWED = 5_000
 _TONES = {
     "sent": "good",
     "bounced": "bad",
@@ -91,7 +92,7 @@ async def campaign(query: Mapping[str, str]) -> Mapping[str, Any]:
         "counts": counts,
         "bar": list(_bar(counts)),
         "titles": RECIPIENT_STATES,
-        "preview": await preview(found) if found.state in ("draft", "scheduled") else None,
+        **await _expected(found),
         "recipients": [(one, _mark(one.state, RECIPIENT_STATES[one.state])) for one in recipients[:_MOST]],
         "state": state,
         "next_id": recipients[_MOST - 1].pk if len(recipients) > _MOST else None,
@@ -118,6 +119,14 @@ async def act(form: Mapping[str, str]) -> str:
         case _:
             raise UserError("This button is none of the page; load it again.")
     return f"{HERE}/campaign?id={found.pk}"
+
+
+async def _expected(campaign: Any) -> Mapping[str, Any]:
+    """Return whom a campaign that was not begun would go to; of a large audience only how many records it is."""
+    if campaign.state not in ("draft", "scheduled"):
+        return {"preview": None, "size": 0}
+    size = await size_of(campaign)
+    return {"preview": await preview(campaign) if size <= _MOST_PREVIEWED else None, "size": size}
 
 
 async def _find(query: Mapping[str, str], right: Right) -> Any:

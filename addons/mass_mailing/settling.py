@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from core.api import database, get_model
+from core.api import database, get_model, transaction
 
 from .models.campaign_recipient import OPEN
 
@@ -33,13 +33,30 @@ _SIGNS = {
 
 async def settle(campaign: Any) -> int:
     """Copy states and readings of all of a campaign's mails; return how many recipients changed."""
-    changed = await _copy(campaign, "TRUE")
-    return changed + await _note_who_left(campaign)
+    async with transaction():
+        if not await holds(campaign):
+            return 0
+        return await _copy(campaign, "TRUE") + await _note_who_left(campaign)
 
 
 async def settle_sending(campaign: Any) -> int:
     """Copy what became of those that were in the queue; return how many recipients changed."""
-    return await _copy(campaign, f"r.state IN ({_listed(OPEN)})")
+    async with transaction():
+        return await _copy(campaign, f"r.state IN ({_listed(OPEN)})") if await holds(campaign) else 0
+
+
+async def holds(campaign: Any, *states: str) -> bool:
+    """Hold the campaign's row to the end of the transaction; False where another does, or it is in no such state.
+
+    Whoever changes many recipients holds it, since two that did so at once could wait for each other for ever.
+    """
+    dialect = database().dialect
+    which = f"AND state IN ({_listed(states)})" if states else ""
+    rows = await database().fetch(
+        f"SELECT id FROM {campaign._meta.db_table} WHERE id = {dialect.param(1)} {which} {dialect.skip_locked}",
+        [campaign.pk],
+    )
+    return bool(rows)
 
 
 async def skip_unwanted(campaign: Any, ids: Sequence[int] | None = None) -> int:

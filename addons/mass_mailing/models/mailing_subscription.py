@@ -54,8 +54,8 @@ class MailingSubscription(Record):
 
     async def save(self, *args: Any, **kwargs: Any) -> None:
         """Store it under its normalised address; the contact's, where none is given. AddressError where it is none."""
-        if self.contact_id and not (self.address and self.name):
-            contact = await get_model("Contact").get(id=self.contact_id)
+        contact = None if self.address and self.name else await related(self, "contact")
+        if contact is not None:
             self.address, self.name = self.address or contact.email, self.name or contact.name
         self.address = checked_address(self.address)
         await super().save(*args, **kwargs)

@@ -346,3 +346,33 @@ async def test_figures_outlive_the_mails(host: Any) -> None:
     assert await states(campaign) == {"sent": 2}
     await mails().delete()
     assert await states(campaign) == {"sent": 2}
+
+
+async def test_odd_names_and_addresses_stop_nobody(host: Any) -> None:
+    of_list = await list_of(2)
+    odd = [
+        ("ida@b.test", '=?utf-8?q?x?= "Ida" <eve@b.test>, \\'),
+        ("zoë@bücher.test", "Zoë"),
+        ("a@b.test", "A\r\nBcc: x"),
+    ]
+    await get_model("MailingSubscription").subscribe(of_list, odd)
+    campaign = await campaign_to(of_list)
+    await campaign.start()
+    async with FakeMta(Script()) as mta:
+        await use(mta)
+        await run()
+        assert await states(campaign) == {"sent": 5}
+        assert not any("eve" in one.recipient for one in mta.ledger)
+
+
+async def test_a_sender_that_one_record_spoils_fails_that_one(host: Any) -> None:
+    model = await get_model("ModelRegistry").get(identifier="MailingSubscription")
+    sender = "{{ 'nowhere' if name == 'Kim 1' else 'news@acme.test' }}"
+    template = await get_model("EmailTemplate").create(
+        identifier="t", name="T", model=model, subject="Hi", content="<p>Hi</p>", from_email=sender
+    )
+    campaign = await campaign_to(await list_of(9), template=template, from_email="")
+    await campaign.start()
+    await feed()
+    assert await states(campaign) == {"queued": 8, "failed": 1}
+    assert (await get_model("CampaignRecipient").get(state="failed")).address == "kim1@b.test"
