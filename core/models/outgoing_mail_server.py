@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import structlog
 
 from core.access.method import api_method
+from core.delivery.request import QueueOptions
 from core.delivery.servers import (
     Choice,
     Overview,
@@ -24,6 +25,7 @@ from core.errors import ConfigError, UserError
 from core.mail.address import domain_of, parse_address
 from core.models.audited import Audited
 from core.orm import fields
+from core.orm.transaction import transaction
 from core.runtime import acting_user, get_model, settings
 from core.transport.peer import PeerPolicy
 from core.transport.smtp import Envelope, Step
@@ -150,29 +152,33 @@ class OutgoingMailServer(Audited):
         company: Any = None,
         message: Any = None,
         send_immediately: bool = False,
+        **options: Unpack[QueueOptions],
     ) -> Any:
         """Queue a mail, from a Contact or a User, and with `send_immediately` also send it now; returns the Message.
 
-        The keywords are those of `Message.queue_email`. Sending now raises UserError where no server may send for this
-        author, and RuntimeError inside a transaction, whose rollback could not take the mail back.
+        The keywords are those of `Message.queue_email`. Sending now raises UserError, and leaves nothing queued, where
+        no server may send for this author, and RuntimeError inside a transaction, whose rollback could not take the
+        mail back.
         """
-        queued = await get_model("Message").queue_email(
-            author,
-            contact_emails,
-            subject,
-            body,
-            attachments,
-            tracking_identifier,
-            use_company_branding,
-            include_signature,
-            company,
-            message,
-        )
+        async with transaction():
+            queued = await get_model("Message").queue_email(
+                author,
+                contact_emails,
+                subject,
+                body,
+                attachments,
+                tracking_identifier,
+                use_company_branding,
+                include_signature,
+                company,
+                message,
+                **options,
+            )
+            if send_immediately and settings().MAIL_MODE == "live":
+                servers = await load_servers()
+                if servers.for_message(queued) is None:
+                    raise UserError(servers.none_for(queued.email_from))
         if send_immediately:
-            servers = await load_servers()
-            if settings().MAIL_MODE == "live" and servers.for_message(queued) is None:
-                await queued.cancel()
-                raise UserError(servers.none_for(queued.email_from))
             await queued.send_now()
         return queued
 

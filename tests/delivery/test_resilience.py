@@ -290,12 +290,16 @@ async def test_send_email_queues_or_sends_at_once(host: Runtime) -> None:
     servers = get_model("OutgoingMailServer")
     with pytest.raises(UserError, match="SMTP_SERVER"):
         await servers.send_email(contact, ["kim@b.test"], "Hi", "<p>Hi</p>", send_immediately=True)
+    assert not await get_model("Message").exists()
     async with FakeMta(Script()) as mta:
         await _server(mta)
         queued = await servers.send_email(
             author=contact, contact_emails=["later@b.test"], subject="Hi", body="<p>Hi</p>"
         )
         assert (queued.send_state, queued.email_from) == ("Queued", '"Office" <office@acme.test>')
-        sent = await servers.send_email(contact, ["now@b.test"], "Hi", "<p>Hi</p>", send_immediately=True)
+        sent = await servers.send_email(
+            contact, ["now@b.test"], "Hi", "<p>Hi</p>", send_immediately=True, cc=["copy@b.test"], text="Hi there"
+        )
         assert sent.send_state == "Sent"
-        assert [one.recipient for one in mta.ledger] == ["now@b.test"]
+        assert sorted(one.recipient for one in mta.ledger) == ["copy@b.test", "now@b.test"]
+        assert b"Hi there" in mta.ledger[0].raw
