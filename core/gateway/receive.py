@@ -23,6 +23,7 @@ from core.gateway.lookup import Lookup, message_ids_of, open_lookup
 from core.gateway.reading import Terms, read
 from core.gateway.spool import Spooled
 from core.gateway.values import Account, Outcome, Received, Report, TraceStep, Verdict
+from core.orm.outage import is_outage
 from core.orm.transaction import transaction
 from core.runtime import settings
 from core.tracing import span
@@ -144,8 +145,9 @@ async def read_in_time(mails: Sequence[Spooled], lookup: Lookup) -> list[Receive
 
 
 async def _give_up(token: str, mail: Spooled, error: Exception) -> Account:
-    """Note the failure; after the last try the mail is set aside whole."""
+    """Note the failure; after the last try the mail is set aside whole. A database without room uses up no try."""
     words = f"{type(error).__name__}: {error}"
-    is_last = await spool.fail(mail, token, words)
+    is_of_mail = isinstance(error, TimeoutError) or not is_outage(error)
+    is_last = await spool.fail(mail, token, words, counts=is_of_mail)
     log.warning("mail failed", spool_id=mail.id, tries=mail.tries, quarantined=is_last, error=words)
     return Account(source=mail.source, outcome=Outcome.QUARANTINED if is_last else Outcome.FAILED, error=words)

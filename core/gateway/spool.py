@@ -258,10 +258,15 @@ def _result(received: Received, account: Account) -> list[object]:
     ]
 
 
-async def fail(mail: Spooled, token: str, error: str) -> bool:
-    """Note that this try failed and give the mail back, or set it aside after the last try; whether it was."""
-    last = mail.tries >= settings().QUARANTINE_AFTER
+async def fail(mail: Spooled, token: str, error: str, *, counts: bool) -> bool:
+    """Note that this try failed and give the mail back, or set it aside after the last try; whether it was.
+
+    A try that does not `count` is none of the mail's.
+    """
+    last = counts and mail.tries >= settings().QUARANTINE_AFTER
     changes = {"state": "quarantined", "outcome": Outcome.QUARANTINED} if last else {}
+    if not counts:
+        changes = {"tries": mail.tries - 1}
     rows = get_model("InboundEmail").filter(id=mail.id, lease_token=token)
     await rows.update(error=error[:2000], lease_token=None, lease_until=None, **changes)
     await tell_states("quarantined" if last else "received")

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
-from tortoise.backends.base.client import ConnectionWrapper, TransactionalDBClient, TransactionContext
+from tortoise.backends.base.client import (
+    ConnectionWrapper,
+    NestedTransactionContext,
+    TransactionalDBClient,
+    TransactionContext,
+)
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
 from tortoise.connection import get_connections
 from tortoise.exceptions import IntegrityError, OperationalError, TransactionManagementError
@@ -92,6 +97,14 @@ class ImmediateTransactionWrapper(SqliteTransactionWrapper):
             await self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             raise TransactionManagementError(error) from error
+
+    def _in_transaction(self) -> TransactionContext:
+        return NestedTransactionContext(ImmediateTransactionWrapper(self))
+
+    async def savepoint_rollback(self) -> None:
+        """Go back to the savepoint. A full disk, for one, undoes all, and what was wrong must stay the one told."""
+        if self._connection.in_transaction:
+            await super().savepoint_rollback()
 
     async def batch(self, statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
         """Run statements, all or none, in one step of the connection's thread."""

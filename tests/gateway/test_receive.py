@@ -11,6 +11,7 @@ from core.gateway.receive import process, process_pending
 from core.gateway.rules.loop import loop_tags
 from core.gateway.values import Account, Outcome
 from core.runtime import Runtime, get_model
+from tests.faults.full_disk import full
 from tests.gateway.conftest import ORIGINAL, TOKEN, change_settings, mail, sample
 
 pytestmark = pytest.mark.anyio
@@ -324,6 +325,16 @@ async def test_a_mail_that_fails_is_tried_three_times_and_then_set_aside_whole_w
     assert (row.state, row.outcome, row.tries) == ("quarantined", "quarantined", 3)
     assert row.error == "RuntimeError: the rule crashed"
     assert await row.content() == mail("crash the rule")
+
+
+async def test_a_disk_without_room_uses_up_no_try_of_a_mail(routes: dict[str, Any], host: Runtime) -> None:
+    await spool.store(mail("desks", body="0123456789\r\n" * 20_000), "test:0")
+    async with full(host, "message"):
+        reports = [await process_pending() for _ in range(4)]
+    assert [report.outcomes for report in reports] == [{"failed": 1}] * 4
+    row = await get_model("InboundEmail").get()
+    assert (row.state, row.tries) == ("received", 0)
+    assert (await process_pending()).outcomes == {"record": 1}
 
 
 async def test_reading_that_takes_too_long_counts_as_a_failure(routes: dict[str, Any], host: Runtime) -> None:
