@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from core.config import Configuration, load_configuration
-from core.errors import PostroomError
+from core.errors import PostroomError, TemporaryFailure
 from core.runtime import Caller, called_by
 
 if TYPE_CHECKING:
@@ -63,13 +63,12 @@ def loading() -> Iterator[None]:
 async def host(*, current: bool = True, **overrides: Any) -> AsyncIterator[Runtime]:
     """Open the host; with `current`, only where the database is up to date with the addons.
 
-    Raises PostroomError for what the database refuses meanwhile.
+    Raises PostroomError for what the database refuses meanwhile, TemporaryFailure where it is away, full or busy.
     """
     with loading():
         # The host brings the ORM and the template engine, which help and `postroom config` can do without.
-        from tortoise.exceptions import BaseORMException
-
         from core.host.host import open_host
+        from core.orm.outage import database_errors, is_outage
         from core.orm.schema import require_current_schema
 
     try:
@@ -79,7 +78,11 @@ async def host(*, current: bool = True, **overrides: Any) -> AsyncIterator[Runti
             if current:
                 await require_current_schema(runtime.database, runtime.addons)
             yield runtime
-    except BaseORMException as error:
+    except (PostroomError, BrokenPipeError):
+        raise
+    except database_errors() as error:
+        if is_outage(error):
+            raise TemporaryFailure(f"It cannot be done now: {error}. See `postroom doctor`, then try again.") from error
         raise PostroomError(f"The database refused: {error}") from error
 
 
@@ -123,6 +126,9 @@ def finish(call: Callable[[], Any], *, is_service: bool = False) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         raise typer.Exit(EXIT_FAILED) from None
+    except OSError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(EXIT_TEMPORARY) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     if isinstance(result, int) and not isinstance(result, bool):

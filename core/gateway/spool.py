@@ -264,7 +264,7 @@ async def fail(mail: Spooled, token: str, error: str, *, counts: bool) -> bool:
     A try that does not `count` is none of the mail's.
     """
     last = counts and mail.tries >= settings().QUARANTINE_AFTER
-    changes = {"state": "quarantined", "outcome": Outcome.QUARANTINED} if last else {}
+    changes: dict[str, Any] = {"state": "quarantined", "outcome": Outcome.QUARANTINED} if last else {}
     if not counts:
         changes = {"tries": mail.tries - 1}
     rows = get_model("InboundEmail").filter(id=mail.id, lease_token=token)

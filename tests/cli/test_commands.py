@@ -13,7 +13,8 @@ import httpx2
 import pytest
 
 from core.cli.main import build
-from tests.acceptance.command import Postroom, wait_for
+from tests.acceptance.command import POSTROOM, Postroom, wait_for
+from tests.servers.postgres import Postgres
 
 LEAD = b"""From: Ann <ann@buyer.test>
 To: leads@localhost
@@ -244,6 +245,27 @@ def test_a_database_that_is_none_is_told(tmp_path: Path) -> None:
     said = site.call("queue", "ls", code=3)
     assert "postroom.db cannot be opened" in said
     assert "Traceback" not in said
+
+
+def test_a_database_that_takes_nothing_for_now_is_temporary(tmp_path: Path, postgres: Postgres) -> None:
+    with postgres.database() as url:
+        site = Postroom(tmp_path, DATABASE_URL=url)
+        site.call("init")
+        postgres.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = on")
+        said = site.call("queue", "suspend", code=3)
+        assert "read-only" in said
+        assert "postroom doctor" in said
+
+
+def test_an_output_without_room_is_told(site: Postroom) -> None:
+    with Path("/dev/full").open("wb") as full:
+        for words in (["config"], ["queue", "stats", "--json"]):
+            command = [POSTROOM, *words]
+            done = subprocess.run(command, cwd=site.folder, stdout=full, stderr=subprocess.PIPE, text=True)
+            assert done.returncode == 3
+            assert done.stderr.startswith("error: ")
+            assert "No space left" in done.stderr
+            assert "Traceback" not in done.stderr
 
 
 def test_doctor_says_what_holds_mail_back(site: Postroom) -> None:
