@@ -107,6 +107,7 @@ async def act(form: Mapping[str, str]) -> str:
     found = await _find(form, Right.WRITE)
     match form.get("action"):
         case "start":
+            await _check_count(found, form.get("count", ""))
             await found.start()
         case "pause":
             await found.pause(form.get("reason", ""))
@@ -121,12 +122,25 @@ async def act(form: Mapping[str, str]) -> str:
     return f"{HERE}/campaign?id={found.pk}"
 
 
+async def _check_count(campaign: Any, typed: str) -> None:
+    """Let nobody write to thousands by a slip: UserError unless the number that the page shows was typed."""
+    size = (await _expected(campaign))["size"]
+    if typed.strip() != str(size):
+        raise UserError(f'"{campaign.name}" would go to {size}; type that number to start it.')
+
+
 async def _expected(campaign: Any) -> Mapping[str, Any]:
-    """Return whom a campaign that was not begun would go to; of a large audience only how many records it is."""
+    """Return whom a campaign that was not begun would go to; of a large audience only how many records it is.
+
+    `size` is the number that whoever starts it by the page types.
+    """
     if campaign.state not in ("draft", "scheduled"):
         return {"preview": None, "size": 0}
     size = await size_of(campaign)
-    return {"preview": await preview(campaign) if size <= _MOST_PREVIEWED else None, "size": size}
+    if size > _MOST_PREVIEWED:
+        return {"preview": None, "size": size}
+    found = await preview(campaign)
+    return {"preview": found, "size": found.addresses - found.suppressed}
 
 
 async def _find(query: Mapping[str, str], right: Right) -> Any:

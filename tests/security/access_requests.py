@@ -76,7 +76,7 @@ REQUESTS: Mapping[str, Sent] = MappingProxyType({
     "POST /api/campaigns": Sent({"name": "x", "audience_model": "Contact"}),
     "POST /api/mailing-lists/{list_id}/subscribers": Sent({"subscribers": [{"address": "a@buyer.test"}]}),
     "GET /addons/mass_mailing/campaign": Sent(query="id={campaign_id}"),
-    "POST /addons/mass_mailing/campaign": Sent(query="id={campaign_id}", form={"action": "start"}),
+    "POST /addons/mass_mailing/campaign": Sent(query="id={campaign_id}", form={"action": "start", "count": "1"}),
     "POST /api/routes/explain": Sent({"sender": "a@buyer.test", "to": "leads@ours.test"}),
     "POST /api/inbound/{inbound_id}/assign": Sent({"model": "CrmLead", "record_id": "{record_id}"}),
     "POST /api/inbound/{inbound_id}/create": Sent({"route_id": "{route_id}"}),

@@ -233,13 +233,14 @@ async def test_the_page_steers_without_a_script(ann: httpx2.AsyncClient, address
     async with Browser(address) as browser:
         await browser.log_in("ann")
         assert "It would go to <strong>3</strong>" in (await browser.get(page)).text
+        assert (await browser.post(page, action="start", count="30")).status_code == 422
         for action, said in (
             ("start", "0 of 3 are dealt with."),
             ("pause", "Paused: wrong price"),
             ("resume", "0 of 3 are dealt with."),
             ("cancel", "3 of 3 were dealt with, and no more are."),
         ):
-            answer = await browser.post(page, action=action, reason="wrong price")
+            answer = await browser.post(page, action=action, reason="wrong price", count="3")
             assert (answer.status_code, answer.headers["location"]) == (303, page)
             assert said in (await browser.get(page)).text
         assert (await browser.post(page, action="resume")).status_code == 422
