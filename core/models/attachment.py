@@ -7,11 +7,13 @@ from mimetypes import guess_type
 from typing import Any
 from uuid import uuid4
 
+from core.errors import UserError
 from core.orm import fields
 from core.orm.record import Record
 from core.runtime import get_model
 
 _DEFAULT_SPACE = 1
+_IS_THE_FILE = frozenset({"name", "content", "content_type"})
 
 
 class Attachment(Record):
@@ -25,10 +27,10 @@ class Attachment(Record):
     name = fields.CharField(max_length=255)
     path = fields.CharField(max_length=400, null=True, unique=True)
     """What a file that was brought for a table's records is asked for by: `/space-1-table-2-…-brochure.pdf`."""
-    content_type = fields.CharField(max_length=127, default="application/octet-stream")
+    content_type = fields.CharField(max_length=127, default="")
     content = fields.BinaryField()
-    size_bytes = fields.BigIntField()
-    sha256 = fields.CharField(max_length=64, db_index=True)
+    size_bytes = fields.BigIntField(default=0)
+    sha256 = fields.CharField(max_length=64, default="", db_index=True)
     content_id = fields.CharField(max_length=255, null=True)
     """Set on an inline image: what its `cid:` link names."""
     res_model = fields.CharField(max_length=100, null=True)
@@ -40,14 +42,17 @@ class Attachment(Record):
     @classmethod
     async def keep(cls, name: str, content: bytes, content_type: str = "", **values: Any) -> Attachment:
         """Store a file, to be passed in `attachments`; its content type is told by its name where it is not given."""
-        return await cls.create(
-            name=name,
-            content=content,
-            content_type=content_type or guess_type(name)[0] or "application/octet-stream",
-            size_bytes=len(content),
-            sha256=sha256(content).hexdigest(),
-            **values,
-        )
+        return await cls.create(name=name, content=content, content_type=content_type, **values)
+
+    async def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store it, with what its bytes and name tell of it; UserError where it is stored already as another file."""
+        if _IS_THE_FILE & set(kwargs.get("update_fields") or ()):
+            reason = "A file's name and bytes never change, since mail that waits carries them"
+            raise UserError(f"{reason}; make another attachment, and name that one.")
+        if not self.sha256:
+            self.size_bytes, self.sha256 = len(self.content), sha256(self.content).hexdigest()
+        self.content_type = self.content_type or guess_type(self.name)[0] or "application/octet-stream"
+        await super().save(*args, **kwargs)
 
     @classmethod
     def without_content(cls) -> Any:

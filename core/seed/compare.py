@@ -1,4 +1,5 @@
-"""The values of a stored record in the form in which seeds are compared and remembered: JSON, and hashes of secrets.
+"""The values of a stored record in the form in which seeds are compared and remembered: JSON, and hashes of secrets
+and files.
 
 A to-one field is its target's id, a to-many field the sorted ids.
 """
@@ -18,9 +19,11 @@ from core.orm.fields import SecretField
 
 
 def plain(column: Any, value: Any, salt: str) -> Any:
-    """Return a field's value as JSON can hold it; of a secret only a hash, made with `salt`."""
+    """Return a field's value as JSON can hold it; of a file only a hash, of a secret one made with `salt`."""
     if value is not None and isinstance(column, SecretField):
         return "scrypt:" + hashlib.scrypt(str(value).encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
+    if isinstance(value, bytes):
+        return "sha256:" + hashlib.sha256(value).hexdigest()
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
     if isinstance(value, datetime):

@@ -7,6 +7,7 @@ is a Decimal, exactly as written.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from core.errors import SeedError, UserError, did_you_mean
 
 SEED_BYTES = 5_000_000
 TEXT_BYTES = 5_000_000
+FILE_BYTES = 25_000_000
 NODES = 200_000
 DEPTH = 32
 IDENTIFIER_CHARS = 128
@@ -77,17 +79,28 @@ def load_text_file(value: str, base_dir: Path, root: Path) -> str | None:
     named = value.endswith(TEXT_SUFFIXES) and _PATH.fullmatch(value) is not None and not value.endswith(" ")
     if not named or len(value) > 1024:
         return None
+    is_text_alone = "/" not in value or " " in value.split("/")[0]
+    # Not Path.is_file, which raises for a name that is too long, as a text may be.
+    if is_text_alone and not os.path.isfile(base_dir / value):
+        return None
+    return _text(_inside(value, base_dir, root), value, TEXT_BYTES)
+
+
+def load_file(value: str, base_dir: Path, root: Path) -> bytes:
+    """Return the bytes of the file at a path, which is relative and confined as those of texts are; or UserError."""
+    return _content(_inside(value, base_dir, root), value, FILE_BYTES)
+
+
+def _inside(value: str, base_dir: Path, root: Path) -> Path:
     path = (base_dir / value).resolve()
     if not path.is_relative_to(root.resolve()):
         raise UserError(f'"{value}" leaves the addon\'s folder; move the file into it.')
-    if not path.is_file():
-        if "/" not in value or " " in value.split("/")[0]:
-            return None
+    if not os.path.isfile(path):
         raise UserError(f'"{value}" is not there; create the file, or correct the path from {base_dir.name}/.')
-    return _text(path, value, TEXT_BYTES)
+    return path
 
 
-def _text(path: Path, name: str, most_bytes: int) -> str:
+def _content(path: Path, name: str, most_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(most_bytes + 1)
@@ -95,6 +108,11 @@ def _text(path: Path, name: str, most_bytes: int) -> str:
         raise UserError(f'"{name}" cannot be read: {error.strerror}.') from error
     if len(content) > most_bytes:
         raise UserError(f'"{name}" is over {most_bytes // 1_000_000} MB; split it.')
+    return content
+
+
+def _text(path: Path, name: str, most_bytes: int) -> str:
+    content = _content(path, name, most_bytes)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -21,7 +21,7 @@ from core.contributions import AddonInfo
 from core.errors import SeedError, UnknownName, UserError, did_you_mean
 from core.orm import fields
 from core.orm.registry import Registry
-from core.seed.reader import SeedFile, SeedRecord, load_text_file, read_seed_file
+from core.seed.reader import SeedFile, SeedRecord, load_file, load_text_file, read_seed_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,8 @@ class _Resolving:
             return None
         if isinstance(column, ForeignKeyFieldInstance):
             return _reference(column, written)
+        if isinstance(column, fields.BinaryField):
+            return load_file(_text(column, written), folder, self.addon.data_folder)
         if isinstance(column, fields.TextField) and not isinstance(column, fields.SecretField):
             text = load_text_file(_text(column, written), folder, self.addon.data_folder)
             written = written if text is None else text

@@ -75,6 +75,50 @@ async def test_a_record_gets_every_kind_of_value(host: Runtime, library: Path) -
     assert [group.identifier for group in await made.groups.all()] == ["user"]
 
 
+FILES = """
+    - data_type: Attachment
+      identifier: terms
+      name: Terms.pdf
+      content: ../files/terms.pdf
+
+    - data_type: EmailTemplate
+      identifier: book_terms
+      name: Terms
+      model: Book
+      subject: Our terms
+      content: <p>See there</p>
+      attachments: [terms]
+"""
+
+
+async def test_a_template_ships_with_its_files(host: Runtime, library: Path) -> None:
+    """reference/000: `attachments`, optional static files of an EmailTemplate."""
+    (library / "files").mkdir()
+    (library / "files" / "terms.pdf").write_bytes(b"%PDF-1.7 \0 terms")
+    rewrite(library, books=FILES)
+    assert (await apply(host))["terms"].outcome is Outcome.created
+    template = await get_model("EmailTemplate").get(identifier="book_terms")
+    (file,) = await template.attachments
+    assert (file.name, file.content, file.content_type) == ("Terms.pdf", b"%PDF-1.7 \0 terms", "application/pdf")
+    assert (file.size_bytes, len(file.sha256)) == (16, 64)
+    assert (await apply(host))["terms"].outcome is Outcome.unchanged
+    (library / "files" / "terms.pdf").write_bytes(b"%PDF-1.7 others")
+    with pytest.raises(SeedError, match="terms: A file's name and bytes never change"):
+        await seed(host, ["library"])
+
+
+async def test_the_bytes_of_a_field_follow_their_file(host: Runtime, library: Path) -> None:
+    cover = library / "data" / "cover.png"
+    rewrite(library, books=ONE + "      cover: cover.png\n")
+    for content in (b"\x89PNG one", b"\x89PNG two"):
+        cover.write_bytes(content)
+        await apply(host)
+        assert (await book()).cover == content
+    await get_model("Book").filter(identifier="first").update(cover=b"drawn by hand")
+    cover.write_bytes(b"\x89PNG three")
+    assert (await apply(host))["first"].kept == ("cover",)
+
+
 async def test_the_raw_rows_hold_no_secret(host: Runtime, library: Path) -> None:
     await apply(host)
     for table in ("seed_record", "book"):

@@ -210,6 +210,7 @@ def test_a_text_file_is_loaded(folder: Path, name: str) -> None:
         "a/b.yaml",
         "/etc/motd.txt",
         "x" * 2_000 + "/a.txt",
+        "See all " + "x" * 300 + ".txt",
     ],
 )
 def test_text_stays_text(folder: Path, value: str) -> None:
