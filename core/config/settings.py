@@ -110,7 +110,7 @@ class Settings(BaseModel):
     ON_UNKNOWN: Literal["retry", "hold"] = Field(
         "retry", description="What follows a try whose outcome nobody knows, unless the message says otherwise."
     )
-    MAX_RETRIES: int = Field(3, ge=0, description="Tries after the first one, for temporary refusals.")
+    MAX_RETRIES: int = Field(3, ge=0, description="Failures by temporary refusals, after which a mail is given up.")
     RETRY_MINUTES: float = Field(5, gt=0, description="The first retry waits so long, the n-th n times as long.")
     RETRY_SCHEDULE: Literal["linear", "exponential"] = Field(
         "linear", description="`exponential` doubles the wait with each retry instead."

@@ -22,10 +22,11 @@ def configuration_page() -> str:
         "|---|---|---|---|",
     ]
     for key, field in Settings.model_fields.items():
-        default = field.default
+        default = field.get_default(call_default_factory=True)
         shown = default.get_secret_value() if hasattr(default, "get_secret_value") else default
         text = ", ".join(shown) if isinstance(shown, tuple) else str(shown)
-        rows.append(f"| `{key}` | {_type(field.annotation)} | {f'`{text}`' if text else '-'} | {field.description} |")
+        cell = f"`{text}`" if shown or shown in (0, False) else "-"
+        rows.append(f"| `{key}` | {_type(field.annotation)} | {cell} | {field.description} |")
     return "\n".join(rows) + "\n"
 
 
@@ -40,7 +41,9 @@ def _type(annotation: object) -> str:
         "float": "number",
         "bool": "true or false",
         "SecretStr": "secret",
-    }.get(name, "list" if name == "tuple" else "true or false")
+        "tuple": "list",
+        "dict": "mapping",
+    }.get(name, "true or false")
 
 
 def test_every_key_is_in_the_reference() -> None:
