@@ -13,7 +13,7 @@ _NEWEST = 10
 
 
 class CrmLead(Chatter):
-    """An opportunity. Mail to `leads@` creates one, and its sender is who it is discussed with."""
+    """An opportunity. Mail to `leads@`, `sales@` or `info@` creates one, and its sender is who it is discussed with."""
 
     _title = "Leads"
     _track = ("stage", "user")

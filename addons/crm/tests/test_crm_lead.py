@@ -55,6 +55,11 @@ async def test_a_mail_to_leads_becomes_a_lead(receive: Receive) -> None:
     assert "How much is oak?" in entry.text
 
 
+@pytest.mark.parametrize("alias", ["sales", "info"])
+async def test_other_usual_aliases_make_leads_too(receive: Receive, alias: str) -> None:
+    assert (await receive(f"{alias}@localhost", "A worktop", "How much?\n")).record.startswith("CrmLead:")
+
+
 async def test_who_answers_first_takes_the_lead_up_and_hears_the_reply(receive: Receive) -> None:
     account = await receive("leads@localhost", "A worktop", "How much is oak?\n")
     lead = await get_model("CrmLead").get(id=int(account.record.partition(":")[2]))
