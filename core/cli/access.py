@@ -9,7 +9,7 @@ import typer
 
 from core.access import Right
 from core.access.explain import explain as explain_access
-from core.cli.command import EXIT_FAILED, command, host
+from core.cli.command import EXIT_FAILED, LARGEST_ID, command, host
 from core.cli.output import Json, print_json, print_rows
 
 
@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 async def explain(
     login: Annotated[str, typer.Argument(help="Whose rights.")],
     model: Annotated[str, typer.Argument(help="On the records of this model, such as CrmLead.")],
-    record_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="On this one record.")] = None,
+    record_id: Annotated[int | None, typer.Argument(metavar="[ID]", max=LARGEST_ID, help="On this one record.")] = None,
     right: Annotated[Right, typer.Option(help="Which right.")] = Right.READ,
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from core.cli.command import EXIT_TEMPORARY, command, host
-from core.cli.output import Json, print_json, print_rows
+from core.cli.output import Json, print_done, print_json, print_rows
 from core.cli.server import secret_from
 from core.errors import UnknownName, UserError, did_you_mean
 from core.orm.transaction import transaction
@@ -55,6 +55,7 @@ async def add(
     ],
     team: Annotated[str, typer.Option(help="The team's name; a new one is made, of type mail.")],
     member: Annotated[list[str] | None, typer.Option(help="The login of a member; may be repeated.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a mail account, or set an existing one up anew; its password stands in the file alone.
 
@@ -71,7 +72,8 @@ async def add(
             await accounts.create(**values, team=owner)
         else:
             await record.update_from_dict({**_defaults(), **values, "team": owner}).save()
-    typer.echo(f"Made. Try it: postroom account sync {values['account']}")
+    said = f"Made. Try it: postroom account sync {values['account']}"
+    print_done(said, as_json=as_json, account=values["account"], team=owner.name)
 
 
 async def pull(account: Account = "", as_json: Json = False) -> int:

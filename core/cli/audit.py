@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli.command import command, host
+from core.cli.command import LARGEST_ID, LARGEST_LIMIT, command, host
 from core.cli.output import Json, print_rows
 from core.runtime import get_model
 
@@ -21,9 +21,9 @@ async def audit(
     action: Annotated[str, typer.Argument(help="Only this: login_failed, updated, deleted, ...")] = "",
     login: Annotated[str, typer.Option(help="Only what this user did.")] = "",
     model: Annotated[str, typer.Option(help="Only to records of this model.")] = "",
-    record: Annotated[int | None, typer.Option(help="Only to the record with this id.")] = None,
+    record: Annotated[int | None, typer.Option(max=LARGEST_ID, help="Only to the record with this id.")] = None,
     request: Annotated[str, typer.Option(help="Only in the request with this id.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_LIMIT, help="How many, the newest first.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Say who did what, the newest first.

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from core.runtime import Runtime
 
 EXIT_FAILED, EXIT_USAGE, EXIT_TEMPORARY = 1, 2, 3
+LARGEST_ID = 2**63 - 1
+LARGEST_LIMIT = 2**31 - 1
+"""What either database takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,21 @@ def configuration(**overrides: Any) -> Configuration:
     """Read the configuration that the command line asks for; `overrides` are this command's own."""
     asked = options.get(Options())
     return load_configuration(asked.config, overrides={**asked.overrides, **overrides})
+
+
+def read_input(largest_bytes: int = -1) -> bytes:
+    """Read what was given on standard input."""
+    if sys.stdin is None:
+        raise typer.BadParameter("There is no standard input; name a file, or give the command one.")
+    return sys.stdin.buffer.read(largest_bytes)
+
+
+def record_named(reference: str) -> tuple[str, int]:
+    """Read the model and the id that stand behind `MODEL:ID`."""
+    model, _, number = reference.partition(":")
+    if not (model and number.isascii() and number.isdecimal() and len(number) < len(str(LARGEST_ID))):
+        raise typer.BadParameter(f'"{reference}" names no record; write a model and an id, such as CrmLead:7.')
+    return model, int(number)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli.command import EXIT_FAILED, command, host
+from core.cli.command import EXIT_FAILED, LARGEST_LIMIT, command, host
 from core.cli.output import Json, print_json, print_rows
 from core.errors import UnknownName, did_you_mean
 from core.runtime import get_model
@@ -61,7 +61,9 @@ async def run(identifier: str, as_json: Json = False) -> int:
 
 
 async def history(
-    identifier: str, limit: Annotated[int, typer.Option(help="How many runs.")] = 20, as_json: Json = False
+    identifier: str,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_LIMIT, help="How many runs.")] = 20,
+    as_json: Json = False,
 ) -> None:
     """Show the latest runs of a job.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from core.cli.command import EXIT_FAILED, command, host
-from core.cli.output import Json, print_json, print_rows, shown
+from core.cli.output import Json, print_done, print_json, print_rows, shown
 from core.delivery.signing import Signer, signers
 from core.errors import UnknownName, UserError, did_you_mean
 from core.mail.address import domain_of
@@ -105,6 +105,7 @@ async def enable(
     selector: Selector,
     name_server: NameServer = None,
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Do not ask the DNS whether it is published.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Sign mail with a key from now on, if it is published.
 
@@ -114,15 +115,17 @@ async def enable(
         key = await _key(domain, selector)
         if not unchecked:
             finding = await _examine_key(key, text_lookup(name_server))
-            _print_finding(finding)
+            if not (as_json and finding.ok):
+                _print_finding(finding)
             if not finding.ok:
                 return EXIT_FAILED
         await get_model("DkimKey").filter(id=key["id"]).update(active=True)
-    typer.echo(f"Mail from {key['domain']} is signed with {key['selector']} from now on.")
+    said = f"Mail from {key['domain']} is signed with {key['selector']} from now on."
+    print_done(said, as_json=as_json, domain=key["domain"], selector=key["selector"], active=True)
     return 0
 
 
-async def disable(domain: Domain, selector: Selector) -> None:
+async def disable(domain: Domain, selector: Selector, as_json: Json = False) -> None:
     """Sign no more with a key. Leave its record published for some days, for the mail that is still under way.
 
     Example: postroom dkim disable example.org --selector s1
@@ -131,9 +134,10 @@ async def disable(domain: Domain, selector: Selector) -> None:
         key = await _key(domain, selector)
         await get_model("DkimKey").filter(id=key["id"]).update(active=False)
         others = await _keys(domain=key["domain"], active=True)
-    typer.echo(f"{key['selector']} signs no more.")
+    said = f"{key['selector']} signs no more."
     if not others:
-        typer.echo(f"No key of {key['domain']} signs now: its mail goes out unsigned, or signed by a parent domain.")
+        said += f"\nNo key of {key['domain']} signs now: its mail goes out unsigned, or signed by a parent domain."
+    print_done(said, as_json=as_json, domain=key["domain"], selector=key["selector"], active=False)
 
 
 # The keys, without their secrets: one that cannot be decrypted must not hide the others.

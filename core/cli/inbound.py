@@ -9,9 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli.command import EXIT_FAILED, EXIT_TEMPORARY, command, host
+from core.cli.command import (
+    EXIT_FAILED,
+    EXIT_TEMPORARY,
+    LARGEST_ID,
+    LARGEST_LIMIT,
+    command,
+    host,
+    record_named,
+)
 from core.cli.mailbox import add, folders, resume, status
-from core.cli.output import Json, print_json, print_json_line, print_rows, shown
+from core.cli.output import Json, print_done, print_json, print_json_line, print_rows, shown
 from core.cli.queue import known_state
 from core.errors import UnknownName, UserError
 from core.gateway.by_hand import assign as assign_mail
@@ -26,6 +34,8 @@ from core.gateway.replay import replay_all
 from core.gateway.values import Account
 from core.runtime import get_model, settings
 from core.web.words import mark, outcome_sentence
+
+SpoolId = Annotated[int, typer.Argument(max=LARGEST_ID, help="The id that `inbound ls` shows.")]
 
 _SHOWN_CHARS = 100
 _NEXT_STEPS = {
@@ -44,7 +54,7 @@ def add_to(app: typer.Typer) -> None:
 
 async def ls(
     state: Annotated[str | None, typer.Option(help="Only this state, e.g. unmatched.")] = None,
-    limit: Annotated[int, typer.Option(help="How many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_LIMIT, help="How many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List what came in, and what became of it.
@@ -62,7 +72,7 @@ async def ls(
 
 
 async def show(
-    spool_id: Annotated[int, typer.Argument(help="The id that `inbound ls` shows.")],
+    spool_id: SpoolId,
     raw: Annotated[bool, typer.Option("--raw", help="Print the mail's bytes as they came instead.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -145,7 +155,7 @@ async def load(
 
 
 async def replay(
-    spool_id: Annotated[int | None, typer.Argument(help="The id that `inbound ls` shows.")] = None,
+    spool_id: Annotated[int | None, typer.Argument(max=LARGEST_ID, help="The id that `inbound ls` shows.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="All that are in quarantine.")] = False,
     unmatched: Annotated[bool, typer.Option("--unmatched", help="All that wait for a person.")] = False,
     again: Annotated[
@@ -159,9 +169,9 @@ async def replay(
     """
     states = [*(["quarantined"] if failed else []), *(["unmatched"] if unmatched else [])]
     if (spool_id is None) == (not states):
-        raise UserError("Give the id of a mail, or --failed, --unmatched, or both of them.")
+        raise typer.BadParameter("Give the id of a mail, or --failed, --unmatched, or both of them.")
     if again and spool_id is None:
-        raise UserError("--again is for one mail alone; what it became before stays.")
+        raise typer.BadParameter("--again is for one mail alone; what it became before stays.")
     worse = 0
     async with host():
         if spool_id is not None:
@@ -175,7 +185,7 @@ async def replay(
 
 
 async def assign(
-    spool_id: Annotated[int, typer.Argument(help="The id that `inbound ls` shows.")],
+    spool_id: SpoolId,
     record: Annotated[str, typer.Argument(help="Where it belongs: a model and an id, such as CrmLead:7.")],
     as_json: Json = False,
 ) -> None:
@@ -183,15 +193,13 @@ async def assign(
 
     Example: postroom inbound assign 7 CrmLead:12
     """
-    model, _, record_id = record.partition(":")
-    if not record_id.isdecimal():
-        raise UserError(f'"{record}" names no record; write a model and an id, such as CrmLead:7.')
+    model, record_id = record_named(record)
     async with host():
-        print_account(await assign_mail(spool_id, model, int(record_id)), as_json=as_json)
+        print_account(await assign_mail(spool_id, model, record_id), as_json=as_json)
 
 
 async def create(
-    spool_id: Annotated[int, typer.Argument(help="The id that `inbound ls` shows.")],
+    spool_id: SpoolId,
     alias: Annotated[str, typer.Argument(help="The alias of a route, such as leads or leads@example.com.")],
     as_json: Json = False,
 ) -> None:
@@ -207,8 +215,9 @@ async def create(
 
 
 async def discard(
-    spool_id: Annotated[int, typer.Argument(help="The id that `inbound ls` shows.")],
+    spool_id: SpoolId,
     reason: Annotated[str, typer.Option(help="Why; it is kept with the mail.")] = "",
+    as_json: Json = False,
 ) -> None:
     """Say that nobody need look at a mail any more; it stays, whole, and `inbound replay` brings it back.
 
@@ -216,7 +225,8 @@ async def discard(
     """
     async with host():
         await discard_mail(spool_id, reason)
-    typer.echo(f"Mail {spool_id} is discarded, and kept.")
+    said = f"Mail {spool_id} is discarded, and kept."
+    print_done(said, as_json=as_json, id=spool_id, state="discarded", reason=reason)
 
 
 async def quarantine(as_json: Json = False) -> None:

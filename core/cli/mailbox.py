@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from core.cli.command import EXIT_FAILED, EXIT_TEMPORARY, host
-from core.cli.output import Json, print_json, print_rows, shown
+from core.cli.output import Json, print_done, print_json, print_rows, shown
 from core.cli.server import secret_from, sign_in_named
 from core.errors import UnknownName, UserError, did_you_mean
 from core.runtime import get_model
@@ -43,6 +44,7 @@ async def add(
     after_fetch: Annotated[str, typer.Option(help="What happens to it there: seen, keep, move or delete.")] = "seen",
     move_to: Annotated[str, typer.Option(help="The folder for --after-fetch move.")] = "",
     instant: Annotated[bool, typer.Option(help="Whether a worker waits in it (IMAP IDLE).")] = True,
+    as_json: Json = False,
 ) -> None:
     """Make a mailbox that mail is fetched from; `postroom server test NAME` then tries it.
 
@@ -63,10 +65,10 @@ async def add(
             if await other.exists(name=name):
                 raise UserError(f'There is a mail server "{name}" already; choose another name.')
         account = await sign_in_named(sign_in) if sign_in else None
-        await servers.create(
+        made = await servers.create(
             name=name, **values, **policy, password=password, oauth=account, folders=folder or ["INBOX"]
         )
-    typer.echo(f"Made. Try it: postroom server test {quote(name)}")
+    print_done(f"Made. Try it: postroom server test {quote(name)}", as_json=as_json, id=made.pk, name=name)
 
 
 async def status(as_json: Json = False) -> int:
@@ -110,7 +112,9 @@ async def folders(
     print_rows(rows, ("folder", "use", "fetched"), as_json=as_json, empty="The server names no folder.")
 
 
-async def resume(name: Annotated[str, typer.Argument(help="The mailbox's name or identifier.")]) -> int:
+async def resume(
+    name: Annotated[str, typer.Argument(help="The mailbox's name or identifier.")], as_json: Json = False
+) -> int:
     """Switch a mailbox on, forget its pause, and visit it at once, after its fault is mended.
 
     Example: postroom inbound resume Leads
@@ -121,9 +125,10 @@ async def resume(name: Annotated[str, typer.Argument(help="The mailbox's name or
         await server.save()
         await server.resume()
         fetched = await server.fetch()
-    typer.echo(fetched.error or fetched.skipped or f"{name}: {fetched.stored} mails fetched.")
+    said = fetched.error or fetched.skipped or f"{name}: {fetched.stored} mails fetched."
     if fetched.error and fetched.hint:
-        typer.echo(f"-> {fetched.hint}")
+        said += f"\n-> {fetched.hint}"
+    print_done(said, as_json=as_json, **asdict(fetched))
     return EXIT_TEMPORARY if fetched.error else 0
 
 

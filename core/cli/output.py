@@ -24,6 +24,14 @@ def print_json_line(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
 
 
+def print_done(words: str, *, as_json: bool, **values: Any) -> None:
+    """Print what was done: the words for a person, the values as JSON."""
+    if as_json:
+        print_json(values)
+    else:
+        typer.echo(words)
+
+
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], *, as_json: bool, empty: str) -> None:
     """Print rows as a table of some columns, or whole as JSON; `empty` says what to do where there is none."""
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from core import clock
-from core.cli.command import EXIT_TEMPORARY, command, host
+from core.cli.command import EXIT_TEMPORARY, LARGEST_ID, LARGEST_LIMIT, command, host
 from core.cli.output import Json, print_json, print_rows, shown
 from core.delivery.engine import Engine
 from core.delivery.state import queue_stats
@@ -16,6 +16,8 @@ from core.errors import UnknownName, UserError
 from core.mail.retry import Outcome
 from core.runtime import get_model, runtime
 from core.web.words import delivery_state, mark, state_sentence
+
+MessageId = Annotated[int, typer.Argument(max=LARGEST_ID, help="The id that `queue ls` shows.")]
 
 _COLUMNS = ("id", "send_state", "email_to", "subject", "record", "retry_count", "next_retry_at", "error")
 
@@ -29,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 async def ls(
     state: Annotated[str | None, typer.Option(help="Only this state, e.g. Failed.")] = None,
-    limit: Annotated[int, typer.Option(help="How many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_LIMIT, help="How many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List outgoing messages.
@@ -46,7 +48,7 @@ async def ls(
 
 
 async def show(
-    message: int,
+    message: MessageId,
     raw: Annotated[bool, typer.Option("--raw", help="Print the exact bytes of the mail instead.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -86,7 +88,7 @@ async def show(
 
 
 async def eml(
-    message: int,
+    message: MessageId,
     to: Annotated[str | None, typer.Option(help="This recipient's own copy, where copies differ.")] = None,
     draft: Annotated[bool, typer.Option("--draft", help="An unsent draft for a desktop mail program.")] = False,
 ) -> None:
@@ -95,7 +97,7 @@ async def eml(
     Example: postroom queue eml 12 --draft > invoice.eml
     """
     if to is not None and draft:
-        raise UserError("A draft goes to all recipients; leave out --to or --draft.")
+        raise typer.BadParameter("A draft goes to all recipients; leave out --to or --draft.")
     async with host():
         found = await _message(message)
         if to is None and len(copies := await found.deliveries.all().limit(2)) == 1:
@@ -103,7 +105,7 @@ async def eml(
         typer.echo(await found.draft_eml(with_bcc=True) if draft else await found.eml(to), nl=False)
 
 
-async def retry(message: int, as_json: Json = False) -> None:
+async def retry(message: MessageId, as_json: Json = False) -> None:
     """Queue a message again: what failed, is in doubt or was stopped.
 
     Example: postroom queue retry 12
@@ -111,7 +113,7 @@ async def retry(message: int, as_json: Json = False) -> None:
     await _steer(message, "action_retry", as_json)
 
 
-async def hold(message: int, as_json: Json = False) -> None:
+async def hold(message: MessageId, as_json: Json = False) -> None:
     """Keep a waiting message until it is released.
 
     Example: postroom queue hold 12
@@ -119,7 +121,7 @@ async def hold(message: int, as_json: Json = False) -> None:
     await _steer(message, "hold", as_json)
 
 
-async def release(message: int, as_json: Json = False) -> None:
+async def release(message: MessageId, as_json: Json = False) -> None:
     """Let a held message go.
 
     Example: postroom queue release 12
@@ -127,7 +129,7 @@ async def release(message: int, as_json: Json = False) -> None:
     await _steer(message, "release", as_json)
 
 
-async def cancel(message: int, as_json: Json = False) -> None:
+async def cancel(message: MessageId, as_json: Json = False) -> None:
     """Stop what was not sent yet.
 
     Example: postroom queue cancel 12
@@ -213,9 +215,9 @@ async def pace(
     """
     rates = {"rate_per_second": per_second, "rate_per_minute": per_minute, "rate_per_day": per_day}
     if domain is None and (remove or any(rates.values())):
-        raise UserError("Name the domain that the pace is for, such as gmail.com, or * for each other one.")
+        raise typer.BadParameter("Name the domain that the pace is for, such as gmail.com, or * for each other one.")
     if domain is not None and not remove and not any(rates.values()):
-        raise UserError("Give --per-second, --per-minute or --per-day; or --remove for no limit.")
+        raise typer.BadParameter("Give --per-second, --per-minute or --per-day; or --remove for no limit.")
     async with host():
         model = get_model("DomainPace")
         if domain is not None:

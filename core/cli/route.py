@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from core.cli.command import EXIT_FAILED, command, host
+from core.cli.command import EXIT_FAILED, command, host, read_input
 from core.cli.inbound import print_account
 from core.cli.output import Json, print_json, print_rows
 from core.errors import UserError
@@ -61,7 +60,7 @@ async def explain(
     Example: postroom route explain --from ada@customer.example --to leads
     """
     if (file is None) == (not to.strip()):
-        raise UserError("Give a file with a raw mail, or tell of one by --from, --to and --subject.")
+        raise typer.BadParameter("Give a file with a raw mail, or tell of one by --from, --to and --subject.")
     async with host():
         sketch = Sketch(sender=sender, to=to, cc=cc, subject=subject, headers=_headers(header or []))
         raw = _read(file) if file is not None else sketch.raw(settings().MAIL_DOMAIN)
@@ -98,7 +97,7 @@ async def check(as_json: Json = False) -> int:
 
 def _read(file: Path) -> bytes:
     if str(file) == "-":
-        return sys.stdin.buffer.read(settings().MAX_MAIL_BYTES)
+        return read_input(settings().MAX_MAIL_BYTES)
     try:
         return file.read_bytes()
     except OSError as error:
@@ -107,4 +106,6 @@ def _read(file: Path) -> bytes:
 
 def _headers(lines: list[str]) -> dict[str, str]:
     named = [line.partition(":") for line in lines]
+    if wrong := next((name for name, colon, _ in named if not colon), None):
+        raise typer.BadParameter(f'"{wrong}" is no header; write a name, a colon and a value.')
     return {name.strip(): value.strip() for name, _, value in named}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -11,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import typer
 
-from core.cli.command import EXIT_FAILED, EXIT_TEMPORARY, command, host
-from core.cli.output import Json, print_json, print_rows, shown
+from core.cli.command import EXIT_FAILED, EXIT_TEMPORARY, command, host, read_input
+from core.cli.output import Json, print_done, print_json, print_rows, shown
 from core.delivery.servers import CONFIG, NO_SERVER, load_servers, overview
 from core.errors import UnknownName, UserError, did_you_mean
 from core.mail.address import parse_address
@@ -43,7 +42,7 @@ async def ls(as_json: Json = False) -> None:
     print_rows(rows, columns, as_json=as_json, empty="No mail server; set SMTP_SERVER.")
 
 
-async def resume(name: str) -> None:
+async def resume(name: str, as_json: Json = False) -> None:
     """Send through a paused server again at once, after its fault is mended.
 
     Example: postroom server resume config
@@ -53,7 +52,8 @@ async def resume(name: str) -> None:
         if row is None:
             raise UnknownName(f'There is no outgoing server "{name}"; see `postroom server ls`.')
         lifted = await get_model("ServerPause").filter(server=row["key"]).delete()
-    typer.echo(f"{name} is used again." if lifted else f"{name} was not paused.")
+    said = f"{name} is used again." if lifted else f"{name} was not paused."
+    print_done(said, as_json=as_json, name=name, was_paused=bool(lifted))
 
 
 async def test(
@@ -93,6 +93,7 @@ async def add(
     sign_in: Annotated[str, typer.Option(help="The sign-in that takes the place of a password.")] = "",
     from_domain: Annotated[list[str] | None, typer.Option(help="A domain it may write as; may be repeated.")] = None,
     priority: Annotated[int, typer.Option(help="Lower ones are asked first.")] = 10,
+    as_json: Json = False,
 ) -> None:
     """Make an outgoing server; `postroom server test NAME` then tries it.
 
@@ -104,10 +105,10 @@ async def add(
         await _require_new("OutgoingMailServer", name)
         account = await sign_in_named(sign_in) if sign_in else None
         auth = "oauth2" if account else "password" if username else "none"
-        await get_model("OutgoingMailServer").create(
+        made = await get_model("OutgoingMailServer").create(
             name=name, **values, password=password, auth=auth, oauth=account, from_domains=from_domain or []
         )
-    typer.echo(f"Made. Try it: postroom server test {quote(name)}")
+    print_done(f"Made. Try it: postroom server test {quote(name)}", as_json=as_json, id=made.pk, name=name)
 
 
 async def add_sign_in(
@@ -121,6 +122,7 @@ async def add_sign_in(
     authorization_url: Annotated[str, typer.Option(help="Of a custom provider.")] = "",
     token_url: Annotated[str, typer.Option(help="Of a custom provider.")] = "",
     scopes: Annotated[str, typer.Option(help="Instead of the provider's usual ones, separated by spaces.")] = "",
+    as_json: Json = False,
 ) -> None:
     """Make a sign-in at a mail provider (OAuth 2), for servers to log in by.
 
@@ -133,8 +135,10 @@ async def add_sign_in(
         account = await get_model("OAuthAccount").create(
             name=name, provider=provider, client_id=client_id, client_secret=secret, **places
         )
-        typer.echo(f"Made. The provider must know this redirect address: {account.redirect_url}")
-    typer.echo(f"Sign in: postroom server authorize {quote(name)}")
+        redirect = account.redirect_url
+    said = f"Made. The provider must know this redirect address: {redirect}"
+    said += f"\nSign in: postroom server authorize {quote(name)}"
+    print_done(said, as_json=as_json, id=account.pk, name=name, redirect_address=redirect)
 
 
 def secret_from(file: Path | None) -> str:
@@ -142,7 +146,7 @@ def secret_from(file: Path | None) -> str:
     if file is None:
         return ""
     try:
-        return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).rstrip("\r\n")
+        return (read_input() if str(file) == "-" else file.read_bytes()).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read: {error}") from error
 
@@ -185,6 +189,7 @@ async def authorize(
     answer: Annotated[
         str, typer.Option(help="The address that the provider sent the browser back to, where no page of ours answers.")
     ] = "",
+    as_json: Json = False,
 ) -> None:
     """Print the address at which to sign in at the provider (OAuth 2); the page that comes after it ends the sign-in.
 
@@ -195,10 +200,13 @@ async def authorize(
         if answer:
             fields = {key: values[0] for key, values in parse_qs(urlsplit(answer).query).items()}
             account = await type(account).end_sign_in(fields.get("state", ""), fields.get("code", ""))
-            typer.echo(f"{account.name} is signed in.")
+            print_done(f"{account.name} is signed in.", as_json=as_json, name=account.name, is_signed_in=True)
             return
-        typer.echo(await account.begin_sign_in())
-        typer.echo(f"The provider must know this redirect address: {account.redirect_url}", err=True)
+        address = await account.begin_sign_in()
+        told = {"name": account.name, "address": address, "redirect_address": account.redirect_url}
+        print_done(address, as_json=as_json, **told)
+        if not as_json:
+            typer.echo(f"The provider must know this redirect address: {account.redirect_url}", err=True)
 
 
 async def sign_in_named(name: str) -> Any:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from core.cli.command import EXIT_FAILED, command, host
-from core.cli.output import Json, print_json, print_rows
+from core.cli.command import EXIT_FAILED, LARGEST_LIMIT, command, host
+from core.cli.output import Json, print_done, print_json, print_rows
 from core.delivery.suppression import checked_address, suppress, suppress_all, suppressed, unsuppress
 from core.errors import UnknownName, UserError
 from core.mail.suppression import COLUMNS, Reason, read_file, write_file
@@ -37,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
 async def ls(
     search: Annotated[str, typer.Argument(help="A part of the address.")] = "",
     reason: Annotated[Reason | None, typer.Option(help="Only for this reason.")] = None,
-    limit: Annotated[int, typer.Option(help="How many, the newest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_LIMIT, help="How many, the newest first.")] = 100,
     as_json: Json = False,
 ) -> None:
     """List suppressed addresses, with reason, list, source and end.
@@ -58,6 +58,7 @@ async def add(
     of_list: OfList = "",
     note: Annotated[str, typer.Option(help="Why, in words.")] = "",
     until: Annotated[datetime | None, typer.Option(help="The end, in UTC; for ever without.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write to an address no more.
 
@@ -66,6 +67,8 @@ async def add(
     async with host():
         expires_at = until.replace(tzinfo=UTC) if until else None
         await suppress(address, reason=Reason.MANUAL, list=of_list, source="cli", note=note, expires_at=expires_at)
+    said = f"{address} is written to no more."
+    print_done(said, as_json=as_json, address=checked_address(address), list=of_list, expires_at=expires_at)
 
 
 async def remove(

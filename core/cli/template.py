@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli.command import EXIT_FAILED, command, host
-from core.cli.output import Json, print_json, print_rows, shown
-from core.errors import TemplateError, UnknownName, UserError, did_you_mean
+from core.cli.command import EXIT_FAILED, LARGEST_LIMIT, command, host, record_named
+from core.cli.output import Json, print_done, print_json, print_rows, shown
+from core.errors import TemplateError, UnknownName, did_you_mean
 from core.mail.body import html_to_text
 from core.runtime import get_model, runtime
 from core.seed.words import write_words
@@ -108,8 +108,11 @@ async def history(identifier: str, as_json: Json = False) -> None:
 
 async def diff(
     identifier: str,
-    old: Annotated[int, typer.Argument(help="A version, as `history` numbers them.")],
-    new: Annotated[int | None, typer.Argument(help="Another one; without it, what is stored now.")] = None,
+    old: Annotated[int, typer.Argument(max=LARGEST_LIMIT, help="A version, as `history` numbers them.")],
+    new: Annotated[
+        int | None, typer.Argument(max=LARGEST_LIMIT, help="Another one; without it, what is stored now.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Print what changed between two versions of a template, as a unified diff.
 
@@ -117,10 +120,17 @@ async def diff(
     """
     async with host():
         changes = await (await _template(identifier)).diff(old, new)
-    typer.echo(changes or "They say the same.", nl=not changes)
+    if as_json:
+        print_json({"identifier": identifier, "old": old, "new": new, "diff": changes})
+    else:
+        typer.echo(changes or "They say the same.", nl=not changes)
 
 
-async def restore(identifier: str, number: int) -> None:
+async def restore(
+    identifier: str,
+    number: Annotated[int, typer.Argument(max=LARGEST_LIMIT, help="A version, as `history` numbers them.")],
+    as_json: Json = False,
+) -> None:
     """Make a template say again what it said in a version. Mail that is queued goes out as it was queued.
 
     Example: postroom template restore lead_acknowledgement 1
@@ -129,7 +139,8 @@ async def restore(identifier: str, number: int) -> None:
         template = await _template(identifier)
         await template.restore(number)
         (last, *_) = await template.history()
-    typer.echo(f"{identifier} says again what it said in version {number}; that is version {last.number} now.")
+    said = f"{identifier} says again what it said in version {number}; that is version {last.number} now."
+    print_done(said, as_json=as_json, identifier=identifier, restored=number, number=last.number)
 
 
 async def extract(
@@ -179,10 +190,8 @@ async def _template(identifier: str) -> Any:
 
 
 async def _record(reference: str) -> Any:
-    model, colon, number = reference.partition(":")
-    if not colon or not number.isdigit():
-        raise UserError(f"--record takes MODEL:ID, such as FinancialDocument:1, not {reference!r}.")
-    record = await get_model(model).get_or_none(id=int(number))
+    model, number = record_named(reference)
+    record = await get_model(model).get_or_none(id=number)
     if record is None:
         raise UnknownName(f"There is no {model} {number}.")
     return record

@@ -10,8 +10,8 @@ import typer
 
 from core import clock
 from core.cli.command import command, host
-from core.cli.output import Json, print_json, print_rows
-from core.errors import UnknownName, UserError
+from core.cli.output import Json, print_done, print_json, print_rows
+from core.errors import UnknownName
 from core.runtime import get_model
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([hdw])")
@@ -65,7 +65,9 @@ async def ls(
         print_rows(rows, _COLUMNS, as_json=as_json, empty="No tokens; make one with `postroom token create`.")
 
 
-async def revoke(prefix: Annotated[str, typer.Argument(help="The token's prefix, or its whole text.")]) -> None:
+async def revoke(
+    prefix: Annotated[str, typer.Argument(help="The token's prefix, or its whole text.")], as_json: Json = False
+) -> None:
     """End a token, from its next request on.
 
     Example: postroom token revoke 0a1b2c3d4e5f
@@ -76,7 +78,8 @@ async def revoke(prefix: Annotated[str, typer.Argument(help="The token's prefix,
         if token is None:
             raise UnknownName(f"There is no token {wanted}; see `postroom token ls`.")
         await token.revoke()
-    typer.echo(f"{token.name} of {token.user.login} is revoked.")
+    said = f"{token.name} of {token.user.login} is revoked."
+    print_done(said, as_json=as_json, **_shown(token, token.user.login))
 
 
 def _shown(token: Any, login: str) -> dict[str, Any]:
@@ -86,5 +89,5 @@ def _shown(token: Any, login: str) -> dict[str, Any]:
 def _duration(text: str) -> timedelta:
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise UserError(f"{text} is no time to hold for; write 12h, 90d or 52w.")
+        raise typer.BadParameter(f"{text} is no time to hold for; write 12h, 90d or 52w.")
     return int(found[1]) * _UNITS[found[2]]

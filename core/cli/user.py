@@ -8,7 +8,7 @@ import typer
 from tortoise.expressions import Q
 
 from core.cli.command import command, host
-from core.cli.output import Json, print_rows
+from core.cli.output import Json, print_done, print_rows
 from core.errors import UnknownName, UserError
 from core.mail.address import parse_address
 from core.models.user import require_password
@@ -49,6 +49,7 @@ async def add(
     company: Annotated[str | None, typer.Option(help="Whose records to see; the only one, where there is one.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="Passes every access check.")] = False,
     password_file: PasswordFile = None,
+    as_json: Json = False,
 ) -> None:
     """Make a user; asks for the password unless a file holds it.
 
@@ -70,12 +71,13 @@ async def add(
         await user.set_password(secret)
         await user.save()
         await user.groups.add(*member_of)
-    typer.echo(f"{address} can log in now.")
+    said = f"{address} can log in now."
     if of_company is None and not admin:
-        typer.echo("It belongs to no company, so it sees only records of none; --company names one.")
+        said += "\nIt belongs to no company, so it sees only records of none; --company names one."
+    print_done(said, as_json=as_json, id=user.pk, login=address, company=of_company and of_company.name)
 
 
-async def password(login: str, password_file: PasswordFile = None) -> None:
+async def password(login: str, password_file: PasswordFile = None, as_json: Json = False) -> None:
     """Give a user a new password, which ends all of its sessions.
 
     Example: postroom user password anna@example.org
@@ -83,7 +85,8 @@ async def password(login: str, password_file: PasswordFile = None) -> None:
     async with host():
         user = await _user(login)
         await user.change_password(_password(password_file))
-    typer.echo(f"{user.login} has a new password" + ("." if user.active else ", and is switched off."))
+    said = f"{user.login} has a new password" + ("." if user.active else ", and is switched off.")
+    print_done(said, as_json=as_json, login=user.login, active=user.active)
 
 
 async def groups(
@@ -105,7 +108,7 @@ async def groups(
         print_rows(rows, ("identifier", "name"), as_json=as_json, empty=f"{user.login} is in no group.")
 
 
-async def disable(login: str) -> None:
+async def disable(login: str, as_json: Json = False) -> None:
     """Switch a user off: its sessions end, its tokens are refused; nothing of it is deleted.
 
     Example: postroom user disable anna@example.org
@@ -118,10 +121,10 @@ async def disable(login: str) -> None:
         user.active = False
         await user.save(update_fields=["active"])
         await get_model("UserSession").end_all(user.pk)
-    typer.echo(f"{user.login} is switched off.")
+    print_done(f"{user.login} is switched off.", as_json=as_json, login=user.login, active=False)
 
 
-async def enable(login: str) -> None:
+async def enable(login: str, as_json: Json = False) -> None:
     """Switch a user on again, with the tokens that it had.
 
     Example: postroom user enable anna@example.org
@@ -130,7 +133,7 @@ async def enable(login: str) -> None:
         user = await _user(login)
         user.active = True
         await user.save(update_fields=["active"])
-    typer.echo(f"{user.login} can log in again.")
+    print_done(f"{user.login} can log in again.", as_json=as_json, login=user.login, active=True)
 
 
 async def _user(login: str) -> Any:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli.command import EXIT_FAILED, command, host
-from core.cli.output import Json, print_json, print_rows
+from core.cli.command import EXIT_FAILED, LARGEST_ID, command, host
+from core.cli.output import Json, print_done, print_json, print_rows
 from core.errors import UnknownName
 from core.runtime import get_model
 from core.webhooks.courier import Courier
@@ -87,7 +87,10 @@ async def calls(
 
 async def retry(
     name: Name,
-    call: Annotated[int | None, typer.Option(help="This call alone; otherwise all that have failed.")] = None,
+    call: Annotated[
+        int | None, typer.Option(max=LARGEST_ID, help="This call alone; otherwise all that have failed.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a webhook's failed calls anew; a worker does it.
 
@@ -101,7 +104,8 @@ async def retry(
             raise UnknownName(f"{name} has no call {call}; see `postroom webhook calls {name}`.")
         for one in found:
             await one.retry()
-    typer.echo(f"{len(found)} calls wait for a worker.")
+    waiting = [one.pk for one in found]
+    print_done(f"{len(found)} calls wait for a worker.", as_json=as_json, webhook=webhook.name, calls=waiting)
 
 
 async def test(name: Name, as_json: Json = False) -> int:  # noqa: PT028 - a command, not a test

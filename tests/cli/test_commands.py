@@ -6,13 +6,16 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+import typer
 
-from core.cli.main import build
+from core.cli.main import _COMMANDS, build
 from tests.acceptance.command import POSTROOM, Postroom, wait_for
 from tests.servers.postgres import Postgres
 
@@ -126,6 +129,49 @@ def test_an_unreachable_mail_server_is_told_step_by_step(site: Postroom) -> None
     )
     assert [step["ok"] for step in steps][-1] is False
     assert "refused" in steps[-1]["detail"].lower()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("queue", "show", "9" * 20),
+        ("queue", "ls", "--limit", "-3"),
+        ("queue", "ls", "--limit", "9" * 20),
+        ("queue", "eml", "1", "--draft", "--to", "a@b.test"),
+        ("inbound", "show", "9" * 20),
+        ("inbound", "replay"),
+        ("inbound", "assign", "1", "CrmLead:" + "9" * 20),
+        ("cron", "history", "cron_run_prune", "--limit", "-1"),
+        ("template", "preview", "lead_acknowledgement", "--record", "CrmLead"),
+        ("template", "preview", "lead_acknowledgement", "--record", "CrmLead:²"),
+        ("template", "preview", "lead_acknowledgement", "--record", "CrmLead:" + "9" * 5000),
+        ("audit", "--record", "9" * 20),
+    ],
+)
+def test_words_that_cannot_be_meant_are_wrong_usage(site: Postroom, words: tuple[str, ...]) -> None:
+    said = site.call(*words, code=2)
+    assert "Traceback" not in said
+    assert "database" not in said
+
+
+def test_an_input_that_is_not_there_is_told(site: Postroom) -> None:
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", POSTROOM]
+    for words in (["route", "explain", "-"], ["server", "add", "Other", "--host", "x", "--password-file", "-"]):
+        done = subprocess.run([*closed, *words], cwd=site.folder, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 2
+        assert "no standard input" in done.stderr
+
+
+def test_every_command_has_json_and_an_example() -> None:
+    def commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:
+        for name, one in group.commands.items():
+            yield from commands(one, *path, name) if hasattr(one, "commands") else [(" ".join((*path, name)), one)]
+
+    found = dict(commands(typer.main.get_command(build(list(_COMMANDS)))))
+    silent = {"run", "serve", "queue eml"}
+    told = {name for name, one in found.items() if any("--json" in option.opts for option in one.params)}
+    assert set(found) - told == silent
+    assert [name for name, one in found.items() if "Example: postroom " + name not in (one.help or "")] == []
 
 
 def test_names_that_are_not_there_have_a_nearest_match(site: Postroom) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from core.cli.command import Options, options
@@ -62,7 +63,7 @@ async def test_a_draft_names_the_blind_copies(message: Any, capsysbinary: pytest
 async def test_what_cannot_be_printed_says_why(message: Any) -> None:
     with pytest.raises(UserError, match="no recipient"):
         await eml(message.pk, to="stranger@b.test")
-    with pytest.raises(UserError, match="leave out"):
+    with pytest.raises(typer.BadParameter, match="leave out"):
         await eml(message.pk, to="kim@b.test", draft=True)
     with pytest.raises(UnknownName):
         await eml(message.pk + 1)

@@ -39,9 +39,9 @@ def test_a_mail_in_words_is_explained_kept_and_checked(site: Postroom) -> None:
 def test_a_question_is_a_file_or_words(site: Postroom, tmp_path: Path) -> None:
     file = tmp_path / "a.eml"
     file.write_bytes(MAIL % (b"leads", 1))
-    site.call("route", "explain", code=1)
-    site.call("route", "explain", str(file), "--to", "leads", code=1)
-    site.call("route", "explain", "--to", "leads", "--header", "no colon here", code=1)
+    site.call("route", "explain", code=2)
+    site.call("route", "explain", str(file), "--to", "leads", code=2)
+    site.call("route", "explain", "--to", "leads", "--header", "no colon here", code=2)
     site.call("route", "explain", str(tmp_path / "nothing.eml"), code=1)
 
 
@@ -62,7 +62,7 @@ def test_a_lost_mail_is_routed_and_repeated_on_request_alone(site: Postroom, los
 
 def test_a_lost_mail_is_assigned(site: Postroom, lost: dict[str, Any]) -> None:
     number = str(lost["id"])
-    site.call("inbound", "assign", number, "CrmLead", code=1)
+    site.call("inbound", "assign", number, "CrmLead", code=2)
     site.call("inbound", "assign", number, "CrmLead:99999", code=2)
     line = json.loads(site.call("inbound", "assign", number, "CrmLead:1", "--json"))
     assert (line["outcome"], line["record"]) == ("reply", "CrmLead:1")
@@ -75,9 +75,9 @@ def test_a_lost_mail_is_discarded_and_all_are_tried_again(site: Postroom, lost: 
     lines = [json.loads(line) for line in site.call("inbound", "replay", "--unmatched", "--json").splitlines()]
     assert {line["outcome"] for line in lines} == {"unmatched"}
     assert site.call("inbound", "replay", "--failed", "--json") == ""
-    site.call("inbound", "replay", code=1)
-    site.call("inbound", "replay", "1", "--failed", code=1)
-    site.call("inbound", "replay", "--failed", "--again", code=1)
+    site.call("inbound", "replay", code=2)
+    site.call("inbound", "replay", "1", "--failed", code=2)
+    site.call("inbound", "replay", "--failed", "--again", code=2)
 
 
 def test_a_mail_is_shown_with_what_helps_and_why(site: Postroom, lost: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def test_users_groups_and_tokens(tmp_path: Path) -> None:
     assert site.json(*create)["scopes"] == ["read"]
     assert "no scope all; there are read, write, mail, admin" in site.call(*create, "--scope", "all", code=1)
     assert "Only an administrator" in site.call(*create, "--scope", "admin", code=1)
-    assert "write 12h, 90d or 52w" in site.call(*create, "--expires", "soon", code=1)
+    assert "write 12h, 90d or 52w" in site.call(*create, "--expires", "soon", code=2)
     listed = site.json("token", "ls", "anna@example.org")
     assert [one["scopes"] for one in listed] == [["read"], ["read", "mail"]]
     assert text not in str(listed)
