@@ -139,7 +139,9 @@ async def fetch(
 
 
 async def load(
-    paths: Annotated[list[Path], typer.Argument(help="Raw mails, folders of them, or mbox files.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Raw mails, folders of them (*.eml, *.mbox, Maildirs), or mbox files.")
+    ],
     as_json: Json = False,
 ) -> int:
     """Bring raw mail in through the same spool and rules as any other; with --json one line a mail.
@@ -244,7 +246,7 @@ def print_account(account: Account, *, as_json: bool) -> None:
         print_json_line(line)
         return
     where = f" {' '.join(line['records'] or [line['record']])}" if line["record"] else ""
-    typer.echo(f"{shown(line['source'])}: {line['outcome']}{where}")
+    typer.echo(f"{shown(line['file'] or line['source'])}: {line['outcome']}{where}")
     print_trace(line["trace"])
     for alias, fields in line["fields"].items():
         typer.echo(f"  {shown(alias)} would make:")

@@ -16,12 +16,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.
 
 def print_json(value: Any) -> None:
     """Print one value as JSON; times in ISO 8601, everything else as text where JSON has no word for it."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    typer.echo(_json(value, indent=2))
 
 
 def print_json_line(value: Any) -> None:
     """Print one value as one line of JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+    typer.echo(_json(value))
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """Write JSON in letters that the output has; half a surrogate pair, as of a file's name, is none in any."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=_plain)
+    try:
+        text.encode((sys.stdout and sys.stdout.encoding) or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, default=_plain)
+    return text
 
 
 def print_done(words: str, *, as_json: bool, **values: Any) -> None:

@@ -1,11 +1,11 @@
-"""Bringing in mails by hand: `.eml` files, folders of them, and mbox files (RFC 4155), through the spool like any."""
+"""Bringing in mails by hand: `.eml` files, folders of them, Maildirs, and mbox files (RFC 4155), through the spool."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +24,7 @@ _SEPARATOR = re.compile(rb"From .*\d\d:\d\d")
 _QUOTED_FROM = re.compile(rb">+From ")
 _LINE_BYTES = 1_000_000
 _TO_READ = (".eml", ".mbox")
+_OF_MAILDIR = ("cur", "new")
 
 
 class _NoMore:
@@ -36,28 +37,36 @@ _NO_MORE = _NoMore()
 async def load(paths: Sequence[Path]) -> AsyncIterator[Account]:
     """Bring in every mail of files and folders, in order, and yield what became of each.
 
-    A mail that was brought in before gives `duplicate` with what it led to then. Raises UserError for a path that
-    cannot be read, and, after all others were brought in, for mails over MAX_MAIL_BYTES.
+    A mail that was brought in before gives `duplicate` with what it led to then. Once all others were brought in, it
+    raises UserError for what cannot be read, folders without mail, and mails over MAX_MAIL_BYTES.
     """
-    too_large: list[str] = []
-    for path in (file for one in paths for file in _files(one)):
-        try:
-            with path.open("rb") as file:
-                mails = mails_in(file, settings().MAX_MAIL_BYTES)
-                number = 0
-                while not isinstance(raw := await asyncio.to_thread(next, mails, _NO_MORE), _NoMore):
-                    number += 1
-                    if raw is None:
-                        too_large.append(f"{path} ({number}.)")
-                    else:
-                        yield await bring_in(raw)
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    if too_large:
-        largest = settings().MAX_MAIL_BYTES
-        raise UserError(
-            f"Of more than {largest} bytes, and not brought in: {', '.join(too_large)}. Raise MAX_MAIL_BYTES for them."
-        )
+    faults: list[str] = []
+    for path in paths:
+        files = _files(path)
+        if not files:
+            faults.append(f"{path} holds no mail: no file *.eml or *.mbox, and no Maildir.")
+        for file in files:
+            async for raw in _mails_of(file, faults):
+                yield replace(await bring_in(raw), file=str(file))
+    if faults:
+        raise UserError("Not brought in:" + "".join(f"\n  - {fault}" for fault in faults))
+
+
+async def _mails_of(path: Path, faults: list[str]) -> AsyncIterator[bytes]:
+    """Yield the mails of a file, and add to the faults what cannot be read of it."""
+    try:
+        with path.open("rb") as file:
+            mails = mails_in(file, settings().MAX_MAIL_BYTES)
+            number = 0
+            while not isinstance(raw := await asyncio.to_thread(next, mails, _NO_MORE), _NoMore):
+                number += 1
+                if raw is None:
+                    most = settings().MAX_MAIL_BYTES
+                    faults.append(f"{path} ({number}.) is larger than {most} bytes; raise MAX_MAIL_BYTES for it.")
+                else:
+                    yield raw
+    except OSError as error:
+        faults.append(f"{path} cannot be read: {error.strerror}.")
 
 
 @dataclass(slots=True)
@@ -116,8 +125,12 @@ async def _before(source: str) -> Account:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file() and file.suffix in _TO_READ)
+        return sorted(file for file in path.rglob("*") if file.is_file() and _is_mail(file))
     return [path]
+
+
+def _is_mail(file: Path) -> bool:
+    return file.suffix.lower() in _TO_READ or file.parent.name in _OF_MAILDIR
 
 
 def mails_in(file: BinaryIO, largest_bytes: int) -> Iterator[bytes | None]:

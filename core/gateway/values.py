@@ -300,6 +300,8 @@ class Account:
     """A person has to look at it."""
     door: str = ""
     """The address of ours that it came by, without its tag."""
+    file: str | None = None
+    """Where it was read from, when it was brought in by hand."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -152,6 +153,14 @@ def test_words_that_cannot_be_meant_are_wrong_usage(site: Postroom, words: tuple
     said = site.call(*words, code=2)
     assert "Traceback" not in said
     assert "database" not in said
+
+
+def test_a_file_of_any_name_gives_one_line_of_json(site: Postroom, tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.eml")
+    file.write_bytes(LEAD.replace(b"<1@", b"<latin@"))
+    (line,) = site.call("inbound", "load", str(file), "--json").splitlines()
+    assert json.loads(line)["file"] == str(file)
+    assert "caf" in site.call("inbound", "load", str(file))
 
 
 def test_an_input_that_is_not_there_is_told(site: Postroom) -> None:

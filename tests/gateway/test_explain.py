@@ -200,8 +200,31 @@ async def test_loading_files_folders_and_mboxes(routes: dict[str, Any], tmp_path
     assert entry.text == "A line.\nFrom here on it is quoted."
     again = [account async for account in load([tmp_path / "one.eml"])]
     assert [(account.outcome, account.record) for account in again] == [(Outcome.DUPLICATE, accounts[0].record)]
-    with pytest.raises(UserError, match=r"nothing\.eml cannot be read"):
-        [account async for account in load([tmp_path / "nothing.eml"])]
+
+
+async def test_what_cannot_be_read_is_told_once_all_else_is_brought_in(routes: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "box" / "cur").mkdir(parents=True)
+    kept = tmp_path / "box" / "cur" / "1700000000.M1P1.host:2,S"
+    kept.write_bytes(sample("plain"))
+    (tmp_path / "UPPER.EML").write_bytes(mail("Upper"))
+    paths = [tmp_path / "nothing.eml", tmp_path / "empty", tmp_path / "box", tmp_path / "UPPER.EML"]
+    files: list[str | None] = []
+
+    async def load_all() -> None:
+        async for account in load(paths):
+            files.append(account.file)
+
+    with pytest.raises(UserError) as told:
+        await load_all()
+    assert files == [str(kept), str(tmp_path / "UPPER.EML")]
+    assert "nothing.eml cannot be read" in str(told.value)
+    assert "empty holds no mail" in str(told.value)
+    assert [account.outcome async for account in load([tmp_path / "box"])] == [Outcome.DUPLICATE]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "lower.eml").write_bytes(mail("Lower"))
+    (tmp_path / "folder" / "UPPER.EML").write_bytes(mail("Other"))
+    assert len([account async for account in load([tmp_path / "folder"])]) == 2
 
 
 async def test_loading_a_mail_over_the_limit_stores_nothing(host: Runtime, tmp_path: Path) -> None:
