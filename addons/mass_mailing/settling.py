@@ -12,15 +12,20 @@ from core.api import database, get_model, transaction
 
 from .models.campaign_recipient import OPEN
 
-_STATE = """CASE d.state
+_DROPPED = "EXISTS (SELECT 1 FROM attempt AS a WHERE a.delivery_id = d.id AND a.outcome = 'dropped')"
+"""Whether the queue would not send it any more: its address is suppressed."""
+_STATE = f"""CASE d.state
     WHEN 'sent' THEN CASE WHEN d.bounce_kind <> '' THEN 'bounced' ELSE 'sent' END
     WHEN 'failed' THEN 'failed'
     WHEN 'unknown' THEN 'unknown'
-    WHEN 'cancelled' THEN CASE WHEN EXISTS (SELECT 1 FROM attempt AS a
-                                            WHERE a.delivery_id = d.id AND a.outcome = 'dropped')
-                               THEN 'skipped' ELSE 'cancelled' END
+    WHEN 'cancelled' THEN CASE WHEN {_DROPPED} THEN 'skipped' ELSE 'cancelled' END
     ELSE 'queued' END"""
-"""Dropped is what the queue would not send any more: a suppressed address."""
+_REASON = f"""CASE
+    WHEN d.state IN ('sent', 'queued', 'claimed', 'sending', 'held') AND d.bounce_kind = '' THEN ''
+    WHEN d.state = 'cancelled' AND {_DROPPED} THEN COALESCE(
+        (SELECT MIN(s.reason) FROM suppression AS s
+         WHERE s.address = r.address AND s.list IN ('', m.unsubscribe_list, '*')), substr(m.error, 1, 500))
+    ELSE substr(m.error, 1, 500) END"""
 _SIGNS = {
     "opened_at": "opened_at",
     "fetched_at": "read_at",
@@ -96,8 +101,7 @@ async def _copy(campaign: Any, which: str) -> int:
                    sent_at = COALESCE({table}.sent_at, told.sent_at),
                    {", ".join(f"{name} = COALESCE({table}.{name}, told.{name})" for name in _SIGNS)}
             FROM (SELECT r.id, {_STATE} AS state, {signs},
-                         CASE WHEN d.state IN ('sent', 'queued', 'claimed', 'sending') AND d.bounce_kind = '' THEN ''
-                              ELSE substr(m.error, 1, 500) END AS reason,
+                         {_REASON} AS reason,
                          CASE WHEN d.state = 'sent' THEN m.sent_at END AS sent_at
                   FROM {table} AS r JOIN delivery AS d ON d.message_id = r.message_id
                                     JOIN message AS m ON m.id = r.message_id

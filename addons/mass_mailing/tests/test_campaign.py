@@ -30,6 +30,7 @@ async def test_each_gets_it_once_and_then_it_is_finished(host: Any) -> None:
         await use(mta)
         assert await campaign.start() == 7
         assert (campaign.state, await states(campaign)) == ("running", {"waiting": 7})
+        assert (await get_model("CronJob").get(identifier="cron_campaigns")).next_run <= now()
         await run()
         assert await states(campaign) == {"sent": 7}
         assert Counter(one.recipient for one in mta.ledger) == {f"kim{n}@b.test": 1 for n in range(7)}
@@ -81,6 +82,8 @@ async def test_who_leaves_while_it_waits_gets_nothing(host: Any) -> None:
         assert sorted(one.recipient for one in mta.ledger) == ["kim2@b.test", "kim3@b.test"]
     assert await states(campaign) == {"skipped": 2, "sent": 2}
     assert campaign.state == "finished"
+    skipped = get_model("CampaignRecipient").filter(campaign_id=campaign.pk, state="skipped")
+    assert await skipped.values_list("reason", flat=True) == ["unsubscribe"] * 2
     await get_model("MailingSubscription").note_who_left(of_list)
     await first.refresh_from_db()
     assert (first.unsubscribed_at is not None, first.reason) == (True, "asked by phone")
@@ -197,7 +200,7 @@ async def test_the_queue_holds_a_part_of_it_at_a_time(host: Any, monkeypatch: py
 
 async def test_a_batch_takes_as_many_statements_whatever_its_size(host: Any) -> None:
     counts = []
-    for size in (5, 100):
+    for size in (3, 5, 100):  # The first one fills the caches.
         campaign = await campaign_to(await list_of(size, f"List {size}"))
         async with counted() as starting:
             await campaign.start()
@@ -205,7 +208,9 @@ async def test_a_batch_takes_as_many_statements_whatever_its_size(host: Any) -> 
             await feed()
         counts.append((starting.statements, feeding.statements))
         await campaign.cancel()
-    assert counts[0] == counts[1]
+    _, few, many = counts
+    assert many[0] <= few[0]
+    assert many[1] <= few[1]
 
 
 async def test_the_audience_of_records_is_what_its_user_may_read(host: Any) -> None:
