@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from core.delivery.engine import TOPIC
 from core.delivery.mailing import Mailing, Mailings, format_header
-from core.delivery.request import QueueRequest
+from core.delivery.request import QueueRequest, check_entry
 from core.errors import UserError
 from core.events import announce, ring
 from core.idempotency import earlier_outcome, keep_outcome, scope_of
@@ -125,6 +125,7 @@ def _tracks(request: QueueRequest, mailing: Mailing) -> bool:
 def _of_draft(request: QueueRequest, mailing: Mailing) -> dict[str, Any]:
     """Return what a message that was there before has a say in."""
     message = request.message
+    check_entry(message)
     token = request.tracking_identifier or message.tracking_identifier or secrets.token_hex(16)
     return {
         "tracking_identifier": header_text(token),

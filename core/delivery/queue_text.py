@@ -17,7 +17,7 @@ from core.delivery.channel import channel_named
 from core.delivery.engine import TOPIC
 from core.delivery.policy import retry_schedule
 from core.delivery.queue import insert_deliveries
-from core.delivery.request import check_times
+from core.delivery.request import check_entry, check_times
 from core.errors import UserError
 from core.events import announce, ring
 from core.idempotency import earlier_outcome, keep_outcome, scope_of
@@ -106,6 +106,7 @@ def _checked(request: TextRequest) -> list[str]:
 
 async def _store(request: TextRequest, recipients: list[str]) -> Any:
     message = request.message or get_model("Message")(kind="message")
+    check_entry(message)
     if message.send_state not in (None, "Draft"):
         raise UserError(f"Message {message.pk} is {message.send_state} already; use action_retry to send it again.")
     is_stored = message.pk is not None

@@ -253,6 +253,13 @@ def check_times(**times: datetime | None) -> None:
             raise UserError(f"{name} is in the year {at.year}; give a nearer time.")
 
 
+def check_entry(message: Any) -> None:
+    """Raise UserError for an entry of a timeline that must not become a mail: a note, a change, or what came in."""
+    if message.kind in ("note", "tracking") or message.direction == "Inbound":
+        what = f"a {message.kind} of {message.res_model}" if message.direction != "Inbound" else "a mail that came in"
+        raise UserError(f"Message {message.pk} is {what}, and stays as it is; queue a mail of its own.")
+
+
 def with_tuples(options: QueueOptions) -> dict[str, Any]:
     """Return the options as a QueueRequest takes them; TypeError names one that there is not."""
     unknown = sorted(set(options) - set(QueueOptions.__annotations__))

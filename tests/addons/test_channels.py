@@ -76,6 +76,12 @@ async def test_a_text_goes_to_the_correspondent_and_stands_on_the_timeline(lead:
     assert mail.in_reply_to == second.message_id
 
 
+async def test_a_note_becomes_no_text(lead: Any) -> None:
+    note = await lead.post_note("<p>Inside</p>")
+    with pytest.raises(UserError, match="stays as it is"):
+        await get_model("Message").queue_message("sms", None, [NUMBER], "Hi", message=note)
+
+
 async def test_an_answer_is_on_the_timeline_with_its_contact(lead: Any) -> None:
     await lead.send_message("Shall I call?", channel="sms")
     await flush()

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from core.delivery.engine import Engine
+from core.errors import UserError
 from core.mail.parse import parse
 from core.orm.transaction import rehearsal, transaction
 from core.runtime import Runtime, acting_as, get_model
@@ -123,6 +124,19 @@ async def test_a_note_never_leaves_by_mail(host: Runtime, body: str, followers: 
     assert await get_model("Delivery").all().count() == 0
     assert await get_model("CaughtEmail").all().count() == 0
     assert await get_model("Notification").filter(message_id=note.pk).count() == followers
+
+
+@pytest.mark.parametrize("values", [{"kind": "note"}, {"kind": "tracking"}, {"direction": "Inbound"}])
+async def test_no_such_entry_becomes_a_mail(host: Runtime, values: dict[str, str]) -> None:
+    """Neither its words nor its files leave, and what it said is not written over."""
+    job = await _job()
+    entry = await get_model("Message").create(res_model="Job", res_id=job.pk, body="<p>Inside</p>", **values)
+    await entry.attachments.add(await get_model("Attachment").keep("inside.txt", b"inside"))
+    with pytest.raises(UserError, match="stays as it is; queue a mail of its own"):
+        await get_model("Message").queue_email(None, ["c@customer.test"], "Hi", "<p>Hi</p>", message=entry)
+    await _drain()
+    assert not await get_model("Delivery").exists()
+    assert (await get_model("Message").get(id=entry.pk)).body == "<p>Inside</p>"
 
 
 async def test_changes_of_one_transaction_are_one_entry(host: Runtime) -> None:
