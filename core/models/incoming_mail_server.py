@@ -41,7 +41,8 @@ class IncomingMailServer(Audited):
     _private = ("lease_token", "watch_token")
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)
-    name = fields.CharField(max_length=200)
+    name = fields.CharField(max_length=200, default="")
+    """What people call it; the server's own name where nobody said."""
     protocol = fields.SelectionField({"imap": "IMAP", "pop3": "POP3"}, default="imap")
     server = fields.CharField(max_length=255)
     port = fields.IntField(default=993)
@@ -120,6 +121,7 @@ class IncomingMailServer(Audited):
         Another host never gets the login of the former one: both password and sign-in are forgotten unless they change
         too. Raises ConfigError for settings that cannot be used, and could be read as a second command.
         """
+        self.name = self.name or (self.server or "")[:200]
         if self.protocol == "pop3" and self.port == 993:
             self.port = 995
         stored = await type(self).get_or_none(id=self.pk) if self.pk is not None else None

@@ -40,7 +40,8 @@ class OutgoingMailServer(Audited):
     """An SMTP account; with `user` set, that user's own."""
 
     identifier = fields.CharField(max_length=128, null=True, unique=True)
-    name = fields.CharField(max_length=200)
+    name = fields.CharField(max_length=200, default="")
+    """What people call it; the server's own name where nobody said."""
     server = fields.CharField(max_length=255)
     port = fields.IntField(default=587)
     use_ssl = fields.BooleanField(default=True)
@@ -94,6 +95,7 @@ class OutgoingMailServer(Audited):
         Another host never gets the password or sign-in of the former one: both are forgotten unless they change too.
         Raises ConfigError for settings that cannot be used, and could be read as a second command.
         """
+        self.name = self.name or (self.server or "")[:200]
         if await self._forget_login() and update_fields is not None:
             update_fields = {*update_fields, "password", "oauth_id"}
         server = await self._checked()

@@ -303,3 +303,11 @@ async def test_send_email_queues_or_sends_at_once(host: Runtime) -> None:
         assert sent.send_state == "Sent"
         assert sorted(one.recipient for one in mta.ledger) == ["copy@b.test", "now@b.test"]
         assert b"Hi there" in mta.ledger[0].raw
+
+
+@pytest.mark.parametrize("model", ["IncomingMailServer", "OutgoingMailServer"])
+async def test_a_server_needs_no_name_of_its_own(host: Runtime, model: str) -> None:
+    """reference/000: both hold server, port, use_ssl, username, password."""
+    account = {"server": "mail.acme.test", "port": 993, "use_ssl": True, "username": "kim", "password": "secret"}
+    made = await get_model(model).create(**account)
+    assert (made.name, made.display_name) == ("mail.acme.test", "mail.acme.test")
