@@ -29,7 +29,7 @@ INTRODUCTION_ENDS = (
     *("kirjoitti", "kirjutas", "írta", "ezt írta", "yazdı", "şunu yazdı", "şunları yazdı", "έγραψε", "έγραψαν"),
     # Asia
     *("写道", "寫道", "写到", "のメール", "が書きました"),
-    *("さんは書きました", "님이 작성", "작성", "이(가) 작성함", "씀"),
+    *("さんは書きました", "님이 작성", "작성", "이(가) 작성함", "씀", "쓴 글"),
     *("เขียนว่า", "เขียน", "đã viết", "viết", "menulis", "כתב"),
     *("כתבה", "כתב/ה", "كتب", "كتبت", "نوشت", "ने लिखा", "skribis"),
 )  # fmt: skip
@@ -43,7 +43,7 @@ INTRODUCTION_VERBS = (
 )  # fmt: skip
 """A verb in the middle: `Am 5. Januar schrieb Anna:`, `Anna schrieb am 5. Januar:`."""
 
-INTRODUCTION_STARTS = (
+_INTRODUCTION_STARTS = (
     *("on ", "at ", "in message ", "in article ", "am ", "vom "),
     *("zitat von ", "quoting ", "le ", "el ", "il ", "em "),
     *("dia ", "no dia ", "data ", "in data ", "sul ", "citando ", "citação ", "a les ", "op ", "den ", "på ", "kl. "),
@@ -56,6 +56,7 @@ INTRODUCTION_STARTS = (
         "dana ",
         "pe ",
         "în ",
+        "la ",
         "ma ",
         "a ",
         "kell ",
@@ -69,6 +70,7 @@ INTRODUCTION_STARTS = (
     *("vào ", "lúc ", "ngày ", "pada ", "tarihinde ", "בתאריך ", "ב-"),
     *("في ", "به ", "در ", "在", "于", "於", "เมื่อ "),
 )
+INTRODUCTION_STARTS = tuple(map(str.casefold, _INTRODUCTION_STARTS))
 """How an introduction begins, before its date; one may begin with the date itself."""
 
 ORIGINAL = frozenset({
@@ -223,7 +225,7 @@ _LABELS: Mapping[Label, tuple[str, ...]] = {
     ),
 }
 LABELS: Mapping[str, Label] = MappingProxyType(
-    {word: label for label in reversed(Label) for word in _LABELS[label]},
+    {word.casefold(): label for label in reversed(Label) for word in _LABELS[label]},
 )
 """The label of a header line, by the words before its colon, in small letters."""
 

@@ -71,6 +71,9 @@ INTRODUCTIONS = [
     "Alice Smith <alice@x.test> 於 2026年1月5日 週一 上午10:12寫道：",
     "2026年1月5日(月) 10:12 Alice Smith <alice@x.test>:",
     "2026년 1월 5일 (월) 오전 10:12, Alice Smith <alice@x.test>님이 작성:",
+    "Στις 5/1/2026 10:12 π.μ., ο/η Alice έγραψε:",
+    "La 05.01.2026 10:12, Alice a scris:",
+    "2026-01-05 오전 10:12에 Alice 이(가) 쓴 글:",
 ]
 
 
@@ -126,6 +129,7 @@ HEADERS = [
     "________________________________\nVon: Alice <alice@x.test>\nGesendet: Montag, 5. Januar 2026\nAn: Bob",
     "-----Original Message-----\nFrom: Alice\nSent: Monday\nTo: Bob\nSubject: x",
     "Date: Mon, 5 Jan 2026 10:12:31 +0100\nFrom: alice@x.test\nTo: bob@y.test",
+    "Από: Alice\nΣτάλθηκε: 5/1/2026\nΠρος: Bob\nΘέμα: Καρέκλες",
 ]
 DIVIDERS = [
     "-----Original Message-----",
