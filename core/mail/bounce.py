@@ -29,9 +29,11 @@ from core.mail.bounce_text import TEXT_CHARS, Known, Told, all_words, told_in
 from core.mail.original import STATUS_TYPES, Original, before_original, original_in
 from core.mail.parse import parse
 from core.mail.thread import alias_of
-from core.mail.values import Bounce, BouncedRecipient, IncomingEmail
+from core.mail.values import Bounce, BouncedRecipient, File, IncomingEmail
 
 _HTML_CHARS = 100_000
+_FILE_BYTES = 64 * 1024
+_COMMON_TYPES = frozenset({"text/plain", "application/octet-stream"})
 _REFUSAL_LINES = 60
 _PROGRAM_CHARS = 3000
 _LINE_CHARS = 400
@@ -77,10 +79,16 @@ def read_bounce(email: IncomingEmail, *, is_wrapped: bool = False) -> Bounce | N
 
 def _fields(email: IncomingEmail, signs: int, text: str) -> Fields:
     """Return the report in the standard form, from the part that is one or, of a mail system's mail, from its text."""
-    reports = [file.content for file in email.files if file.content_type in STATUS_TYPES]
-    if signs and reports:
+    reports = [file.content for file in email.files if file.content_type in STATUS_TYPES] if signs else []
+    reports = reports or [file.content for file in email.files if signs and _is_renamed(file)]
+    if reports:
         return read_fields(b"\n\n".join(reports))
     return read_fields(text) if signs and has_fields(text) else Fields({}, ())
+
+
+def _is_renamed(file: File) -> bool:
+    """Tell whether a file is a report that a gateway passed on under a common type, such as `ATT00001.txt`."""
+    return file.content_type in _COMMON_TYPES and has_fields(file.content[:_FILE_BYTES].decode("latin-1"))
 
 
 def _wrapped(email: IncomingEmail) -> Bounce | None:

@@ -72,28 +72,41 @@ _CERTAIN_STATUS = frozenset({"2.2", "2.3", "3.4", "4.6", "4.7", "1.7", "1.8"})
 
 _TABLE: tuple[tuple[Cause, str], ...] = (
     # Refusals of the sender, which speak of users and domains too.
-    (Cause.POLICY, r"sender address (?:rejected|refused|verification)|sender (?:domain|verify|not|is not|denied)"
-                   r"|(?:domain of )?sender .{0,60}(?:does not|doesn't) (?:exist|resolve)|invalid sender"),
+    (Cause.POLICY, r"sender (?:e-?mail )?address (?:rejected|refused|verification)|sender (?:domain|verify|not|is not"
+                   r"|denied)|(?:domain of )?sender .{0,60}(?:does not|doesn't) (?:exist|resolve)"
+                   r"|(?:invalid|null|bogus|empty envelope|unroute?able) sender|bogus mail from|mail from not"
+                   r"|from: domain|emetteur invalide|list of allowed rcpthosts|non-?members?\b|members?.only"
+                   r"|not subscribed|\bbatv\b|bouncedeny|fully.qualified"),
     (Cause.NO_ADDRESS, r"recipient address(?:es)? rejected: access denied|recipnotfound"
                        r"|all recipient addresses rejected"),
     (Cause.FULL, r"quota|mail ?box (?:is |was )?(?:almost |currently )?full|box(?:en)? (?:is )?full|mailfull"
                  r"|full (?:mail ?box|inbox)|(?:folder|inbox|account|mailbox) (?:is |are )?full"
-                 r"|disk (?:space|full)"
+                 r"|disk (?:space|full)|too much mail|enough (?:disk )?space|space has been used"
+                 r"|(?:receiving|mailbox|storage) limit|over (?:its|the) .{0,20}limit"
                  r"|(?:insufficient|not enough|exceed\w*|out of|no) .{0,30}(?:storage|space)"
                  r"|mailbox .{0,30}(?:size limit|exceed)"
                  r"|storage .{0,20}exceed|too many mails? (?:stored|in)|recipient storage"
-                 r"|postfach .{0,20}voll|speicherplatz|bo[iî]te .{0,40}pleine|plein(?:e)?\b|buz[oó]n .{0,30}llen[oa]"
+                 r"|(?:postfach|posteingang) .{0,20}voll|zu ?viele mails"
+                 r"|speicherplatz|bo[iî]te .{0,40}pleine|plein(?:e)?\b|buz[oó]n .{0,30}llen[oa]"
                  r"|casella .{0,30}piena|caixa .{0,40}cheia|(?:postvak|mailbox) .{0,20}vol\b|skrzynka .{0,30}(?:pełn"
                  r"|przepeł)"
-                 r"|переполнен|превышен.{0,20}(?:квот|лимит|размер)|容量|いっぱい|已满|已滿|空间不足|空間不足"
+                 r"|переполнен|превышен.{0,20}(?:квот|лимит|размер)|容量|いっぱい|一杯|已满|已滿|空间不足|空間不足"
                  r"|mailbox_full"),
     (Cause.TOO_LARGE, r"(?:message|mail|e-?mail|file|it) (?:is |was )?too (?:big|large|long)|size limit|message size"
                       r"|(?:maximum|max) .{0,30}size"
                       r"|exceeds? .{0,40}size|zu gro(?:ß|ss)|trop (?:volumineu|gros|grand)|demasiado grande"
                       r"|troppo grande|te groot"
                       r"|слишком больш|サイズ|邮件过大|郵件過大"),
-    (Cause.LOOP, r"too many hops|hop ?count|loops? back|mail (?:forwarding )?loop|looping|\bloop detected"),
-    (Cause.NO_ADDRESS, r"(?:user|recipient|mailbox|mail ?box|account|address|addressee|alias|username|person|usuario"
+    (Cause.LOOP, r"too many hops|hop ?count|loops? back|mail (?:forwarding )?loop|looping|\bloop detected"
+                 r"|(?:routing|forwarding) loop"),
+    (Cause.NO_ADDRESS, r"(?:bad|valid)(?:rcpt|recipient)to|not present in|address(?:es)? (?:was|were) unknown"
+                       r"|not an? active|(?:has )?no (?:local )?mail ?box\b(?! space)|no ?one at this|notfound"
+                       r"|non.?existent (?:user|mail ?box|address)|missing home"
+                       r"|(?:recipient|mail ?box) not (?:ok|present)|invalid destination add|n'existe plus"
+                       r"|userunknown|unrecogni[sz]ed.{1,3}(?:recipient|user|address|o/?r.name)"
+                       r"|(?:account|user) (?:is )?(?:unavailable|not available)"
+                       r"|(?:nicht|non?|n[aã]o) .{0,40}(?:verzeichnis|annuaire|directorio|diret[oó]rio|rubrica)\b"
+                       r"|(?:user|recipient|mailbox|mail ?box|account|address|addressee|alias|username|person|usuario"
                        r"|adresse)(?:\(?s\)?)?"
                        r"(?: name| address| account| id| you \w+)?(?: <?[^\s<>]{1,80}>?)?(?: \([^()]{1,80}\))?,?"
                        r" (?:(?:is|was|are|has|does|do|cannot|can not|could|can) )?(?:not (?:be )?(?:found|known"
@@ -126,12 +139,14 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                        r"|あて先不明|不存在|找不到|查无此|无此用户|不明なユーザ"
                        r"|ok(?:ä|a)nd (?:mottagare|användare)|finns inte|ukjent|ukendt|findes ikke|neexistuj|neznám"
                        r"|ismeretlen|nem létez|bulunamad|mevcut değil|não encontrad|no encontrad"),
-    (Cause.DISABLED, r"disabled|in-?active|not active|de-?activated|suspended|discontinued|no longer (?:active"
+    (Cause.DISABLED, r"(?<!temporarily )(?:disabled(?! temporar)|in-?active|de-?activated|suspended)|not active"
+                     r"|discontinued|no longer (?:active"
                      r"|in use|valid|available|exist|with|employed|work|accept|used|on|here|at)"
                      r"|(?:account|mailbox|user|address) (?:is |has |was |has been |have been )?(?:closed|locked"
-                     r"|expired|terminated|removed|deleted|cancel|frozen|moved)|has moved|deaktiviert|désactivé"
+                     r"|expired|terminated|removed|deleted|cancel|frozen|moved)|has moved|been replaced by|archiv[eé]e"
+                     r"|deaktiviert|désactivé"
                      r"|gesperrt|deshabilitad|desativad|disattivat|заблокирован|отключен|停用|無効|已被?禁用"),
-    (Cause.NO_DOMAIN, r"(?:host|domain)(?: or domain)?(?: name)?s? .{0,80}(?:unknown|not found|(?:does not"
+    (Cause.NO_DOMAIN, r"(?:host|domain)(?: or domain)?(?: name)?s? .{0,80}(?:unknown|not found(?!, try)|(?:does not"
                       r"|doesn.t) (?:exist|resolve|accept mail)|n[o']t be found|is invalid|invalid|no longer)"
                       r"|(?:unknown|invalid|bad|illegal|no such|non-?existent) (?:host|domain|destination system)"
                       r"|name service error|nxdomain|find any host|find a mail (?:exchanger|server|host)"
@@ -146,8 +161,11 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                     r"|(?:reverse|rdns|ptr|fcrdns)\b|rate.?limit|too many (?:message|connection|e?-?mail|recipient"
                     r"|concurrent|session|error)|throttl|temporarily (?:deferred|rate)|too (?:quickly|fast|frequent)"
                     r"|greylist|graylist|ip .{0,40}(?:block|ban|reject|deny|denied|listed)|banned"
-                    r"|unwanted (?:message|mail|e-?mail)|bad (?:helo|ehlo)"),
-    (Cause.SPAM, r"spam|unsolicited|\bjunk|virus|malware|phish|trojan|content (?:reject|filter|restrict|den)"
+                    r"|unwanted (?:message|mail|e-?mail)|bad (?:helo|ehlo)|open (?:proxy|relay)|dynamic ip"
+                    r"|from your (?:ip|host|server|network)|mismatch\w* client|unresolvable relay|recipient limit"
+                    r"|cannot (?:resolve|find) your|smtp server of your|e-?mails per (?:hour|day)|go away"),
+    (Cause.SPAM, r"spam|illegal attachment|message filtered|unsolicited"
+                 r"|\bjunk|virus|malware|phish|trojan|content (?:reject|filter|restrict|den)"
                  r"|(?:message|mail) content|considered .{0,30}(?:bulk|unwanted)|suspicious|not rfc.{0,10}compl"
                  r"|prohibited (?:attachment|file|content)|迷惑|垃圾|спам"),
     (Cause.POLICY, r"policy|policies|\bspf\b|dkim|dmarc|sender ?id|auth(?:entication|orization)? (?:is )?(?:required"
@@ -155,7 +173,9 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                    r"|not|no|cannot) relay|not (?:permitted|allowed|authori[sz]ed|accepting"
                    r"|accepted)|authrequired|notauthorized|permission|restrict|refus|access denied|prohibit"
                    r"|preferences|not accept(?:ing)? (?:your |any )?(?:mail|message|e-?mail)"
-                   r"|only accept|encrypt|tls required|starttls|administrative|rejected"),
+                   r"|only accept|encrypt|tls required|starttls|administrative|rejected"
+                   r"|organi[sz]ational settings|mail relay|closed (?:mailing )?list"
+                   r"|must authenticate|requires authentication|protocol violation|user reject|rule imposed"),
     (Cause.EXPIRED, r"failed \d{1,4} attempts|(?:delivery )?time (?:has )?(?:expired|exceeded)|retry (?:time|timeout"
                     r"|limit)"
                     r"|queue (?:too long|period|life ?time)|(?:in|on) (?:the )?queue (?:for|too)|expired"
@@ -168,7 +188,8 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                         r"|establish|contact)|unable to (?:connect|contact|open|establish)|no answer|(?:server|host"
                         r"|system) .{0,30}(?:down|busy|unavailable|not available|not ready)"
                         r"|network (?:error|problem)|temporar|try again|service (?:unavailable|not available)"
-                        r"|conversation with .{0,80}(?:timed|lost)|resources"),
+                        r"|conversation with .{0,80}(?:timed|lost)|resources|name server reply"
+                        r"|local error in processing"),
 )  # fmt: skip
 _PATTERNS = tuple((cause, re.compile(pattern, re.IGNORECASE)) for cause, pattern in _TABLE)
 _SAYS_SO = frozenset({"550", "551", "553", "521", "556"})

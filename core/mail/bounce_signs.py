@@ -91,7 +91,7 @@ OF_MAIL = re.compile(
 DELAYED = re.compile(
     r"not yet been deliver|hasn.t yet been|(?:message|delivery|mail|e-?mail) (?:is |was |has been |still )?delayed"
     r"|delay(?:ed)? \d|\(delay\)|delayed mail|delivery delay|still (?:trying|being)|postponed|will (?:be retried"
-    r"|continue to (?:try|be|attempt)|keep trying|try again)|just a warning|warning message only"
+    r"|continue (?:trying|to (?:try|be|attempt))|keep trying|retry|try again)|just a warning|warning message only"
     r"|do not need to resend|need not resend"
     r"|could not send message for past|attempts will continue|transient non-fatal|continue to attempt"
     r"|temporary (?:delivery )?(?:problem|failure).{0,80}(?:retr|again)|verzögert|retard[ée]e?\b|retrasad|in ritardo"
@@ -137,7 +137,7 @@ LABEL = re.compile(
 SUMMARY = re.compile(r"\s*(?:to|an|à|a|para|aan|do|til|till|кому|宛先|收件人)\s?[:：][\s<\"']*")
 """How a summary of the mail names whom it went to, be it one who got it or not."""
 
-GENERATED = re.compile(r"generated from <?$")
+GENERATED = re.compile(r"generated (?:from|by) <?$")
 """Exim: right before the address that was written to, where an alias leads on from it."""
 
 NOT_FAILED = re.compile(

@@ -28,12 +28,15 @@ _HELD = (
     r"(?:waiting (?:list|for)|waitlist\w*|held|on hold|pending|quarantin\w*|not (?:yet )?(?:been )?delivered"
     r"|awaiting|intercepted|blocked)"
 )
-_ACT = r"(?:click|reply|respond|confirm|verify|authenticat\w*|follow the|complete|enter the|prove)"
+_ACT = (
+    r"(?<!not )(?<!n't )(?<!n’t )"
+    r"(?:click|reply|respond|confirm|verify|authenticat\w*|follow the|complete|enter the|prove)"
+)
 _ASKS = re.compile(
     rf"your (?:e-?mail )?(?:message|e-?mail|mail)\b.{{0,200}}\b{_HELD}\b.{{0,300}}\b{_ACT}"
     rf"|\b{_ACT}\b.{{0,200}}(?:deliver|release|receive|allow|accept)\w* (?:of )?(?:your|this"
     rf"|the) (?:original )?(?:message|e-?mail|mail)\b"
-    r"|(?:click|reply|respond|confirm|verify)\b.{0,200}(?:allowed list|approved sender|guest list|white ?list"
+    r"|(?<!not )(?:click|reply|respond|confirm|verify)\b.{0,200}(?:allowed list|approved sender|guest list|white ?list"
     r"|safe sender|authorized sender|list of (?:allowed|approved))"
     rf"|(?:have|get|to) your (?:message|e-?mail|mail) (?:delivered|released|accepted)|\b(?:deliver|release"
     rf"|allow)\w* (?:your|this|the) (?:message|e-?mail|mail)\b.{{0,200}}\b{_ACT}"

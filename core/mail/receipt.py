@@ -36,6 +36,8 @@ _WORDS = re.compile(
     r"|sua mensagem.{0,400}(?:lida|exibid)|twoj\w wiadomo.{0,400}(?:przeczytan|wyświetl)|сообщени.{0,400}(?:прочитан"
     r"|показан|просмотрен)|開封|已阅读|已被阅读"
 )
+_REFUSED = re.compile(r"\b(?:message|mail) to <?\S{1,255}>? was (?:automatically )?(?:rejected|refused)")
+"""What a server's filter says in the form of a receipt (RFC 5429 section 2.1.2), Dovecot of a full mailbox too."""
 
 
 class Disposition(StrEnum):
@@ -66,6 +68,8 @@ def read_receipt(email: IncomingEmail) -> Receipt | None:
     original = original_in(email, "")
     ids = (*ids_in(fields.header("Original-Message-ID") or ""), original.message_id or "", *email.in_reply_to)
     word = (fields.header("Disposition") or "").rpartition(";")[2].strip().lower()
+    if word.startswith("deleted") and _REFUSED.search((email.text or "")[:_TEXT_CHARS].lower()):
+        return None
     return Receipt(
         disposition=_disposition(word or ("displayed" if part is None else "")),
         recipients=_addresses(email, [value.rpartition(";")[2] for value in named]),

@@ -45,6 +45,8 @@ def test_a_challenge_is_known_by_its_header(header: str) -> None:
     "raw",
     [
         "From: ada@x.test\nSubject: Order\n\nYour message is held up, please click the link and confirm my order.",
+        f"{FILTER}\nYour message has not been delivered yet: the server did not respond. We will deliver this message.",
+        f"{FILTER}\nPlease do not reply. Your message is on hold, we try to deliver the message for 3 days.",
         "From: ada@x.test\nSubject: Re: x\n\nPlease confirm that you received my message.",
         f"{FILTER}\nI am away until Monday.",
         f"{FILTER}\n> Your message is being held. Please click the link to confirm it.\nNo longer needed.",
