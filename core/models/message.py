@@ -155,8 +155,11 @@ class Message(Record):
         force_update: bool = False,
     ) -> None:
         """Store the message. Of a stored one the engine's columns are left alone, since a copy that was read a while
-        ago must not undo what was sent meanwhile; whoever means them names them in `update_fields`.
+        ago must not undo what was sent meanwhile; whoever means them names them in `update_fields`. Raises UserError
+        for a new mail that says it is queued, but has no delivery that anybody could send.
         """
+        if (self._saved_in_db, self.channel, self.send_state, self.message_id) == (False, "email", "Queued", None):
+            raise UserError("A mail is queued by Message.queue_email, which makes a delivery for each recipient.")
         if self._saved_in_db and update_fields is None:
             update_fields = set(self._meta.db_fields) - _OF_THE_ENGINE - {"id"}
         await super().save(using_db, update_fields, force_create, force_update)

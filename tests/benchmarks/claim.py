@@ -33,7 +33,8 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
 
 async def _fill(count: int) -> None:
     """Queue as many deliveries of one message."""
-    message = await get_model("Message").create(subject="Many", direction="Outbound", send_state="Queued")
+    about = {"subject": "Many", "direction": "Outbound", "send_state": "Queued", "message_id": "<many@bench.test>"}
+    message = await get_model("Message").create(**about)
     database = runtime().database
     due_at = database.dialect.time(clock.now().replace(microsecond=0))
     values = f"{message.pk}, 'kim@customer.test', 'to', 'queued', 10, {database.dialect.param(1)}, 0"

@@ -139,6 +139,13 @@ async def test_no_such_entry_becomes_a_mail(host: Runtime, values: dict[str, str
     assert (await get_model("Message").get(id=entry.pk)).body == "<p>Inside</p>"
 
 
+async def test_no_mail_is_queued_without_deliveries(host: Runtime) -> None:
+    """It would say "Queued" for ever."""
+    words = {"email_to": ["c@customer.test"], "subject": "Hi", "body": "<p>Hi</p>"}
+    with pytest.raises(UserError, match=r"queued by Message\.queue_email"):
+        await get_model("Message").create(direction="Outbound", send_state="Queued", **words)
+
+
 async def test_changes_of_one_transaction_are_one_entry(host: Runtime) -> None:
     job = await _job()
     user = await get_model("User").create(login="anna@acme.test", name="Anna")
