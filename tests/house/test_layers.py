@@ -33,6 +33,7 @@ HEAVY = {
     "core.transport.imap_protocol": "aioimaplib",
     "core.host.host": "Tortoise, Jinja and every engine",
     "core.host.loader": "Tortoise and Jinja",
+    "core.orm.outage": "Tortoise",
     "core.orm.schema": "Tortoise",
 }
 """Modules of ours that may be imported late, and the library whose loading that delays."""
