@@ -37,10 +37,12 @@ async def _fill(count: int) -> None:
     message = await get_model("Message").create(**about)
     database = runtime().database
     due_at = database.dialect.time(clock.now().replace(microsecond=0))
-    values = f"{message.pk}, 'kim@customer.test', 'to', 'queued', 10, {database.dialect.param(1)}, 0"
+    values = f"{message.pk}, 'kim@customer.test', 'to', 'queued', 10, {database.dialect.param(1)}, 0, 0, 0, '', 0"
     if database.dialect.name == "postgres":
         values = values.replace("$1", "$1::timestamptz")
-    columns = "message_id, recipient, kind, state, priority, due_at, attempts"
+    columns = (
+        "message_id, recipient, kind, state, priority, due_at, attempts, open_count, click_count, bounce_kind, crashes"
+    )
     await database.execute(f"INSERT INTO delivery ({columns}) {_NUMBERS.format(count=count, columns=values)}", [due_at])
     await database.script("ANALYZE delivery")
 
