@@ -101,7 +101,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                  r"|(?:routing|forwarding) loop"),
     (Cause.NO_ADDRESS, r"(?:bad|valid)(?:rcpt|recipient)to|not present in|address(?:es)? (?:was|were) unknown"
                        r"|not an? active|(?:has )?no (?:local )?mail ?box\b(?! space)|no ?one at this|notfound"
-                       r"|non.?existent (?:user|mail ?box|address)|missing home"
+                       r"|non.?existent (?:user|mail ?box|address)|missing home|name (?:is|was) not found"
                        r"|(?:recipient|mail ?box) not (?:ok|present)|invalid destination add|n'existe plus"
                        r"|userunknown|unrecogni[sz]ed.{1,3}(?:recipient|user|address|o/?r.name)"
                        r"|(?:account|user) (?:is )?(?:unavailable|not available)"
@@ -162,8 +162,9 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                     r"|concurrent|session|error)|throttl|temporarily (?:deferred|rate)|too (?:quickly|fast|frequent)"
                     r"|greylist|graylist|ip .{0,40}(?:block|ban|reject|deny|denied|listed)|banned"
                     r"|unwanted (?:message|mail|e-?mail)|bad (?:helo|ehlo)|open (?:proxy|relay)|dynamic ip"
-                    r"|from your (?:ip|host|server|network)|mismatch\w* client|unresolvable relay|recipient limit"
-                    r"|cannot (?:resolve|find) your|smtp server of your|e-?mails per (?:hour|day)|go away"),
+                    r"|from your (?:ip|host|server|network)|mismatch\w* client|unresolvable relay|recipients? limit"
+                    r"|recipients exceeded|cannot (?:resolve|find) your|smtp server of your|e-?mails per (?:hour|day)"
+                    r"|go away"),
     (Cause.SPAM, r"spam|illegal attachment|message filtered|unsolicited"
                  r"|\bjunk|virus|malware|phish|trojan|content (?:reject|filter|restrict|den)"
                  r"|(?:message|mail) content|considered .{0,30}(?:bulk|unwanted)|suspicious|not rfc.{0,10}compl"
@@ -187,7 +188,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                         r"|unreachable|not respond|could ?n.t (?:connect|establish|contact)|could not (?:connect"
                         r"|establish|contact)|unable to (?:connect|contact|open|establish)|no answer|(?:server|host"
                         r"|system) .{0,30}(?:down|busy|unavailable|not available|not ready)"
-                        r"|network (?:error|problem)|temporar|try again|service (?:unavailable|not available)"
+                        r"|network (?:error|problem)|temporar|(?<!and )try again|service (?:unavailable|not available)"
                         r"|conversation with .{0,80}(?:timed|lost)|resources|name server reply"
                         r"|local error in processing"),
 )  # fmt: skip

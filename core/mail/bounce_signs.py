@@ -72,8 +72,11 @@ NOT_DELIVERED = re.compile(
     r"|kan ikke leveres|toimittaminen|ei voitu toimittaa|nedoru[cč]|nelze doručit|kézbesít|teslim edileme|iletilemedi"
     r"|не ?достав|недостав|не удалось (?:достав|отправ)|не может быть достав|не было достав|невозможно достав"
     r"|возврат|возвращ"
+    # What is late only: Exchange.
+    r"|(?:remise|entrega|recapito|consegna|bezorging|levering|leveransen) .{0,60}(?:retard|différ|retras|demor|atras"
+    r"|ritard|vertraag|forsink|försen)"
     # Japanese, Chinese, Korean.
-    r"|配信(?:不能|エラー|でき|に失敗|されませんで|が完了)|送信(?:エラー|失敗|でき|されませんで|に失敗)"
+    r"|配信(?:が?遅|不能|エラー|でき|に失敗|されませんで|が完了)|送信(?:エラー|失敗|でき|されませんで|に失敗)"
     r"|送信できませんでした|届けでき|届きませんでした|配送できませんでした|お届け|エラーメール|メールエラー"
     r"|リターンメール|宛先不明"
     r"|退信|退件|投递失败|投遞失敗|无法(?:投递|送达|发送|传递|到达)|無法(?:投遞|送達|傳遞|傳送|寄達)|传输失败"
@@ -94,8 +97,8 @@ DELAYED = re.compile(
     r"|continue (?:trying|to (?:try|be|attempt))|keep trying|retry|try again)|just a warning|warning message only"
     r"|do not need to resend|need not resend"
     r"|could not send message for past|attempts will continue|transient non-fatal|continue to attempt"
-    r"|temporary (?:delivery )?(?:problem|failure).{0,80}(?:retr|again)|verzögert|retard[ée]e?\b|retrasad|in ritardo"
-    r"|vertraagd|opóźnion|задерж|遅延|延迟"
+    r"|temporary (?:delivery )?(?:problem|failure).{0,80}(?:retr|again)|verzögert|retard[ée]e?\b|différée|retras[aó]"
+    r"|in ritardo|ritardat|atrasad|demorad|forsink|försen|vertraagd|opóźnion|задерж|遅延|延迟"
 )
 """What tells a warning from a failure: the queue goes on trying."""
 

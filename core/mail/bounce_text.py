@@ -70,8 +70,11 @@ def told_in(text: str, known: Known, *, only_strong: bool = False) -> list[Told]
     first: dict[str, _Candidate] = {}
     for one in best:
         first.setdefault(normalised(one.address), one)
-    starts = {one.line for one in found}
-    return [Told(one.address, _words_at(lines, one, starts)) for one in first.values()]
+    starts = [(normalised(one.address), one.line) for one in found]
+    return [
+        Told(one.address, _words_at(lines, one, {line for other, line in starts if other != name}))
+        for name, one in first.items()
+    ]
 
 
 def addresses_in(line: str) -> Iterator[tuple[str, int, int]]:
@@ -159,7 +162,7 @@ def _best(found: Sequence[_Candidate], known: Known) -> list[_Candidate]:
 
 
 def _words_at(lines: Sequence[str], one: _Candidate, starts: Set[int]) -> str:
-    """Return the line of an address and those after it, up to the next address or, once a cause is told, a gap."""
+    """Return the line of an address and those after it, up to another address or, once a cause is told, a gap."""
     words = [lines[one.line]]
     told = speaks_of_failure(_without(lines[one.line], one.address))
     for number in range(one.line + 1, min(len(lines), one.line + _WORDS_LINES)):
