@@ -10,8 +10,9 @@ import asyncio
 import functools
 import gc
 import inspect
+import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -137,7 +138,7 @@ def finish(call: Callable[[], Any], *, is_service: bool = False) -> None:
         result = call()
         if inspect.iscoroutine(result):
             with asyncio.Runner(loop_factory=_fast_loop() if is_service else None) as runner:
-                result = runner.run(result)
+                result = runner.run(_cancelled_by_sigterm(result))
     except PostroomError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -148,9 +149,27 @@ def finish(call: Callable[[], Any], *, is_service: bool = False) -> None:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_TEMPORARY) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + signal.SIGINT) from None
+    except asyncio.CancelledError:
+        raise typer.Exit(128 + signal.SIGTERM) from None
     if isinstance(result, int) and not isinstance(result, bool):
         raise typer.Exit(result)
+
+
+async def _cancelled_by_sigterm(work: Coroutine[Any, Any, Any]) -> Any:
+    """Await the work; the first SIGTERM lets it give back what it holds, as Ctrl+C does, and the second one ends it."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def cancel(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        loop.call_soon_threadsafe(task.cancel)
+
+    before = signal.signal(signal.SIGTERM, cancel)
+    try:
+        return await work
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -89,14 +89,15 @@ async def worker(
     Example: postroom worker --once
     """
     set_up_logs(service=not once, form=configuration().settings.LOG_FORMAT)
+    if once:
+        async with host():
+            await _once(as_json)
+        return
     stop = _stop_event()
     async with host():
-        if once:
-            await _once(as_json)
-        else:
-            with suppress(OSError):  # A full disk under the log keeps no mail waiting.
-                typer.echo("Worker started; stop it with Ctrl+C.")
-            await _all_until_stopped(stop, _work(stop))
+        with suppress(OSError):  # A full disk under the log keeps no mail waiting.
+            typer.echo("Worker started; stop it with Ctrl+C.")
+        await _all_until_stopped(stop, _work(stop))
 
 
 async def _once(as_json: bool) -> None:

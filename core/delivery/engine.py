@@ -105,15 +105,30 @@ class Engine:
             await asyncio.gather(*flushes, return_exceptions=True)
 
     async def drain(self, *, at_most_s: float = float("inf")) -> int:
-        """Send until nothing is due, or the time is up; return how many deliveries were claimed."""
+        """Send until nothing is due, or the time is up; return how many deliveries were claimed.
+
+        What is on its way when this is cancelled has some seconds to end; the rest is given back.
+        """
         await sweep()
         until = monotonic() + at_most_s
         total = 0
-        while not self._stop.is_set() and (claimed := await self.flush()):
+        while not self._stop.is_set() and (claimed := await self._flush_to_its_end()):
             total += claimed
             if monotonic() > until:
                 break
         return total
+
+    async def _flush_to_its_end(self) -> int:
+        flush = asyncio.create_task(self.flush())
+        try:
+            return await asyncio.shield(flush)
+        except asyncio.CancelledError:
+            self._stop.set()
+            await asyncio.wait((flush,), timeout=_GRACE_S)
+            raise
+        finally:
+            flush.cancel()
+            await asyncio.gather(flush, return_exceptions=True)
 
     async def flush(self, *, message_id: int | None = None) -> int:
         """Claim and send one batch, of one message only when it is named; return how many deliveries were claimed."""

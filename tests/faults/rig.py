@@ -153,8 +153,8 @@ class Workers:
         self.site = Postroom(folder, **{**defaults, **keys})
         self.all: list[Running] = []
 
-    def start(self) -> Running:
-        worker = self.site.start("worker")
+    def start(self, *words: str) -> Running:
+        worker = self.site.start(*(words or ("worker",)))
         self.all.append(worker)
         return worker
 

@@ -86,6 +86,26 @@ async def test_f19_a_real_worker_ends_with_0(host: Runtime, workers: MakeWorkers
         await require(mta.ledger)
 
 
+async def test_f19_a_queue_that_is_flushed_by_hand_is_stopped(host: Runtime, workers: MakeWorkers) -> None:
+    """`postroom queue flush` lets what is on its way end, gives the rest back, and ends as Ctrl+C ends others."""
+    async with FakeMta(Script(steps={"dot": Act(delay_s=0.5)})) as mta:
+        crew = workers(mta)
+        await queue_some(LANES * 4)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            flush = crew.start("queue", "flush")
+            dots = len(mta.ledger)
+            await until(lambda dots=dots: len(mta.ledger) > dots, "a mail on its way", 40)
+            flush.process.send_signal(number)
+            assert await ended(flush) == 128 + number, flush.output
+            assert "Traceback" not in flush.output
+            assert await all_are("queued", "sent")
+            assert "unknown" not in await outcomes()
+        await use(mta)
+        mta.script = Script()
+        await finish(1)
+        await require(mta.ledger)
+
+
 async def test_f19_the_grace_has_an_end(host: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that never answers does not keep a stopped worker: what it may have taken is in doubt, and said so."""
     monkeypatch.setattr(engine, "_GRACE_S", 0.3)
