@@ -21,6 +21,8 @@ REPLY_MAX_CHARS = 1024 * 1024
 _MAX_LINES = 10_000
 _MAX_LINE_CHARS = 400
 _LATE_INTRODUCTION = re.compile(r"(?<=[^\s-])[\s-]{1,4}(?=On [^:]{0,22}\d[^\n]{4,200}wrote:$)")
+_RUNS_ON = re.compile(r"[^@\n]{8,120}<[^\s<>@]{1,64}@[^\s<>@]{1,100}>[^<>:\n]{0,20}[:：](?=[ \u00a0]{2,9}\S)")
+"""`On Mon, 5 Jan 2026 at 10:12, Ada<ada@x.test> wrote:   Hello`: Yahoo on telephones sets what it quotes behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,22 @@ def split_reply(text: str, *, is_forward: bool = False) -> Reply:
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Cut a text into lines, each with where it starts; also where an introduction shares a line with own words."""
+    """Cut a text into lines, each with where it starts; also where an introduction shares a line with other words."""
     at = 0
     for raw in text.split("\n", _MAX_LINES):
-        late = _LATE_INTRODUCTION.search(raw) if len(raw) <= _MAX_LINE_CHARS and raw.endswith("wrote:") else None
-        if late is not None:
-            yield at, raw[: late.start()]
-        cut = late.start() if late else 0
+        cut = _cut(raw)
+        if cut:
+            yield at, raw[:cut]
         yield at + cut, raw[cut:]
         at += len(raw) + 1
+
+
+def _cut(raw: str) -> int:
+    """Return where an introduction begins behind own words, or ends before what it quotes; 0 where it does neither."""
+    if len(raw) <= _MAX_LINE_CHARS and raw.endswith("wrote:") and (late := _LATE_INTRODUCTION.search(raw)):
+        return late.start()
+    found = _RUNS_ON.match(raw) if "@" in raw else None
+    return found.end() if found else 0
 
 
 def _line(raw: str) -> Line:

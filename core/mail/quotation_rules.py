@@ -19,6 +19,7 @@ from core.mail.quotation_words import (
     LABELS,
     ORIGINAL,
     REPLY_ABOVE,
+    SPOKEN_ENDS,
     Label,
 )
 from core.mail.signature import signature_start
@@ -385,7 +386,9 @@ def _is_header(found: Sequence[tuple[Label, str]]) -> bool:
     kinds = set(labels)
     has_address = any("@" in text for label, text in found if label in (Label.FROM, Label.TO, Label.COPY))
     has_date = any(any(map(str.isdigit, text)) for label, text in found if label is Label.DATE)
-    if len(kinds & {Label.FROM, Label.DATE, Label.TO}) >= 2 and Label.SUBJECT in kinds:
+    if Label.SUBJECT in kinds and kinds >= {Label.FROM, Label.DATE}:
+        return True
+    if Label.SUBJECT in kinds and has_address and kinds & {Label.FROM, Label.DATE}:
         return True
     if has_address:
         return len(kinds) >= 2 and (has_date or len(kinds) >= 3)
@@ -448,8 +451,9 @@ def _sureness(text: str, first_line: str, *, is_quoted_below: bool) -> bool | No
     words = words.rstrip(":： -—*").casefold()
     has_day = _DAY.search(words) is not None
     address = _ADDRESS.search(f" {words}")
-    is_sure = address is not None or _TIME.search(words) is not None
-    is_dated = has_day or is_sure
+    is_timed = _TIME.search(words) is not None
+    is_sure = address is not None or (is_timed and not words.endswith(SPOKEN_ENDS))
+    is_dated = has_day or is_timed or address is not None
     starts = words[:1].isdigit() or words.startswith(INTRODUCTION_STARTS) or _WEEKDAY.match(words) is not None
     if words.endswith(INTRODUCTION_ENDS) and (has_colon or dashes >= 2 or is_quoted_below):
         if (starts and is_dated) or dashes >= 2:

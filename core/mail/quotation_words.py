@@ -35,6 +35,9 @@ INTRODUCTION_ENDS = (
 )  # fmt: skip
 """How an introduction ends, before its colon."""
 
+SPOKEN_ENDS = ("said", "says", "nous a dit")
+"""Ends that people write about talks too: only an address, or marks below, tell an introduction from those."""
+
 INTRODUCTION_VERBS = (
     *(" schrieb ", " schreibt ", " schreef ", " skrev "),
     *(" wrote ", " kirjoitti ", " écrivait ", " napisał ", " heeft "),

@@ -128,6 +128,7 @@ _CLAUSE = re.compile(r"[,;:.!–—-]\s")
 _LINK = re.compile(r"[<(\[]?https?://\S*|[<(\[]mailto:\S*")
 _EXCUSE = re.compile(
     r"excuse|typo|brevity|brief|pardon|forgive|sorry|apolog|spelling|misspell|autocorrect|autokorrektur|tippfehler|kürze"
+    r"|^an? \S{2,20} (?:\S{1,10} )?(?:smartphone|phone|tablet|device)$"
     r"|kurz|entschuldig|verzeih|bref|fautes|pardonn|désolé|disculp|perdon|errores|scus|errori|desculp|erros|erro|fouten|kort"
 )
 
@@ -158,11 +159,11 @@ def _below_delimiter(lines: Sequence[str], raws: Sequence[str], first: int, last
 
 
 def _is_delimiter(line: str, below: Sequence[str]) -> bool:
-    """Two dashes above short lines; any other rule only above contacts, without a sentence."""
+    """Two dashes above short lines that ask nothing; any other rule only above contacts, without a sentence."""
     if _DELIMITER.fullmatch(line) is None or any(len(one) > 100 for one in below):
         return False
     if line in _CERTAIN:
-        return True
+        return not any(one.endswith("?") for one in below)
     text = [one.lower() for one in below if one]
     has_contact = any(_CONTACT.search(one) or _TELEPHONE.search(f" {one}") for one in text)
     is_name = len(text) <= 2 and len(line) <= 3 and line[0] in "-—–_"

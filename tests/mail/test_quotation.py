@@ -226,6 +226,23 @@ def test_an_introduction_that_shares_a_line_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize(
+    "introduction",
+    [
+        "On Mon, Jan 5, 2026 at 10:12, Alice<alice@x.test> wrote:",
+        "Am Mo., 5. Jan. 2026 um 10:12 schrieb Alice<alice@x.test>:",
+        "El lun., 5 de ene. de 2026 a las 10:12, Alice<alice@x.test> escribió:",
+    ],
+)
+def test_what_is_quoted_on_the_line_of_its_introduction_is_cut_off(introduction: str) -> None:
+    reply = split_reply(f"Yes.\n\n  {introduction}   Shall we?\nAlice\n")
+    assert reply.new == "Yes."
+
+
+def test_a_telephone_with_its_network_is_a_footer() -> None:
+    assert split_reply("Yes.\n\nSent via the Samsung Galaxy S99, an XY&Z 9G smartphone\n").new == "Yes."
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "On 5 Jan 2026 Alice wrote:\n> one?\nyes\n> two?\nno\n> bye",
@@ -236,6 +253,9 @@ def test_an_introduction_that_shares_a_line_is_cut_off() -> None:
         "I wrote: nothing more",
         "From: my point of view\nthis is fine",
         "a -- b",
+        "Hello,\n\nOn Monday at 9:45 the driver said:\nnobody is here.\nWhat now?",
+        "De : 9h\nÀ : 11h\nObjet : chaises\n\nEst-ce possible ?",
+        "Two colours:\n--\ngreen\n--\ngrey\n--\nWhich do you like?",
         "The first part.\n\n________________________________\n\nThe second part.",
         "Dear all,\n\nOn Monday we meet.\nOn 7 Jan 2026 we decide.\nAlice wrote that she comes.",
         "As Bob wrote:\nit works.\n\nI do not think so.",
