@@ -87,33 +87,7 @@ async def show(
         if raw:
             typer.echo(await mail.content(), nl=False)
             return
-    proof = mail.authentication or {}
-    row = {
-        "id": mail.pk,
-        "state": mail.state,
-        "outcome": mail.outcome,
-        "standing": outcome_sentence(mail),
-        "next_step": _NEXT_STEPS.get(mail.state, "").replace("ID", str(mail.pk)),
-        "record": f"{mail.res_model}:{mail.res_id}" if mail.res_model else None,
-        "sender": mail.sender,
-        "authenticity": proof.get("verdict"),
-        "authenticity_reason": proof.get("reason"),
-        "subject": mail.subject,
-        "received_at": mail.received_at,
-        "source": mail.source,
-        "size_bytes": mail.size_bytes,
-        "original": mail.original_id,
-        "answer": mail.answer,
-        "tries": mail.tries,
-        "error": mail.error,
-    }
-    if as_json:
-        print_json({**row, "trace": mail.trace})
-        return
-    for name, value in row.items():
-        if shown(value):
-            typer.echo(f"{name.replace('_', ' '):>19}  {mark(value).word if name == 'state' else shown(value)}")
-    print_trace(mail.trace)
+    print_standing(mail, as_json)
 
 
 async def fetch(
@@ -237,6 +211,37 @@ async def quarantine(as_json: Json = False) -> None:
     Example: postroom inbound quarantine
     """
     await ls(state="quarantined", as_json=as_json)
+
+
+def print_standing(mail: Any, as_json: bool) -> None:
+    """Print how a mail of the spool stands: what became of it, what to do, and each rule that was asked."""
+    proof = mail.authentication or {}
+    row = {
+        "id": mail.pk,
+        "state": mail.state,
+        "outcome": mail.outcome,
+        "standing": outcome_sentence(mail),
+        "next_step": _NEXT_STEPS.get(mail.state, "").replace("ID", str(mail.pk)),
+        "record": f"{mail.res_model}:{mail.res_id}" if mail.res_model else None,
+        "sender": mail.sender,
+        "authenticity": proof.get("verdict"),
+        "authenticity_reason": proof.get("reason"),
+        "subject": mail.subject,
+        "received_at": mail.received_at,
+        "source": mail.source,
+        "size_bytes": mail.size_bytes,
+        "original": mail.original_id,
+        "answer": mail.answer,
+        "tries": mail.tries,
+        "error": mail.error,
+    }
+    if as_json:
+        print_json({**row, "trace": mail.trace})
+        return
+    for name, value in row.items():
+        if shown(value):
+            typer.echo(f"{name.replace('_', ' '):>19}  {mark(value).word if name == 'state' else shown(value)}")
+    print_trace(mail.trace)
 
 
 def print_account(account: Account, *, as_json: bool) -> None:
