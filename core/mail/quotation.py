@@ -21,6 +21,7 @@ REPLY_MAX_CHARS = 1024 * 1024
 _MAX_LINES = 10_000
 _MAX_LINE_CHARS = 400
 _LATE_INTRODUCTION = re.compile(r"(?<=[^\s-])[\s-]{1,4}(?=On [^:]{0,22}\d[^\n]{4,200}wrote:$)")
+_LATE_CHARS = 230
 _RUNS_ON = re.compile(r"[^@\n]{8,120}<[^\s<>@]{1,64}@[^\s<>@]{1,100}>[^<>:\n]{0,20}[:：](?=[ \u00a0]{2,9}\S)")
 """`On Mon, 5 Jan 2026 at 10:12, Ada<ada@x.test> wrote:   Hello`: Yahoo on telephones sets what it quotes behind it."""
 
@@ -67,7 +68,11 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 
 def _cut(raw: str) -> int:
     """Return where an introduction begins behind own words, or ends before what it quotes; 0 where it does neither."""
-    if len(raw) <= _MAX_LINE_CHARS and raw.endswith("wrote:") and (late := _LATE_INTRODUCTION.search(raw)):
+    if (
+        len(raw) <= _MAX_LINE_CHARS
+        and raw.endswith("wrote:")
+        and (late := _LATE_INTRODUCTION.search(raw, max(0, len(raw) - _LATE_CHARS)))
+    ):
         return late.start()
     found = _RUNS_ON.match(raw) if "@" in raw else None
     return found.end() if found else 0

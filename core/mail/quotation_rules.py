@@ -398,11 +398,11 @@ def _is_header(found: Sequence[tuple[Label, str]]) -> bool:
 # Introductions: "On Monday, Anna wrote:".
 
 _DAY = re.compile(
-    r"\b\d{4}\b|\b\d{1,2}[./-]\d{1,2}\b|\d\s?[年년月]|\d{1,2}(?:st|nd|rd|th|\.)?\s[^\W\d_]{3,}|[^\W\d_]{3,}\.?\s\d{1,2}\b"
+    r"\b\d{4}\b|\b\d{1,2}[./-]\d{1,2}\b|\d\s?[年년月]|\d{1,2}(?:st|nd|rd|th|\.)?\s[^\W\d_]{3,}|\b[^\W\d_]{3,30}\.?\s\d{1,2}\b"
 )
 _TIME = re.compile(r"\b\d{1,2}[:.h]\d{2}\b|\d\s?(?:[ap]\.?m\b|uhr|時|点|시|h\b)")
 _WEEKDAY = re.compile(r"[^\W\d_]{1,4}[.,] ")
-_ADDRESS = re.compile(r"[<(\[\s:\"][^\s<>()\[\]@]{1,100}@[^\s<>()\[\]@]{1,100}")
+_ADDRESS = re.compile(r"[<(\[\s:\"][^\s<>()\[\]@:\"]{1,100}@[^\s<>()\[\]@]{1,100}")
 
 
 def _may_introduce(text: str) -> bool:
@@ -432,6 +432,8 @@ def _introduced(lines: Sequence[Line], at: int) -> _Heading | None:
             return None
         if sureness is not None:
             return _Heading(index + 1, is_sure=sureness, is_introduction=True)
+        if joined[-1] in ":：" and not joined.endswith("mailto:"):
+            return None
         if joined[-1] in "!?" or (joined[-1] == "." and len(lines[index].text.rsplit(" ", 1)[-1]) > 5):
             return None
     return None
@@ -449,20 +451,23 @@ def _sureness(text: str, first_line: str, *, is_quoted_below: bool) -> bool | No
     words = text.lstrip(_AROUND + ">").rstrip(_AROUND).replace("\u00a0", " ")
     has_colon = words.endswith((":", "："))
     words = words.rstrip(":： -—*").casefold()
+    ends = words.endswith(INTRODUCTION_ENDS) and (has_colon or dashes >= 2 or is_quoted_below)
+    is_bare = is_quoted_below and words[:1].isdigit() and words.endswith((">", ")"))
+    if not (has_colon or ends or is_bare):
+        return None
     has_day = _DAY.search(words) is not None
     address = _ADDRESS.search(f" {words}")
     is_timed = _TIME.search(words) is not None
     is_sure = address is not None or (is_timed and not words.endswith(SPOKEN_ENDS))
     is_dated = has_day or is_timed or address is not None
     starts = words[:1].isdigit() or words.startswith(INTRODUCTION_STARTS) or _WEEKDAY.match(words) is not None
-    if words.endswith(INTRODUCTION_ENDS) and (has_colon or dashes >= 2 or is_quoted_below):
+    if ends:
         if (starts and is_dated) or dashes >= 2:
             return is_sure or dashes >= 2
         if address is None:
             return False if is_quoted_below and text == first_line and _is_named(text) else None
     elif not has_colon:
-        is_bare = is_quoted_below and has_day and words[:1].isdigit() and words.endswith((">", ")"))
-        return False if is_bare and address else None
+        return False if has_day and address else None
     if has_day and has_colon and any(verb in words for verb in INTRODUCTION_VERBS):
         return is_sure
     return _is_about_address(words, first_line, address, has_day=has_day, starts=starts)
