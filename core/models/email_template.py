@@ -17,7 +17,7 @@ from core.models.email_template_variant import nearest
 from core.models.email_template_version import difference
 from core.models.rendering import audience_of, filtered_context, syntax_faults, template_context
 from core.orm import fields
-from core.orm.serialize import plain_data_of
+from core.orm.serialize import Reader, plain_data_of
 from core.orm.transaction import transaction
 from core.render.environment import Rendered
 from core.render.run import Audience
@@ -166,27 +166,34 @@ class EmailTemplate(Audited):
         return rendered
 
     async def render_many(
-        self, records: Sequence[Any], *, locale: str | None = None, strict: bool = False, only: Sequence[str] = TEXTS
+        self,
+        records: Sequence[Any],
+        *,
+        locale: str | None = None,
+        strict: bool = False,
+        only: Sequence[str] = TEXTS,
+        reader: Reader | None = None,
     ) -> list[dict[str, str] | PostroomError]:
         """Return the texts for each of some records of one model, in their order.
 
         Nothing is compiled twice, and the database is asked per relation, not per record. A record for which it cannot
-        be rendered has its error in its place and stops no other.
+        be rendered has its error in its place and stops no other. `reader`, such as an Access, is whose own text it is:
+        what they may not read is not there.
         """
         variants = await self._in_languages()
         rendered: list[dict[str, str] | PostroomError] = []
         for start in range(0, len(records), RENDERED_AT_ONCE):
-            tasks = await self._tasks(records[start : start + RENDERED_AT_ONCE], variants, locale)
+            tasks = await self._tasks(records[start : start + RENDERED_AT_ONCE], variants, locale, reader)
             # Rendering never waits by itself, and others want the loop.
             rendered += await asyncio.to_thread(_all_rendered, tasks, only, strict=strict)
         return rendered
 
     async def _tasks(
-        self, records: Sequence[Any], variants: Sequence[Any], locale: str | None
+        self, records: Sequence[Any], variants: Sequence[Any], locale: str | None, reader: Reader | None
     ) -> list[_Task | PostroomError]:
         """Return what is to be rendered for each record, or why it cannot be."""
         tasks: list[_Task | PostroomError] = []
-        for record, data in zip(records, await plain_data_of(records), strict=True):
+        for record, data in zip(records, await plain_data_of(records, reader=reader), strict=True):
             try:
                 audience = await audience_of(record, locale)
                 context = await filtered_context(data, record, self, audience)
