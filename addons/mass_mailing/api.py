@@ -179,7 +179,7 @@ async def subscribe(
     """Put many on a list, all or none; known ones stay as they are, and nobody who left comes back by it."""
     access = await my_access()
     access.require("MailingSubscription", Right.CREATE)
-    of_list = await access.find("MailingList", list_id)
+    of_list = await access.find("MailingList", list_id, Right.CREATE.of_whole)
     people = [(one.address, one.name) for one in asked.subscribers]
     return Subscribed(given=len(people), new=await get_model("MailingSubscription").subscribe(of_list, people))
 

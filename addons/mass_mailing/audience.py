@@ -157,11 +157,17 @@ async def _source(campaign: Any) -> tuple[Any, str, list[str]]:
     return rows, model, columns if campaign.name_field else columns[:1]
 
 
-async def _access(campaign: Any) -> Access:
+async def reader_of(campaign: Any) -> Access | None:
+    """Return the rights of whoever acts, else of the campaign's user; None for the host's own, which has no limits."""
     user = acting_user() or await get_model("User").get_or_none(id=campaign.user_id or 0)
-    if user is None:
-        raise UserError(f'"{campaign.name}" has no user; who starts it must be known, whose rights limit its audience.')
-    return await access_of(user)
+    return await access_of(user) if user is not None else None
+
+
+async def _access(campaign: Any) -> Access:
+    access = await reader_of(campaign)
+    if access is None or not await get_model("User").exists(id=access.user_id, active=True):
+        raise UserError(f'"{campaign.name}" has no active user; let somebody start it whose rights limit its audience.')
+    return access
 
 
 def _column(access: Access, model: str, path: str) -> str:

@@ -23,7 +23,7 @@ from core.api import (
     transaction,
 )
 
-from .audience import Person
+from .audience import Person, reader_of
 from .settling import holds, skip_unwanted
 
 _BATCH = 500
@@ -148,10 +148,13 @@ async def _texts(campaign: Any, records: Sequence[Any]) -> list[dict[str, Any] |
     if not records:
         return []
     if campaign.template_id is None:
+        reader = await reader_of(campaign)
+        if reader is not None:
+            reader.require(type(records[0]).__name__)
         own = templates(identifier=f"campaign {campaign.pk}", subject=campaign.subject, content=campaign.body)
         return [
             one if isinstance(one, PostroomError) else {"subject": one["subject"], "body": one["content"]}
-            for one in await own.render_many(records, only=("subject", "content"))
+            for one in await own.render_many(records, only=("subject", "content"), reader=reader)
         ]
     template = await templates.get(id=campaign.template_id)
     mails = await template.mails_for(records, to=(), cc=())

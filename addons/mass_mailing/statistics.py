@@ -79,25 +79,33 @@ async def statistics_of(campaign: Any) -> Statistics:
 async def standstills_of(campaigns: Sequence[Any]) -> Mapping[int, str]:
     """Return why nothing of a campaign leaves, in a sentence, as far as that is known; empty where it goes on, by id.
 
-    Two statements at most, however many campaigns.
+    As many statements, however many campaigns.
     """
-    stopped, pauses = "", list[Any]()
+    stopped, servers = "", list[Any]()
     if any(one.state == "running" for one in campaigns):
         stopped = await get_model("QueueSuspension").what_stops()
-        # One stays, also when its time is over, until the server has taken a mail.
-        pauses = await get_model("ServerPause").all().order_by("-until_at")
-    return {one.pk: _standstill(one, stopped, pauses) for one in campaigns}
+        servers = await get_model("OutgoingMailServer").overview()
+    return {one.pk: _standstill(one, stopped, servers) for one in campaigns}
 
 
-def _standstill(campaign: Any, stopped: str, pauses: Sequence[Any]) -> str:
+def _standstill(campaign: Any, stopped: str, servers: Sequence[Any]) -> str:
     if campaign.state == "paused":
         return f"Paused: {campaign.paused_reason}"
     if campaign.state != "running":
         return f"It could not be started: {campaign.paused_reason}" if campaign.paused_reason else ""
-    pause = next((one for one in pauses if campaign.server in (None, one.server)), None)
-    if stopped or pause is None:
+    own = [one for one in servers if one.is_active and _may_send(one, campaign)]
+    if stopped or not own or any(one.state == "used" for one in own):
         return stopped
-    return f"A mail server does not work, and is left alone until {pause.until_at:%Y-%m-%d %H:%M} UTC: {pause.reason}"
+    # A server that failed stays so, also when its pause is over, until it has taken a mail.
+    until = f", and is left alone until {own[0].paused_until:%Y-%m-%d %H:%M} UTC" if own[0].paused_until else ""
+    return f"No mail server works. {own[0].name} does not{until}: {own[0].reason}"
+
+
+def _may_send(one: Any, campaign: Any) -> bool:
+    """Whether a server, as an `Overview`, is one that may send the mails of a campaign."""
+    if campaign.server is not None:
+        return bool(one.key == campaign.server)
+    return one.server is None or not one.server.whose_else(campaign.user_id, campaign.company_id)
 
 
 async def _counts(campaign: Any) -> Mapping[str, Mapping[str, Any]]:

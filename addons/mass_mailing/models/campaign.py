@@ -9,16 +9,18 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 from time import monotonic
 from typing import Any
 
 from tortoise.functions import Count
 
 from core.api import (
+    AccessDenied,
     Chatter,
     PostroomError,
     Progress,
+    UnknownName,
     UserError,
     acting_user,
     cron_method,
@@ -33,6 +35,7 @@ from ..audience import check_audience, first_of, freeze
 from ..feeding import feed, rendered_for
 from ..settling import has_open_rows, queued_count, settle, settle_sending
 from .campaign_recipient import OPEN
+from .mailing_list import UNNAMED_LIST
 
 STATES = {
     "draft": "Draft",
@@ -43,13 +46,13 @@ STATES = {
     "cancelled": "Cancelled",
 }
 FEEDER = "cron_campaigns"
-UNNAMED_LIST = "Mailings"
-"""The list that recipients of campaigns to records leave: all such campaigns at once."""
 _IN_QUEUE = 2_000
 """So many mails of a campaign wait in the queue at most."""
 _FEED_S = 5.0
 _LOOK_AGAIN_S = 0.5
 _HEARD_OF_DAYS = 60
+_FOR_A_PERSON = (UserError, UnknownName, AccessDenied)
+"""What is wrong with one campaign, and must stop no other."""
 
 
 class Campaign(Chatter):
@@ -152,6 +155,8 @@ class Campaign(Chatter):
         """Start it at an aware time in the future; UserError where it is no draft, or cannot be sent."""
         if at <= now():
             raise UserError("scheduled_at is in the past; leave it out to start at once.")
+        if at.year == MAXYEAR:
+            raise UserError(f"scheduled_at is in the year {at.year}; give a nearer time.")
         async with transaction():
             await self._lock("be scheduled", "draft")
             await self._check_start()
@@ -293,7 +298,7 @@ class Campaign(Chatter):
         for campaign in due:
             try:
                 await campaign.start()
-            except UserError as error:
+            except _FOR_A_PERSON as error:
                 async with transaction():
                     with suppress(UserError):
                         await campaign._lock("be started", "scheduled")
@@ -307,7 +312,7 @@ class Campaign(Chatter):
         if room > 0:
             try:
                 moved += await feed(self, room)
-            except UserError as error:
+            except _FOR_A_PERSON as error:
                 # What is wrong with all of its mails is for a person to mend.
                 with suppress(UserError):
                     await self.pause(str(error))

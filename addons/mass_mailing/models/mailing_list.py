@@ -6,6 +6,9 @@ from typing import Any
 
 from core.api import Record, UserError, fields
 
+UNNAMED_LIST = "Mailings"
+"""The list that recipients of campaigns to records leave: all such campaigns at once."""
+
 
 class MailingList(Record):
     """A list. Its name is what recipients leave by, in each mail that was sent: so it stays as it is."""
@@ -26,6 +29,8 @@ class MailingList(Record):
         self.name = self.name.strip()
         if not self.name or self.name == "*" or not self.name.isprintable():
             raise UserError("A list needs a name that its readers can be shown.")
+        if self.name == UNNAMED_LIST:
+            raise UserError(f"{UNNAMED_LIST} are the campaigns to no list; choose another name.")
         before = await type(self).get_or_none(id=self.pk) if self._saved_in_db else None
         if before is not None and before.name != self.name:
             raise UserError(

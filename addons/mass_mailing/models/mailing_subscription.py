@@ -73,11 +73,13 @@ class MailingSubscription(Record):
 
     @api_method(title="Subscribe again")
     async def subscribe_again(self) -> None:
-        """Write to the address again, as it asks; UserError where something else than its own wish is in the way."""
+        """Write to the address again, as it asks; UserError where something else is in the way than that it left.
+
+        Whoever left every list did so for other lists too, so this takes nothing of that back.
+        """
         of_list = await self.list
         async with transaction():
-            for name in (of_list.name, get_model("Suppression").EVERY_LIST):
-                await get_model("Suppression").unsuppress(self.address, list=name, reason="unsubscribe")
+            await get_model("Suppression").unsuppress(self.address, list=of_list.name, reason="unsubscribe")
             self.unsubscribed_at, self.reason = None, ""
             await self.save(update_fields=["unsubscribed_at", "reason"])
             left = await get_model("Suppression").suppressed([(0, self.address, of_list.name)])
@@ -97,6 +99,8 @@ class MailingSubscription(Record):
         types = {"list_id": "bigint", "address": "text", "name": "text", "reason": "text", "created_at": "timestamptz"}
         given = iter(people)
         async with transaction():
+            # Two that put the same people on a list, in another order, would wait for each other for ever.
+            await type(of_list).select_for_update().get(id=of_list.pk)
             before = await cls.filter(list_id=of_list.pk).count()
             while page := list(islice(given, _AT_ONCE)):
                 rows = [

@@ -162,7 +162,8 @@ async def test_what_a_draft_takes_and_a_running_one_refuses(ann: httpx2.AsyncCli
 
 async def test_a_schedule_is_given_and_taken_back(ann: httpx2.AsyncClient) -> None:
     path = f"/api/campaigns/{(await draft(ann))['id']}"
-    assert (await ann.post(f"{path}/start", json={"scheduled_at": "2001-01-01T00:00:00Z"})).status_code == 422
+    for at in ("2001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"):
+        assert (await ann.post(f"{path}/start", json={"scheduled_at": at})).status_code == 422
     told = (await ann.post(f"{path}/start", json={"scheduled_at": "2999-01-01T00:00:00Z"})).json()
     assert (told["state"], told["scheduled_at"]) == ("scheduled", "2999-01-01T00:00:00Z")
     assert (await ann.post(f"{path}/cancel")).json()["state"] == "draft"
@@ -211,6 +212,15 @@ async def test_many_subscribers_come_at_once_or_not_at_all(ann: httpx2.AsyncClie
     left = await ann.post(f"/api/records/MailingSubscription/{one['id']}/call/unsubscribe", json={})
     assert left.status_code == 200, left.text
     assert await get_model("Suppression").exists(address="ida@b.test", list="News", reason="unsubscribe")
+
+
+async def test_who_may_not_write_a_list_puts_nobody_on_it(ann: httpx2.AsyncClient) -> None:
+    of_list = await list_of(0)
+    model = await get_model("ModelRegistry").get(identifier="MailingList")
+    rule = {"name": "Lists stay", "model": model, "where": {"field": "name", "op": "ne", "value": "News"}}
+    await get_model("RecordRule").create(**rule, can_read=False, can_write=True, can_create=False, can_delete=False)
+    path = f"/api/mailing-lists/{of_list.pk}/subscribers"
+    assert (await ann.post(path, json={"subscribers": [{"address": "kim@b.test"}]})).status_code == 404
 
 
 async def test_a_longer_list_asks_no_more(ann: httpx2.AsyncClient) -> None:

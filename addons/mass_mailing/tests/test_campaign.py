@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from addons.mass_mailing.statistics import standstills_of
 from core.api import UserError, get_model, now
 from tests.faults.rig import drain, let_time_pass, use
 from tests.orm.statements import counted
@@ -381,3 +382,94 @@ async def test_a_sender_that_one_record_spoils_fails_that_one(host: Any) -> None
     await feed()
     assert await states(campaign) == {"queued": 8, "failed": 1}
     assert (await get_model("CampaignRecipient").get(state="failed")).address == "kim1@b.test"
+
+
+async def test_one_that_cannot_be_fed_stops_no_other(host: Any) -> None:
+    """Its user lost their rights, or is switched off, or its model's addon is gone."""
+    contacts, users = get_model("Contact"), get_model("User")
+    await contacts.create(name="Kim", email="kim@b.test")
+    nobody, gone = [await users.create(login=login, name=login) for login in ("nobody", "gone")]
+    await gone.groups.add(*await get_model("Group").filter(identifier="user"))
+    await users.filter(id=gone.pk).update(active=False)
+    due = {"state": "scheduled", "scheduled_at": now() - timedelta(minutes=1)}
+    late = [
+        await campaign_to(audience_model=model, user=user, **due)
+        for model, user in (("Contact", nobody), ("Contact", gone), ("CrmLead", gone))
+    ]
+    lost = await campaign_to(audience_model="CrmLead", user=gone, state="running")
+    await get_model("CampaignRecipient").create(campaign=lost, address="x@b.test", record_model="CrmLead", record_id=1)
+    good = await campaign_to(await list_of(2))
+    await good.start()
+    await get_model("Campaign")._start_due()
+    await feed()
+    assert await states(good) == {"queued": 2}
+    for campaign, state, words in (
+        (late[0], "draft", "may not read Contact"),
+        (late[1], "draft", "no active user"),
+        (late[2], "draft", 'no model "CrmLead"'),
+        (lost, "paused", 'no model "CrmLead"'),
+    ):
+        await campaign.refresh_from_db()
+        assert campaign.state == state
+        assert words in campaign.paused_reason
+
+
+async def test_its_own_text_reads_what_its_user_may(host: Any) -> None:
+    """Fields behind a gate, and records of others, are not there, as where that user looks at them."""
+    contacts, groups = get_model("Contact"), get_model("Group")
+    ours, theirs = [await get_model("Company").create(name=name) for name in ("Ours", "Theirs")]
+    me = await get_model("User").create(
+        login="me@acme.test", name="Me", company=ours, contact=await contacts.create(name="Me", email="me@acme.test")
+    )
+    await me.groups.add(*await groups.filter(identifier="user"))
+    gate = {"model": await get_model("ModelRegistry").get(identifier="Contact"), "field": "phone"}
+    await get_model("FieldAccess").create(**gate, group=await groups.get(identifier="admin"))
+    stranger = await contacts.create(name="Stranger", email="s@c.test", company=theirs)
+    await contacts.create(name="Kim", email="kim@b.test", phone="555", company=ours)
+    of_list = await get_model("MailingList").create(name="News", company=ours)
+    await get_model("MailingSubscription").create(list=of_list, contact=stranger)
+    to_records = await campaign_to(
+        audience_model="Contact",
+        audience_filter={"field": "name", "op": "eq", "value": "Kim"},
+        body="<p>{{ name }}{{ phone }}{{ object.phone }}{{ company.name }}</p>",
+        user=me,
+    )
+    to_list = await campaign_to(of_list, body="<p>{{ list.name }}{{ contact.name }}</p>", user=me)
+    for campaign, text in ((to_records, "<p>KimOurs</p>"), (to_list, "<p>News</p>")):
+        assert (await campaign.send_test("me@acme.test")).body == text
+        await campaign.start()
+    await feed()
+    assert set(await mails().values_list("body", flat=True)) == {"<p>KimOurs</p>", "<p>News</p>"}
+
+
+async def test_who_left_every_list_is_brought_back_by_none(host: Any) -> None:
+    of_list = await list_of(1)
+    await get_model("Suppression").suppress("kim0@b.test", reason="unsubscribe", list="*")
+    with pytest.raises(UserError):
+        await (await get_model("MailingSubscription").get(list_id=of_list.pk)).subscribe_again()
+    assert await get_model("Suppression").filter(address="kim0@b.test", list="*").exists()
+    with pytest.raises(UserError, match="choose another name"):
+        await get_model("MailingList").create(name="Mailings")
+
+
+async def test_many_put_the_same_people_on_a_list_at_once(host: Any) -> None:
+    of_list, people = await list_of(0), [(f"kim{n}@b.test", "") for n in range(3_000)]
+    subscribe = get_model("MailingSubscription").subscribe
+    counts = await asyncio.gather(*(subscribe(of_list, given) for given in (people, people[::-1], people)))
+    assert sorted(counts) == [0, 0, 3_000]
+
+
+async def test_a_standstill_is_of_the_servers_that_may_send_it(host: Any) -> None:
+    """Another's pause, such as that of a provider of texts, stops nothing of it."""
+    campaign = await campaign_to(await list_of(1))
+    await campaign.start()
+    servers = get_model("OutgoingMailServer")
+    first, second = [await servers.create(name=name, server=f"{name}.acme.test") for name in ("one", "two")]
+    pauses = get_model("ServerPause")
+    for key in ("sms:1", str(first.pk)):
+        await pauses.create(server=key, until_at=now() + timedelta(hours=1), failures=9, reason="credentials expired")
+    assert (await standstills_of([campaign]))[campaign.pk] == ""
+    await pauses.create(server=str(second.pk), until_at=now() + timedelta(hours=1), failures=9, reason="no route")
+    assert "one does not" in (await standstills_of([campaign]))[campaign.pk]
+    campaign.server = str(second.pk)
+    assert "no route" in (await standstills_of([campaign]))[campaign.pk]
