@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ __all__ = ["database_url"]
 pytestmark = pytest.mark.anyio
 
 _ROOT = Path(__file__).resolve().parents[2]
+_SHIPPED = sorted(file.parent.name for file in _ROOT.glob("addons/*/addon.yaml"))
 _EXAMPLES = int(os.environ.get("API_EXAMPLES", "2"))
 _CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance"),
@@ -35,8 +37,10 @@ parameters = { wait_s = 0 }
 
 
 @pytest.fixture
-def settings(settings: dict[str, object]) -> dict[str, object]:
-    return {**settings, "API_REQUESTS_PER_MINUTE": 0, "API_SENDS_PER_MINUTE": 0, "API_REFUSALS_PER_MINUTE": 0}
+def settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Unlimited, and with all the addons that are shipped."""
+    unlimited = {"API_REQUESTS_PER_MINUTE": 0, "API_SENDS_PER_MINUTE": 0, "API_REFUSALS_PER_MINUTE": 0}
+    return {**settings, **unlimited, "ADDONS": [*settings["ADDONS"], *_SHIPPED]}
 
 
 async def test_the_api_keeps_to_its_description(address: str, world: World, tmp_path: Path, database_url: str) -> None:
