@@ -58,6 +58,8 @@ class Runtime:
     """The DNS that inbound mail is judged by; None where it is off."""
     addons: tuple[AddonInfo, ...] = ()
     """The loaded addons, in dependency order."""
+    is_sending: bool = False
+    """Whether a worker of this process sends what is queued."""
 
     @property
     def settings(self) -> Settings:

@@ -87,6 +87,7 @@ class Engine:
         What is on its way then has some seconds to end; the rest is given back.
         """
         self._stop = stop
+        runtime().is_sending = True
         flushes: set[asyncio.Task[int]] = set()
         try:
             while not stop.is_set():
@@ -98,6 +99,7 @@ class Engine:
                 if len(flushes) == _FLUSHES_AT_ONCE or (flush.done() and not flush.result()):
                     await self._rest()
         finally:
+            runtime().is_sending = False
             if flushes:
                 await asyncio.wait(flushes, timeout=_GRACE_S)
             for one in flushes:

@@ -33,7 +33,7 @@ from core.models import field_values
 from core.orm import fields
 from core.orm.record import Record
 from core.orm.transaction import rehearsal
-from core.runtime import get_model
+from core.runtime import get_model, runtime
 
 _FLUSH_S = 60
 _LOOK_AGAIN_S = 0.05
@@ -276,9 +276,11 @@ class Message(Record):
     async def cron_flush(cls) -> Progress:
         """Send queued messages that are due, and retry failed ones whose wait is over, for a minute at a time.
 
-        Returns how many deliveries were tried, and whether more are due. A worker's own engine does the same at once;
-        this is what sends where only the scheduler runs.
+        Returns how many deliveries were tried, and whether more are due. This is what sends where only the scheduler
+        runs: a worker's engine does the same at once, and two would have more in flight than SMTP_CONCURRENCY.
         """
+        if runtime().is_sending:
+            return Progress()
         async with Engine() as engine:
             tried = await engine.drain(at_most_s=_FLUSH_S)
         return Progress(tried, more=tried > 0 and await is_due())

@@ -121,6 +121,21 @@ async def test_f19_the_grace_has_an_end(host: Runtime, monkeypatch: pytest.Monke
         await require(mta.ledger, repeats=LANES)
 
 
+async def test_f21_the_job_that_flushes_puts_no_more_in_flight_beside_a_worker(host: Runtime) -> None:
+    """What one kill can repeat is SMTP_CONCURRENCY, whatever else runs in the process."""
+    gate = asyncio.Event()
+    async with FakeMta(Script(steps={"dot": Act(after=gate)})) as mta:
+        await use(mta)
+        await queue_some(LANES * 4)
+        async with sending():
+            await until(lambda: len(mta.ledger) == LANES, "the mails in flight")
+            await asyncio.wait_for(get_model("Message").cron_flush(), 5)
+            assert len(mta.ledger) == LANES
+            gate.set()
+            await until(lambda: all_are("sent"), "the rest")
+        await require(mta.ledger)
+
+
 @pytest.mark.parametrize("point", ["claim", "connect", "rcpt", "block"])
 async def test_f20_killed_before_the_dot(host: Runtime, workers: MakeWorkers, point: str) -> None:
     """Nothing was sent, so nothing is repeated; what was only claimed costs no retry."""
