@@ -143,5 +143,8 @@ async def export(
     elif file is None:
         typer.echo(write_file(rows), nl=False)
     else:
-        file.write_text(write_file(rows), encoding="utf-8", newline="")
+        try:
+            file.write_text(write_file(rows), encoding="utf-8", newline="")
+        except OSError as error:
+            raise UserError(f"{file} cannot be written: {error.strerror}.") from error
         typer.echo(f"{len(rows)} written to {file}.")

@@ -23,5 +23,6 @@ def test_an_address_comes_and_goes(tmp_path: Path) -> None:
     assert site.json("suppression", "import", str(tmp_path / "all.csv")) == {"imported": 1}
     assert "gone@customer.test,news" in site.call("suppression", "export")
     (tmp_path / "wrong.csv").write_text("a@b.test\nnobody\n")
+    assert "cannot be written" in site.call("suppression", "export", str(tmp_path), code=1)
     assert "line 2" in site.call("suppression", "import", str(tmp_path / "wrong.csv"), code=2)
     assert len(site.json("suppression", "ls")) == 1
