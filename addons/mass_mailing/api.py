@@ -11,7 +11,7 @@ from fastapi import Body, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from core.api import Access, Right, acting_user, csv_cell, get_model, my_access, related, transaction
+from core.api import Access, Right, UnknownName, acting_user, csv_cell, get_model, my_access, related, transaction
 
 from .audience import preview
 from .shapes import (
@@ -196,9 +196,19 @@ async def _write(access: Access, campaign: Any, asked: BaseModel, right: Right) 
             values[f"{name}_id"] = values.pop(name)
             if values[f"{name}_id"] is not None:
                 await access.find(model, values[f"{name}_id"])
+    if values.get("server") is not None:
+        await _check_server(access, values["server"])
     async with transaction():
         await campaign.write(values)
         await access.check_written([campaign], right)
+
+
+async def _check_server(access: Access, key: str) -> None:
+    """Let nobody write by the account of another user or company, which the queue would, as it was named."""
+    for one in await get_model("OutgoingMailServer").overview():
+        if one.key == key and one.server is not None and not one.server.whose_else(access.user_id, access.company_id):
+            return
+    raise UnknownName(f"There is no mail server {key} for you; /api/email/smtpOptions lists those there are.")
 
 
 def _recipients(campaign: Any, state: str | None) -> Any:

@@ -31,6 +31,8 @@ _PRIORITY = 20
 """Behind all mail that somebody waits for; its readers are told nothing of it."""
 _GONE = "record_gone"
 _REASON_CHARS = 500
+_MOST_CHARS = 500_000
+"""Of one mail's body; a batch of them is in memory at once."""
 
 
 async def feed(campaign: Any, room: int) -> int:
@@ -100,6 +102,9 @@ async def rendered_for(campaign: Any, people: Sequence[Person], *, to: str = "")
         text = _RecordGone(_GONE) if record is None else next(texts)
         if isinstance(text, PostroomError):
             mails.append(text)
+            continue
+        if len(text["body"]) > _MOST_CHARS:
+            mails.append(UserError(f"The mail has {len(text['body'])} characters; at most {_MOST_CHARS} may go."))
             continue
         for name in ("from_email", "reply_to"):
             # Mails whose options are the very same are checked together.

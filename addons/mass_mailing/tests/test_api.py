@@ -148,6 +148,11 @@ async def test_what_a_draft_takes_and_a_running_one_refuses(ann: httpx2.AsyncCli
     ):
         answer = await ann.patch(path, json=wrong)
         assert answer.status_code == status, (wrong, answer.text)
+    servers, eve = get_model("OutgoingMailServer"), await get_model("User").get(login="eve")
+    for owner, status in ((None, 200), (eve, 404)):
+        server = await servers.create(name=f"of {owner}", server="mail.acme.test", user=owner)
+        assert (await ann.patch(path, json={"server": str(server.pk)})).status_code == status
+    assert (await ann.patch(path, json={"server": None})).status_code == 200
     key = {"Idempotency-Key": "once"}
     first, again = [await ann.post(f"{path}/start", headers=key) for _ in range(2)]
     assert first.status_code == again.status_code == 200

@@ -267,6 +267,7 @@ async def test_a_template_of_the_model_is_used(host: Any) -> None:
         ({"subject": "{{ 1 / 0 }}"}, "divides by zero"),
         ({"from_email": "", "reply_to": ""}, "no sender"),
         ({"server": "77"}, "gone"),
+        ({"body": "{% for n in range(9000) %}" + 99 * "x" + "{% endfor %}"}, "891000 characters"),
         ({"audience_model": "Contact"}, "name one of the two"),
     ],
 )
