@@ -141,10 +141,12 @@ class GatewayRule:
 
 @dataclass(slots=True)
 class Contributions:
-    """All that the addons of one host contribute, joined in addon order, each with the addon's name."""
+    """What the addons of one host contribute, joined in addon order, each with the addon's name.
+
+    Routes are not among it: the web asks for them when it is set up, as they bring a framework that nothing else needs.
+    """
 
     pages: list[tuple[str, Page]] = field(default_factory=list)
-    routes: list[tuple[str, Route]] = field(default_factory=list)
     menu: list[tuple[str, MenuItem]] = field(default_factory=list)
     commands: list[tuple[str, Command]] = field(default_factory=list)
     template_filters: list[tuple[str, TemplateFilter]] = field(default_factory=list)

@@ -29,7 +29,7 @@ def register_models() -> Sequence[type]:  # type: ignore[empty-body]
 
 @hookspec
 def register_routes() -> Sequence[Route]:  # type: ignore[empty-body]
-    """Return HTTP endpoints; each appears in the OpenAPI document."""
+    """Return HTTP endpoints; each appears in the OpenAPI document. Called when the web is set up, and only then."""
 
 
 @hookspec

@@ -29,7 +29,7 @@ class LoadedAddons:
         self.contributions = Contributions(
             **{
                 name: hooks.contributions(f"register_{name}")
-                for name in ("pages", "routes", "menu", "commands", "template_filters", "channels", "gateway_rules")
+                for name in ("pages", "menu", "commands", "template_filters", "channels", "gateway_rules")
             }
         )
 

@@ -223,7 +223,7 @@ def _is_allowed(one: Import, addon: str) -> bool:
     if top == "core":
         return rest[:1] == ["api"]
     if top == "addons":
-        return rest[:1] == [addon] and not one.is_late
+        return rest[:1] == [addon]
     return True
 
 
@@ -231,7 +231,7 @@ def _paths(host: Runtime, addon: str) -> Iterator[str]:
     parts = host.contributions
     yield from (f"/addons/{addon}/{page.path.strip('/')}" for owner, page in parts.pages if owner == addon)
     yield from (item.url for owner, item in parts.menu if owner == addon)
-    for owner, route in parts.routes:
+    for owner, route in host.hooks.contributions("register_routes"):
         if owner == addon and route.method.upper() == "GET" and "{" not in route.path:
             yield route.path
 

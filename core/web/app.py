@@ -206,7 +206,8 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
     app.state.live = Hub()
     app.state.receiving = asyncio.Semaphore(api_inbound.AT_ONCE)
     app.state.receiving_of_strangers = asyncio.Semaphore(api_inbound.AT_ONCE)
-    app.state.open_paths = frozenset(route.path for _, route in runtime().contributions.routes if route.public)
+    routes = runtime().hooks.contributions("register_routes")
+    app.state.open_paths = frozenset(route.path for _, route in routes if route.public)
     app.add_middleware(Edge)
     app.add_middleware(RequestLog, requests=app.state.metrics.requests)
     values = settings()
@@ -224,7 +225,7 @@ def create_app(stop: asyncio.Event | None = None) -> FastAPI:
     app.router.routes.extend(_own_routes())
     app.router.route_class = ApiRoute
     app.include_router(addon_pages.make_router(), include_in_schema=False)
-    for addon, route in runtime().contributions.routes:
+    for addon, route in routes:
         _add_route(app, addon, route)
     return app
 

@@ -105,7 +105,7 @@ async def test_the_overdue_invoices_are_printed_and_answered(host: Any, make_doc
     told = (row["number"], row["total"], row["currency"], row["contact"])
     assert told == (late.number, "20.00", "EUR", "Jonas Weber")
 
-    (route,) = [one for _, one in contributions.routes if one.path == "/api/invoicing/overdue"]
+    (route,) = [one for _, one in host.hooks.contributions("register_routes") if one.path == "/api/invoicing/overdue"]
     with pytest.raises(AccessDenied):
         await route.endpoint()
     user = await get_model("User").create(login="clerk", name="Clerk", company_id=late.company_id)
