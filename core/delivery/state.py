@@ -84,15 +84,16 @@ async def move_waiting(message_ids: Sequence[int], from_states: Sequence[str], t
     dialect = database.dialect
     states = ", ".join(f"'{state}'" for state in from_states)
     async with transaction():
-        moved = await database.execute(
+        moved = await database.fetch(
             f"""UPDATE delivery SET state = {dialect.param(2)}
-                WHERE {dialect.among("message_id", dialect.param(1))} AND state IN ({states})""",
+                WHERE {dialect.among("message_id", dialect.param(1))} AND state IN ({states}) RETURNING message_id""",
             [dialect.ids(message_ids), to_state],
         )
         if moved:
-            await roll_up(message_ids, {})
+            # The others are in the hands of workers, which would wait for us, and we for them.
+            await roll_up(sorted({row["message_id"] for row in moved}), {})
             await ring(TOPIC)
-    return moved
+    return len(moved)
 
 
 async def take_back(message_id: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from addons.mass_mailing.statistics import standstills_of
-from core.api import UserError, get_model, now
+from core.api import UserError, get_model, now, transaction
 from tests.faults.rig import drain, let_time_pass, use
 from tests.orm.statements import counted
 from tests.servers.fake_mta import Act, FakeMta, Script
@@ -474,3 +474,29 @@ async def test_a_standstill_is_of_the_servers_that_may_send_it(host: Any) -> Non
     assert "one does not" in (await standstills_of([campaign]))[campaign.pk]
     campaign.server = str(second.pk)
     assert "no route" in (await standstills_of([campaign]))[campaign.pk]
+
+
+async def test_a_cancel_waits_for_no_mail_that_is_being_sent(host: Any, database_url: str) -> None:
+    """Nor may a worker that writes down what it sent wait for it, which PostgreSQL would end by failing one of them."""
+    if database_url.startswith("sqlite"):
+        return  # It has one writer at a time.
+    campaign = await campaign_to(await list_of(2))
+    await campaign.start()
+    await feed()
+    sent, _ = ids = await mails().order_by("id").values_list("id", flat=True)
+    await get_model("Delivery").filter(message_id=sent).update(state="sending")
+    holding, over = asyncio.Event(), asyncio.Event()
+
+    async def worker() -> None:
+        async with transaction():
+            await get_model("Message").select_for_update().get(id=sent)
+            holding.set()
+            await over.wait()
+
+    at_work = asyncio.create_task(worker())
+    await holding.wait()
+    try:
+        assert await asyncio.wait_for(get_model("Message").cancel_all(ids), 5) == 1
+    finally:
+        over.set()
+        await at_work
