@@ -47,6 +47,9 @@ async def test_the_api_keeps_to_its_description(address: str, world: World, tmp_
     """Of a plain user on SQLite, and of an administrator on PostgreSQL."""
     login, scopes = ("ann", _PLAIN) if database_url.startswith("sqlite") else ("root", _ADMIN)
     user = await get_model("User").get(login=login)
+    # What the examples of addons name.
+    of_list = await get_model("MailingList").create(name="News")
+    await get_model("Campaign").create(name="Spring", mailing_list=of_list, company=world.company)
     _, token = await get_model("ApiToken").issue(user, "schemathesis", scopes)
     (tmp_path / "schemathesis.toml").write_text(_CONFIG)
     command = await asyncio.create_subprocess_exec(
