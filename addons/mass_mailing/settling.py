@@ -41,13 +41,15 @@ async def settle(campaign: Any) -> int:
     async with transaction():
         if not await holds(campaign):
             return 0
-        return await _copy(campaign, "TRUE") + await _note_who_left(campaign)
+        return await _copy(campaign, "TRUE") + await _end_deleted(campaign) + await _note_who_left(campaign)
 
 
 async def settle_sending(campaign: Any) -> int:
     """Copy what became of those that were in the queue; return how many recipients changed."""
     async with transaction():
-        return await _copy(campaign, f"r.state IN ({_listed(OPEN)})") if await holds(campaign) else 0
+        if not await holds(campaign):
+            return 0
+        return await _copy(campaign, f"r.state IN ({_listed(OPEN)})") + await _end_deleted(campaign)
 
 
 async def holds(campaign: Any, *states: str) -> bool:
@@ -109,6 +111,16 @@ async def _copy(campaign: Any, which: str) -> int:
             WHERE {table}.id = told.id AND ({table}.state <> told.state OR {news})""",
         [campaign.pk],
     )
+
+
+async def _end_deleted(campaign: Any) -> int:
+    """End those whose mail somebody deleted before it had come to an end: nothing is told of it any more."""
+    count: int = (
+        await get_model("CampaignRecipient")
+        .filter(campaign_id=campaign.pk, state__in=("queued", "unknown"), message_id__isnull=True)
+        .update(state="cancelled", reason="mail_deleted")
+    )
+    return count
 
 
 async def _note_who_left(campaign: Any) -> int:

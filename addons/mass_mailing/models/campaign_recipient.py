@@ -40,7 +40,7 @@ class CampaignRecipient(Record):
     message_id: int | None
     state = fields.SelectionField(STATES, default="waiting")
     reason = fields.CharField(max_length=500, default="")
-    """Why it was skipped or failed: a word of `Suppression`, `no_address`, `record_gone`, or what a server said."""
+    """Why it got nothing: a word of `Suppression`, `no_address`, `record_gone`, `mail_deleted`, or a server's words."""
     sent_at = fields.DatetimeField(null=True)
     opened_at = fields.DatetimeField(null=True)
     """When a person first opened it, as far as that can be told."""

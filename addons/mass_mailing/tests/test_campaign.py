@@ -153,6 +153,20 @@ async def test_only_those_who_failed_are_written_to_again(host: Any) -> None:
     assert await mails().count() == 6
 
 
+async def test_a_mail_that_somebody_deletes_keeps_it_open_for_nobody(host: Any) -> None:
+    campaign = await campaign_to(await list_of(3))
+    await campaign.start()
+    await feed()
+    await (await get_model("Message").get(subject="Hello Kim 1")).delete()
+    async with FakeMta(Script()) as mta:
+        await use(mta)
+        await run()
+    assert await states(campaign) == {"sent": 2, "cancelled": 1}
+    assert campaign.state == "finished"
+    gone = await get_model("CampaignRecipient").get(state="cancelled")
+    assert (gone.address, gone.reason) == ("kim1@b.test", "mail_deleted")
+
+
 async def test_a_doubtful_mail_is_not_repeated_and_keeps_it_open(host: Any) -> None:
     campaign = await campaign_to(await list_of(2))
     await campaign.start()
