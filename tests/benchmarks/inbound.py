@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from base64 import encodebytes
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from core.runtime import get_model
 from core.transport.imap import FetchedMail, open_mailbox
 from tests.benchmarks.hosts import DATABASES, hosted
 from tests.benchmarks.mails import html_of
-from tests.benchmarks.measure import Row, Watch, move_away, watch
+from tests.benchmarks.measure import Row, Watch, forget_peak, memory_mb, move_away, watch
 from tests.servers.dovecot import PASSWORD, Dovecot
 
 _ADDONS = str(Path(__file__).resolve().parents[1] / "gateway" / "addons")
@@ -23,7 +24,7 @@ ADDON_SETTINGS = {"ADDONS": ["core", "desk"], "ADDONS_PATH": [_ADDONS], "MAIL_DO
 
 
 async def benchmark(quick: bool) -> AsyncIterator[Row]:
-    count = 200 if quick else 5000
+    count = 200 if quick else 10_000
     with Dovecot() as dovecot:
         assert dovecot.process is not None
         move_away(dovecot.process.pid)
@@ -35,11 +36,16 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
                 server = await _server(dovecot, user)
                 await get_model("EmailRoute").create(address="leads", target_model="Ticket")
                 bare = await _bare(server, count)
+                gc.collect()
+                forget_peak()
+                idle_mb = memory_mb()
                 whole = await _whole(server, count)
+                peak_mb = memory_mb("VmHWM")
             bare_us, whole_us = bare.cpu_us(count), whole.cpu_us(count)
             yield Row(f"fetch and parse alone, {database}", bare_us, "CPU us/mail")
             yield Row(f"mailbox to record, {database}", whole.per_s(count), "mails/s", ">= 2000/s")
             yield Row(f"mailbox to record, {database}", whole_us, "CPU us/mail", "<= 6 x alone", whole_us / bare_us)
+            yield Row(f"mailbox to record, {database}", peak_mb - idle_mb, "MB over idle", "<= 64")
 
 
 async def _server(dovecot: Dovecot, user: str) -> Any:
