@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from datetime import datetime
 from logging import ERROR, WARNING
 from typing import Protocol
@@ -26,7 +26,7 @@ from core.delivery.side_by_side import side_by_side
 from core.mail.retry import Outcome
 from core.orm.outage import database_errors, is_outage
 from core.runtime import get_model
-from core.transport.smtp import SmtpError, SmtpPool
+from core.transport.smtp import SmtpError, SmtpPool, SmtpSession
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +74,8 @@ class Share:
         self._pace = pace
         self._turn = asyncio.Lock()
         self._later: dict[Wait, list[Job]] = defaultdict(list)
+        self._opening = 0
+        """How many lanes wait for their connection."""
         self._had_faults = paused_until is not None
         self._wait_s = 0.0
         self._why_wait = ""
@@ -96,6 +98,9 @@ class Share:
     async def take(self, *, can_wait: bool) -> Mail | None:
         """Compose and return the next mail; one that cannot be composed is recorded and passed over."""
         while self._goes_on():
+            if not can_wait and len(self._jobs) <= self._opening:
+                # What is left is for the lanes to come: behind another mail it would wait for that one's answer.
+                return None
             job = self._jobs.popleft() if self._pace is None else await self._paced(self._pace, can_wait)
             if job is None:
                 return None
@@ -164,7 +169,8 @@ class Share:
     async def _lane(self) -> None:
         while self._goes_on():
             try:
-                async with self._pool.session() as session:
+                async with AsyncExitStack() as stack:
+                    session = await self._opened(stack)
                     lane = SmtpLane(session, self, self._engine.ledger, self._pool.limits.messages_per_connection)
                     try:
                         await lane.run()
@@ -174,6 +180,13 @@ class Share:
                 await self._failed(str(fault))
             except database_errors() as error:
                 self._away(error)
+
+    async def _opened(self, stack: AsyncExitStack) -> SmtpSession:
+        self._opening += 1
+        try:
+            return await stack.enter_async_context(self._pool.session())
+        finally:
+            self._opening -= 1
 
     async def _failed(self, fault: str) -> None:
         self._had_faults = True

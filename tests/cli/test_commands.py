@@ -239,7 +239,7 @@ def test_doctor_and_lists_answer(site: Postroom) -> None:
     assert {row["name"] for row in site.json("addon", "ls")} >= {"core", "crm", "invoicing"}
     assert site.json("queue", "stats")["Queued"] == 0
     assert {row["identifier"] for row in site.json("cron", "ls")} >= {"cron_email_queue_processor"}
-    assert site.json("route", "ls")[0]["address"] == "leads@localhost"
+    assert "leads@localhost" in [row["address"] for row in site.json("route", "ls")]
     assert site.json("user", "ls") == []
     assert {row["stage"] for row in site.json("crm", "pipeline")} >= {"New"}
     assert "Example: postroom crm pipeline" in site.call("crm", "pipeline", "--help")

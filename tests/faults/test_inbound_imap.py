@@ -146,6 +146,8 @@ async def test_f42_a_kill_around_the_marking_loses_and_doubles_nothing(
         assert await ended(worker) == -9
         assert await get_model("InboundEmail").all().count() == 3
         server.watcher = server.then = lambda line: None
-        assert (await visit(mailbox)).known == 3
-        assert sum(b"UID STORE" in line for line in server.received) == 2
+        known = (await visit(mailbox)).known
+        # After the answer it may have written down how far it came, before the kill reached it.
+        assert known in ((3,) if moment == "before" else (3, 0))
+        assert sum(b"UID STORE" in line for line in server.received) == (2 if known else 1)
     assert await records() == ALL

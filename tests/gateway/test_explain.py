@@ -144,7 +144,7 @@ async def test_the_line_for_scripts(routes: dict[str, Any]) -> None:
     line = (await explain(sample("plain"))).as_dict()
     assert set(line) == {
         *("source", "outcome", "record", "message", "author", "trace", "bounces", "automatic", "error"),
-        *("records", "fields", "answer", "company_id", "original", "waits", "door"),
+        *("records", "fields", "answer", "company_id", "original", "waits", "door", "file"),
     }
     assert (line["outcome"], line["record"], line["message"]) == ("record", "Ticket", None)
     assert line["trace"][0] == {"rule": "duplicate", "hit": False, "reason": "first copy"}
