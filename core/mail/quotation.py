@@ -18,7 +18,7 @@ from core.mail.values import Reply
 __all__ = ["Part", "Passage", "passages", "split_reply", "split_reply_html"]
 
 REPLY_MAX_CHARS = 1024 * 1024
-_MAX_LINES = 10_000
+_MAX_LINES = 6_000
 _MAX_LINE_CHARS = 400
 _LATE_INTRODUCTION = re.compile(r"(?<=[^\s-])[\s-]{1,4}(?=On [^:]{0,22}\d[^\n]{4,200}wrote:$)")
 _LATE_CHARS = 230
