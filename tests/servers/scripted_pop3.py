@@ -103,7 +103,8 @@ class ScriptedPop3:
         """Answer one command; return whether the connection goes on."""
         bad = self.misbehaviour
         verb, _, argument = line.partition(b" ")
-        number = int(argument.split()[0]) if argument[:1].isdigit() else 0
+        first = argument.partition(b" ")[0]  # A TLS client's greeting may begin with a digit too.
+        number = int(first) if first.isdigit() else 0
         there = [at for at in range(1, len(uids) + 1) if at not in deleted]
         if verb == b"CAPA" and bad is not Misbehaviour.NO_CAPA:
             writer.write(b"+OK\r\nUIDL\r\nTOP\r\nPIPELINING\r\nUSER\r\nSASL PLAIN\r\nSTLS\r\n.\r\n")
