@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.api import get_model
+from tests.faults.rig import drain, let_time_pass
 
 
 async def list_of(count: int, name: str = "News") -> Any:
@@ -30,6 +31,14 @@ async def feed() -> Any:
     """Feed the queue once, as cron does."""
     model = get_model("Campaign")
     return sum([await one._step() for one in await model.filter(state="running").order_by("id")])
+
+
+async def run(rounds: int = 3) -> None:
+    """Feed and send a few times, with all waits over between."""
+    for _ in range(rounds):
+        await feed()
+        await let_time_pass()
+        await drain()
 
 
 async def states(campaign: Any) -> Mapping[str, int]:
