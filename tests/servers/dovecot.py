@@ -14,6 +14,8 @@ import shutil
 import smtplib
 import socket
 import subprocess
+import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from textwrap import dedent
@@ -97,8 +99,13 @@ class Dovecot(Daemon):
                 lmtp.sendmail("sender@example.test", [user], raw)
 
     def kick(self, user: str) -> None:
-        """End the user's sessions as an administrator would; clients get a BYE and lose the connection."""
+        """End the user's sessions as an administrator would; once this returns, clients have got a BYE and no more.
+
+        A login is told to the process that keeps count after the client, and a kick is a signal: both take a moment.
+        """
+        self._wait_until(lambda: self.sessions(user) > 0)
         self._doveadm("kick", user)
+        self._wait_until(lambda: self.sessions(user) == 0)
 
     def sessions(self, user: str) -> int:
         """Return how many connections are logged in as this user."""
@@ -115,6 +122,13 @@ class Dovecot(Daemon):
     def copy_all(self, user: str, folder: str) -> None:
         """Copy what is in the INBOX to another folder."""
         self._doveadm("copy", "-u", user, folder, "mailbox", "INBOX", "all")
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        give_up_at = time.monotonic() + 20
+        while not condition():
+            if time.monotonic() > give_up_at:
+                raise ServerFailedError(f"A session did not come or go within 20 s:\n{self.log_tail()}")
+            time.sleep(0.02)
 
     def _doveadm(self, *arguments: str) -> str:
         command = self.as_account([program("doveadm", PACKAGES), "-c", str(self.config), *arguments])

@@ -67,11 +67,13 @@ def test_postfix_keeps_mail_for_a_server_that_is_down_over_a_restart(dovecot: Do
 def test_dovecot_kicks_a_user(dovecot: Dovecot) -> None:
     dovecot.add_user("kicked")
     mailbox = imaplib.IMAP4("127.0.0.1", dovecot.port)
-    mailbox.login("kicked", PASSWORD)
-    dovecot.kick("kicked")
-    with pytest.raises(imaplib.IMAP4.abort):
-        mailbox.noop()
-    mailbox.shutdown()
+    try:
+        mailbox.login("kicked", PASSWORD)
+        dovecot.kick("kicked")
+        with pytest.raises(imaplib.IMAP4.abort):
+            mailbox.noop()
+    finally:
+        mailbox.shutdown()
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
