@@ -62,10 +62,14 @@ CRON = """
 
 
 def contract(addon: Path, postgres_url: str = "") -> tuple[int, str]:
-    """Run an addon's tests as its author would, and return pytest's exit code and output."""
+    """Run an addon's tests as its author would, and return pytest's exit code and output.
+
+    In a folder of its own: in the one of all, it would first delete what earlier runs left.
+    """
     environment = {**os.environ, "POSTROOM_TEST_POSTGRES_URL": postgres_url}
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no", "-rA", f"--basetemp={addon.parent / 'tmp'}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no", "-rA", addon],
+        [sys.executable, "-m", "pytest", *options, addon],
         env=environment,
         cwd=addon.parent,
         capture_output=True,
