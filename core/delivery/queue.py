@@ -21,7 +21,7 @@ from core.events import announce, ring
 from core.idempotency import earlier_outcome, keep_outcome, scope_of
 from core.mail.address import header_text
 from core.mail.styles import inlined
-from core.mail.thread import checked_id, reply_address
+from core.mail.thread import checked_id, references_of, reply_address
 from core.mail.words import clean_text
 from core.orm.dialect import Children, Dialect
 from core.orm.feed import Change
@@ -98,6 +98,8 @@ async def _ready(request: QueueRequest, mailings: Mailings) -> _Ready:
         "tracking_identifier": header_text(request.tracking_identifier) if request.tracking_identifier else None,
         "track": _tracks(request, mailing),
     }
+    if request.in_reply_to or request.references:
+        values |= _thread(request)
     if request.cc:
         values["email_cc"] = [format_header(mailbox) for kind, mailbox in recipients if kind == "cc"]
     if request.message is None:
@@ -120,6 +122,15 @@ def _clean_html(body: str) -> str:
 def _tracks(request: QueueRequest, mailing: Mailing) -> bool:
     wanted = request.tracking_identifier is not None if request.track is None else request.track
     return wanted and not mailing.is_untracked
+
+
+def _thread(request: QueueRequest) -> dict[str, Any]:
+    """Return what the mail answers; AddressError for what is no Message-ID."""
+    answered = checked_id(request.in_reply_to) if request.in_reply_to else None
+    return {
+        "in_reply_to": answered,
+        "thread_references": references_of(request.references or ([answered] if answered else ())),
+    }
 
 
 def _of_draft(request: QueueRequest, mailing: Mailing) -> dict[str, Any]:

@@ -25,7 +25,8 @@ PRIORITIES = {"high": 5, "normal": 10, "low": 20}
 
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("to", "cc", "bcc", "attachments"), ((tuple, list), "a list")),
+    **dict.fromkeys(("to", "cc", "bcc", "attachments", "references"), ((tuple, list), "a list")),
+    "in_reply_to": ((str,), "a text"),
     **dict.fromkeys(("subject", "body", "text", "feedback_id", "tracking_identifier", "reply_to"), ((str,), "a text")),
     **dict.fromkeys(("from_email", "sender", "server", "unsubscribe_list", "idempotency_key"), ((str,), "a text")),
     "template": ((str,), "a text"),
@@ -41,16 +42,17 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 """What each option must be, and how that is said to whoever passes something else."""
 OF_EACH_MAIL = (
     *("to", "cc", "bcc", "subject", "body", "text", "attachments", "inline_images"),
-    *("tracking_identifier", "idempotency_key", "message"),
+    *("in_reply_to", "references", "tracking_identifier", "idempotency_key", "message"),
 )
 """What mails of one mailing may differ in."""
 _OF_MAILING = tuple(name for name in _KINDS if name not in OF_EACH_MAIL)
 _of_each_mail = attrgetter(*OF_EACH_MAIL)
 _of_mailing = attrgetter(*_OF_MAILING)
+_LISTS = ("cc", "bcc", "references")
 _MAY_BE_NONE = {
     *("text", "tracking_identifier", "reply_to", "from_email", "sender", "server", "unsubscribe_list"),
     *("idempotency_key", "scheduled_at", "expires_at", "track", "invite", "author", "company", "message"),
-    *("signature", "template"),
+    *("signature", "template", "in_reply_to"),
 }
 _NO_NAMES: Mapping[str, Any] = MappingProxyType({})
 _LONGEST_UNDO_S = 366 * 86_400
@@ -74,6 +76,8 @@ class QueueRequest:
     text: str | None = None
     attachments: tuple[Any, ...] = ()
     inline_images: Mapping[str, Any] = field(default_factory=lambda: _NO_NAMES)
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
     tracking_identifier: str | None = None
     use_company_branding: bool = True
     include_signature: bool = True
@@ -200,6 +204,10 @@ class QueueOptions(TypedDict, total=False):
     template: str | None
     """The identifier of the EmailTemplate that the mail was made from, by which it can be found again."""
     reply_to: str | None
+    in_reply_to: str | None
+    """The Message-ID, in angle brackets, of the mail that this one answers."""
+    references: Sequence[str]
+    """The Message-IDs of the conversation, oldest first; without them, that of `in_reply_to`."""
     text: str | None
     """The plain text part; made from the HTML where it is not given."""
     headers: Mapping[str, str]
@@ -268,7 +276,7 @@ def with_tuples(options: QueueOptions) -> dict[str, Any]:
             f"queue_email has no keyword {unknown[0]}.{did_you_mean(unknown[0], QueueOptions.__annotations__)}"
         )
     values: dict[str, Any] = dict(options)
-    return {name: as_tuple(name, value) if name in ("cc", "bcc") else value for name, value in values.items()}
+    return {name: as_tuple(name, value) if name in _LISTS else value for name, value in values.items()}
 
 
 def as_tuple(name: str, values: Any) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ base32 text, in any case, and opens one thread and nothing else. It makes no tok
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from core.errors import AddressError
 from core.mail.address import domain_of, envelope_address, normalised
@@ -18,6 +18,7 @@ REPLY_ALIAS = "reply"
 _ID = re.compile(r"<[!-;=?-~]{1,900}>")
 """Longer than any seen, and still one line; RFC 5322 asks for an @, some senders leave it out."""
 _BARE_ID = re.compile(r"[!-;=?-~]{1,450}@[!-;=?-~]{1,450}")
+_MOST_REFERENCES = 20
 _TOKEN = re.compile(r"[0-9a-f]{32}|[a-z2-7]{26}")
 _SEPARATORS = ("+", "-", "=", "_", "%2b")
 _SEPARATOR = re.compile(r"[+=_-]|%2b")
@@ -46,6 +47,16 @@ def ids_in(header_text: str) -> tuple[str, ...]:
     if not found and _BARE_ID.fullmatch(header_text.strip()):
         found = [f"<{header_text.strip()}>"]
     return tuple(dict.fromkeys(found))
+
+
+def references_of(identifiers: Sequence[str]) -> str:
+    """Return a conversation's Message-IDs as References has them, cut in the middle where there are many.
+
+    RFC 5322 section 3.6.4; the first one and the latest are what threads are told by. AddressError for what is none.
+    """
+    if len(identifiers) > _MOST_REFERENCES:
+        identifiers = [identifiers[0], *identifiers[1 - _MOST_REFERENCES :]]
+    return " ".join(map(checked_id, identifiers))
 
 
 def alias_of(address: str) -> tuple[str, str]:

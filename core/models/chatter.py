@@ -18,6 +18,7 @@ from core.delivery.channel import channel_named
 from core.errors import UserError
 from core.events import tell
 from core.mail.address import normalised
+from core.mail.thread import references_of
 from core.models.rendering import related
 from core.models.tracked import changes_between, tracked_values
 from core.orm.insert import insert_many
@@ -64,11 +65,13 @@ class Chatter(Record):
         async with transaction():
             message = self._entry("message", author, subject=subject or self.display_name, body=body)
             if recipients or options.get("cc") or options.get("bcc"):
-                previous = await self._previous_mail()
+                previous = None if options.get("in_reply_to") else await self._previous_mail()
                 if previous is not None:
                     message.parent = previous
                     message.in_reply_to = previous.message_id
-                    message.thread_references = _references(previous)
+                    message.thread_references = references_of(
+                        [*previous.thread_references.split(), previous.message_id]
+                    )
                 options.setdefault("track", True)
                 await get_model("Message").queue_email(
                     author, recipients, message.subject, body, attachments, message=message, **options
@@ -303,9 +306,3 @@ class Chatter(Record):
         readers = {user.pk: user for user in (*users, *mentions)}
         readers.pop(getattr(author, "pk", None), None)
         await get_model("Notification").tell((message, user_id) for user_id in readers)
-
-
-def _references(previous: Any) -> str:
-    """The parent's References and its own id (RFC 5322, 3.6.4), cut in the middle where the chain grows long."""
-    chain = [*previous.thread_references.split(), previous.message_id]
-    return " ".join(chain if len(chain) <= 20 else [chain[0], *chain[-19:]])

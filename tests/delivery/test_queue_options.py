@@ -15,7 +15,7 @@ from core import clock
 from core.delivery.engine import Engine
 from core.delivery.request import QueueRequest
 from core.delivery.suppression import suppress
-from core.errors import PostroomError, UserError
+from core.errors import AddressError, PostroomError, UserError
 from core.idempotency import KeyMismatch
 from core.mail.invite import Attendee, Invite
 from core.mail.values import Mailbox
@@ -53,6 +53,19 @@ async def test_individual_copies_name_no_one_else(host: Runtime, mta: FakeMta) -
     assert seen == {"ann@a.test": "Ann <ann@a.test>", "bob@b.test": "bob@b.test"}
     with pytest.raises(UserError, match="no Cc"):
         await queue_mail("ann@a.test", individual=True, cc=["c@c.test"])
+
+
+async def test_a_mail_says_what_it_answers(host: Runtime, mta: FakeMta) -> None:
+    first, second = "<first@x.test>", "<second@x.test>"
+    for thread, shown in (
+        ({"in_reply_to": second, "references": [first, second]}, (second, f"{first} {second}")),
+        ({"in_reply_to": second}, (second, second)),
+        ({"references": [first]}, (None, first)),
+    ):
+        mail = _read(await (await queue_mail("ann@a.test", **thread)).eml())
+        assert (mail["In-Reply-To"], mail["References"]) == shown
+    with pytest.raises(AddressError, match="write it as <unique@domain>"):
+        await queue_mail("ann@a.test", in_reply_to="second@x.test")
 
 
 async def test_a_list_mail_carries_each_recipients_own_way_out(host: Runtime, mta: FakeMta) -> None:

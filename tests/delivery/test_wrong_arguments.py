@@ -31,6 +31,8 @@ WRONG: tuple[tuple[dict[str, Any], str], ...] = (
     ({"undo_s": float("nan")}, "undo_s is a number of seconds"),
     ({"undo_s": "soon"}, "undo_s is a number of seconds, not str"),
     ({"priority": 2**40}, "priority is at most"),
+    ({"references": "<a@b.test>"}, "references is a list, not str"),
+    ({"in_reply_to": ["<a@b.test>"]}, "in_reply_to is a text, not list"),
     ({"reply_to": ["a@b.test"]}, "reply_to is a text, not list"),
     ({"invite": "BEGIN:VCALENDAR"}, "invite is an Invite or a Calendar, not str"),
     ({"idempotency_key": 5}, "idempotency_key is a text, not int"),

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import AddressError
-from core.mail.thread import REPLY_ALIAS, alias_of, checked_id, ids_in, message_id, reply_address, tokens_in
+from core.mail.thread import (
+    REPLY_ALIAS,
+    alias_of,
+    checked_id,
+    ids_in,
+    message_id,
+    references_of,
+    reply_address,
+    tokens_in,
+)
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 BASE32 = "abcdefghijklmnopqrstuvwxyz"
@@ -15,6 +24,14 @@ BASE32 = "abcdefghijklmnopqrstuvwxyz"
 
 def test_a_message_id_is_made() -> None:
     assert message_id("17.abc", "bücher.test") == "<17.abc@xn--bcher-kva.test>"
+
+
+def test_a_long_conversation_keeps_its_beginning_and_its_end() -> None:
+    identifiers = [f"<{number}@x.test>" for number in range(50)]
+    assert references_of(identifiers[:20]) == " ".join(identifiers[:20])
+    assert references_of(identifiers) == " ".join([identifiers[0], *identifiers[31:]])
+    with pytest.raises(AddressError):
+        references_of(["<a@b>\r\nX: y"])
 
 
 @pytest.mark.parametrize(("unique", "domain"), [("a\r\nX: y", "x.test"), ("a@b", "x.test"), ("ü", "x.test"), ("a", "")])

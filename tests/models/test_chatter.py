@@ -93,6 +93,14 @@ async def test_a_second_message_continues_the_thread(host: Runtime) -> None:
     assert mails[second.message_id].references == (first.message_id,)
 
 
+async def test_a_message_answers_what_it_is_told_to(host: Runtime) -> None:
+    job = await _job()
+    await job.post_message("<p>One</p>")
+    second = await job.post_message("<p>Two</p>", in_reply_to="<theirs@customer.test>")
+    assert (second.parent_id, second.in_reply_to) == (None, "<theirs@customer.test>")
+    assert second.thread_references == "<theirs@customer.test>"
+
+
 async def test_nothing_answers_what_was_taken_back(host: Runtime) -> None:
     job = await _job()
     await (await job.post_message("<p>One</p>", undo_s=60)).undo()
