@@ -27,6 +27,8 @@ from core.runtime import acting_user, get_model
 from core.transport.tls import tls_of
 
 _NAME = re.compile(r"[\w.@+-]{1,100}")
+_RECENT = "recent:"
+"""Asks Gmail's POP3 for all mail of the last 30 days, whoever fetched it before."""
 _UNSENT = ("failed", "cancelled")
 _HOSTS = ("mail_pop3_server", "mail_smtp_server")
 
@@ -53,7 +55,7 @@ class MailAccount(Audited):
     """TLS from the first byte, or STARTTLS on ports that begin in plain text; 465 and 995 always have it."""
     mail_starttls = fields.BooleanField(default=False)
     mail_username = fields.CharField(max_length=320, default="")
-    """As the server wants it: Gmail's `recent:` before the address stays."""
+    """As the servers want it. Gmail's `recent:` before the address is for its POP3 alone; SMTP gets the address."""
     mail_password = fields.SecretField(default="")
     mail_from = fields.CharField(max_length=320)
     """An address that the login may write as, such as a shared mailbox's."""
@@ -195,6 +197,7 @@ class MailAccount(Audited):
     def _outgoing(self) -> dict[str, Any]:
         return {
             **self._login(self.mail_smtp_server, self.mail_smtp_port),
+            "username": self.mail_username.removeprefix(_RECENT),
             "verify_certificate": self.mail_smtp_valid_cert,
             "auth": "password" if self.mail_username else "none",
         }
