@@ -17,6 +17,7 @@ from core.delivery.engine import Engine
 from core.delivery.mailing import format_header
 from core.errors import PostroomError, UserError
 from core.mail.address import address_list
+from core.mail.body import html_to_text, text_to_html
 from core.mail.file_list import ListedFile, file_list, listed_uuids
 from core.mail.sanitise import safe_html
 from core.orm.transaction import transaction
@@ -55,7 +56,7 @@ async def checked(mail: Any, account: Any) -> Ready:
         raise UserError(f"{odd} holds no text.")
     files = await _files(mail.mail_attachments)
     html = mail.mail_body_html or ""
-    safe = await asyncio.to_thread(safe_html, html, lambda _: None) if html else None
+    bodies = await asyncio.to_thread(_both_bodies, mail.mail_body_text or "", html)
     asked = {
         "contact_emails": _addresses(mail.mail_to),
         "cc": _addresses(mail.mail_cc),
@@ -75,11 +76,19 @@ async def checked(mail: Any, account: Any) -> Ready:
         kept={
             "direction": "outgoing",
             "mail_from": asked["from_email"],
-            "mail_body_html": safe,
+            **bodies,
             "mail_attachments": file_list(listed),
             "error": None,
         },
     )
+
+
+def _both_bodies(text: str, html: str) -> dict[str, str]:
+    """Return a row's body as text, and as HTML that is safe to show, from whichever of them was put there."""
+    return {
+        "mail_body_text": text or html_to_text(html),
+        "mail_body_html": safe_html(html or text_to_html(text), lambda _: None),
+    }
 
 
 async def hand_over(mail_id: int, ready: Ready, account: Any, author: Any) -> bool:

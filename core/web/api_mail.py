@@ -30,6 +30,7 @@ router = APIRouter(
 )
 
 _Name = Annotated[str, StringConstraints(max_length=255, pattern=NO_NUL)]
+_RemoteId = Annotated[_Name, Field(coerce_numbers_to_str=True)]
 _Account = Annotated[str, StringConstraints(max_length=100, pattern=NO_NUL)]
 _Line = Annotated[str, StringConstraints(max_length=998, pattern=NO_NUL)]
 _Lines = Annotated[str, StringConstraints(max_length=100_000, pattern=NO_NUL)]
@@ -46,7 +47,7 @@ class AccountMail(BaseModel):
     mail_subject: _Line | None = Field(None, examples=["Document attached F001/202401"])
     mail_body_text: _Body | None = Field(None, examples=["The document is attached.\n"])
     mail_body_html: _Body | None = None
-    mail_remote_id: _Name | None = Field(None, examples=["932304ce-497d-4699-9c81-aa7decad31f6"])
+    mail_remote_id: _RemoteId | None = Field(None, examples=["932304ce-497d-4699-9c81-aa7decad31f6"])
     mail_remote_source: _Name | None = Field(None, examples=["saleinvoice"])
     mail_attachments: _Lines | None = Field(None, description="uuids of uploaded files (`/api/files`).")
     mail_account: _Name | None = Field(None, description="The account of the path, or nothing.")

@@ -173,6 +173,19 @@ async def test_html_in_storage_is_safe_and_leaves_as_it_was(account: Any, ann: A
     assert await get_model("Mail").all().count() == 1
 
 
+async def test_a_sent_mail_has_both_bodies_in_storage_and_leaves_as_it_was(
+    account: Any, ann: Any, mta: FakeMta
+) -> None:
+    await account.send(ann, {"mail_to": "x@y.example", "mail_body_text": "1 < 2\nhttps://a.example/b"})
+    await account.send(ann, {"mail_to": "x@y.example", "mail_body_html": "<p>See <b>this</b></p>"})
+    await get_model("MailAccount").visit([account], push=True)
+    text, html = await get_model("Mail").all().order_by("id")
+    assert text.mail_body_html.startswith('1 &lt; 2<br>\n<a href="https://a.example/b"')
+    assert text.mail_body_text == "1 < 2\nhttps://a.example/b"
+    assert (html.mail_body_html, html.mail_body_text.strip()) == ("<p>See <b>this</b></p>", "See this")
+    assert [b"text/html" in one.raw for one in mta.ledger] == [False, True]
+
+
 async def test_a_pull_fills_storage_and_the_inbox_keeps_quiet(account: Any, pop3: ScriptedPop3) -> None:
     pop3.mails["file"] = (
         b"From: Carla <carla@shop.example>\r\nTo: invoices@acme.example\r\nSubject: Scan\r\nMessage-ID: <s@x>\r\n"
@@ -271,11 +284,7 @@ async def test_the_servers_follow_the_account(account: Any) -> None:
     await account.save()
     await outgoing.refresh_from_db()
     await incoming.refresh_from_db()
-    assert (outgoing.username, outgoing.tls, outgoing.password) == (
-        "recent:me@gmail.com",
-        "implicit",
-        "example_password",
-    )
+    assert (outgoing.username, outgoing.tls, outgoing.password) == ("me@gmail.com", "implicit", "example_password")
     assert incoming.username == "recent:me@gmail.com"
     account.mail_smtp_server = "smtp.elsewhere.example"
     await account.save()

@@ -55,6 +55,16 @@ async def test_a_mail_is_queued_once_for_a_remote_id(visitor: Visitor, account: 
     assert await get_model("Delivery").all().count() == 1
 
 
+async def test_a_document_may_have_a_number(visitor: Visitor, account: Any) -> None:
+    ann = await program(visitor, "ann")
+    answers = [
+        (await ann.post("/api/core/mail/send/e-invoice", json={**MAIL, "mail_remote_id": number})).json()
+        for number in (932304, "932304")
+    ]
+    assert [one["known"] for one in answers] == [False, True]
+    assert (await get_model("Mail").get()).mail_remote_id == "932304"
+
+
 REFUSED: tuple[Any, ...] = (
     {**MAIL, "mail_account": "other"},
     {**MAIL, "mail_to": "nobody"},
