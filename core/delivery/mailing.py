@@ -58,6 +58,7 @@ class Mailings:
         self.queued_at = clock.now()
         self._made: dict[tuple[int, ...], Mailing] = {}
         self._last: Mailing | None = None
+        self._users: dict[int, Any] = {}
         self._senders: dict[tuple[int | None, int | None, int | None], _Sender] = {}
         self._servers: Servers | None = None
         # In the order of time, new ones stand side by side in the database's index.
@@ -80,11 +81,12 @@ class Mailings:
 
     async def _checked(self, request: QueueRequest) -> Mailing:
         request.check()
-        known = await self._sender(request.author)
-        sender = _from(request, known)
+        author = await self._author(request.author)
+        known = await self._sender(author)
+        sender = _from(request, author, known)
         company = request.company or known.company
-        values = _values(request, sender, company, self.queued_at.replace(microsecond=0))
-        values["presentation"] = _presentation(request, company, known.signature)
+        values = _values(request, author, sender, company, self.queued_at.replace(microsecond=0))
+        values["presentation"] = _presentation(request, company, known.signature or getattr(author, "signature", ""))
         if known.has_allow_lists or request.server is not None:
             for one in (sender, parse_address(request.sender)) if request.sender else (sender,):
                 await self._require_sender(values["author_id"], values["company_id"], one.address, request.server)
@@ -102,9 +104,18 @@ class Mailings:
             is_untracked=company is not None and company.no_tracking,
         )
 
+    async def _author(self, author: Any) -> Any:
+        """Return the User that a Contact stands for, whose servers and signature are then used; others as they are."""
+        if author is None or _is_user(author) or author.pk is None:
+            return author
+        if author.pk not in self._users:
+            users = get_model("User").filter(contact_id=author.pk, active=True)
+            self._users[author.pk] = await users.order_by("id").first()
+        return self._users[author.pk] or author
+
     async def _sender(self, author: Any) -> _Sender:
         """Return what is known of a User; an author may be a Contact itself, or nobody. One query for each author."""
-        user_id = author.pk if hasattr(author, "contact_id") else None
+        user_id = author.pk if _is_user(author) else None
         key = getattr(author, "company_id", None), getattr(author, "contact_id", None), user_id
         if key not in self._senders:
             self._senders[key] = await _read_sender(*key)
@@ -174,12 +185,16 @@ async def _read_sender(company_id: int | None, contact_id: int | None, user_id: 
     )
 
 
-def _from(request: QueueRequest, known: _Sender) -> Mailbox:
+def _is_user(author: Any) -> bool:
+    return hasattr(author, "contact_id")
+
+
+def _from(request: QueueRequest, author: Any, known: _Sender) -> Mailbox:
     """Return the From address: the one asked for, the author's contact's, his login, or the configured one."""
     if request.from_email:
         return mailbox_of(request.from_email)
-    author, values = request.author, settings()
-    is_contact = author is not None and not hasattr(author, "contact_id")
+    values = settings()
+    is_contact = author is not None and not _is_user(author)
     address = (author.email if is_contact else known.address) or getattr(author, "login", "")
     if "@" in address:
         return Mailbox((author.name if is_contact else known.name) or author.name, parse_address(address).address)
@@ -188,11 +203,12 @@ def _from(request: QueueRequest, known: _Sender) -> Mailbox:
     raise UserError("The mail has no sender: give the author's contact an e-mail address, or set SMTP_FROM_EMAIL.")
 
 
-def _values(request: QueueRequest, sender: Mailbox, company: Any, queued_at: datetime) -> dict[str, Any]:
+def _values(request: QueueRequest, author: Any, sender: Mailbox, company: Any, queued_at: datetime) -> dict[str, Any]:
     """Return what the messages say of their sending, by the attributes of their columns."""
     return {
         "direction": "Outbound",
-        "author_id": request.author.pk if hasattr(request.author, "contact_id") else None,
+        "author_id": author.pk if _is_user(author) else None,
+        "author_contact_id": author.pk if author is not None and not _is_user(author) else None,
         "company_id": company.pk if company is not None else None,
         "email_from": format_header(sender),
         "reply_to": format_header(parse_address(request.reply_to)) if request.reply_to else "",
@@ -233,11 +249,10 @@ def _tag(secret: str) -> str:
     return loop_tag(secret.partition(",")[0].strip())
 
 
-def _presentation(request: QueueRequest, company: Any, default_signature: str) -> dict[str, Any]:
+def _presentation(request: QueueRequest, company: Any, own_signature: str) -> dict[str, Any]:
     """Return what the mails look like beside their text; a key that would say nothing is left out."""
     presentation: dict[str, Any] = {}
-    own = default_signature or getattr(request.author, "signature", "")
-    signature = own if request.signature is None else request.signature
+    signature = own_signature if request.signature is None else request.signature
     if request.include_signature and signature:
         presentation["signature"] = signature
     if request.png_pixel:

@@ -18,6 +18,7 @@ from core.delivery.engine import Engine
 from core.delivery.job import Claimed
 from core.delivery.ledger import Ledger
 from core.delivery.results import Result
+from core.delivery.servers import load_servers
 from core.errors import UserError
 from core.hookspecs import hookimpl
 from core.mail.retry import Outcome
@@ -303,6 +304,24 @@ async def test_send_email_queues_or_sends_at_once(host: Runtime) -> None:
         assert sent.send_state == "Sent"
         assert sorted(one.recipient for one in mta.ledger) == ["copy@b.test", "now@b.test"]
         assert b"Hi there" in mta.ledger[0].raw
+
+
+async def test_a_contact_sends_as_the_user_that_it_is(host: Runtime) -> None:
+    """reference/000: the author's signature and own server, where send_email is given the sender's Contact."""
+    contact = await get_model("Contact").create(name="Kim", email="kim@acme.test")
+    user = await get_model("User").create(login="kim", name="Kim", contact=contact, signature="<p>Kim, sales</p>")
+    await get_model("User").create(login="former", name="Former", contact=contact, active=False)
+    stranger = await get_model("Contact").create(name="Lee", email="lee@else.test")
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        own = await _server(mta, name="own", user=user)
+        for author, who, is_kim in ((contact, (user.pk, None), True), (stranger, (None, stranger.pk), False)):
+            sent = await get_model("OutgoingMailServer").send_email(author, ["bo@b.test"], "Hi", "<p>Hi</p>")
+            assert (sent.author_id, sent.author_contact_id) == who
+            chosen = (await load_servers()).for_message(sent)
+            assert chosen is not None
+            assert (chosen.key == str(own.pk)) is is_kim
+            assert (b"Kim, sales" in await sent.eml()) is is_kim
 
 
 @pytest.mark.parametrize("model", ["IncomingMailServer", "OutgoingMailServer"])
