@@ -185,9 +185,10 @@ class Message(Record):
         """Queue a mail in the caller's transaction: its rollback is no mail, its commit is one mail per recipient.
 
         `author` is the User that sends, or its Contact; the contact's address becomes From, or `from_email`
-        ("Name <address>") where that is given. With `message`, that timeline entry becomes the send job; otherwise one of its own is made.
-        Times are aware. The further keywords are those of `QueueOptions`, which explains them. Raises AddressError for
-        an address that must not be used, UserError for no recipient, too many, no sender, or options at odds.
+        ("Name <address>") where that is given. With `message`, that timeline entry becomes the send job; otherwise one
+        of its own is made. Times are aware. The further keywords are those of `QueueOptions`, which explains them.
+        Raises AddressError for an address that must not be used, UserError for no recipient, too many, no sender, or
+        options at odds.
         """
         request = QueueRequest(
             author=author,
