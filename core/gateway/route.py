@@ -14,18 +14,18 @@ from core.gateway.rules import alias, catch_all
 from core.gateway.values import NewRecord, Pass, Received
 from core.mail.address import tolerant_addresses
 from core.mail.body import html_to_text
-from core.mail.values import IncomingEmail, Mailbox
+from core.mail.values import IncomingEmail
 from core.orm.transaction import transaction
 
 
 async def route_inbound(recipients: Sequence[str], sender_email: str, subject: str, body: str) -> Any:
     """Create and return the record of the first route for these recipients, or return None; `body` is HTML.
 
-    A recipient may be a whole address or an alias of MAIL_DOMAIN alone. Threading is not looked at.
+    A recipient is an address, as a header has it, or an alias of MAIL_DOMAIN alone. Threading is not looked at.
     """
     lookup = await open_lookup()
     whole = [text if "@" in text else f"{text}@{lookup.own_domain}" for text in recipients]
-    to = tuple(Mailbox("", address) for address in whole)
+    to = tuple(mailbox for text in whole for mailbox in tolerant_addresses(text))
     sender = next(iter(tolerant_addresses(sender_email)), None)
     parsed = IncomingEmail(
         subject=subject, sender=sender, to=to, recipients=to, html=body, text=html_to_text(body), date_at=clock.now()

@@ -57,7 +57,8 @@ async def test_routing_by_call_creates_the_record_with_its_first_entry(routes: d
     assert (ticket.name, ticket.email, ticket.description) == ("By hand", "bob@x.test", "Words")
     (entry,) = await ticket.timeline()
     assert (entry.body, entry.direction) == ("<p>Words</p>", "Inbound")
-    assert await route.route_inbound(["nobody@our.test"], "bob@x.test", "By hand", "") is None
+    assert await route.route_inbound(["Our Leads <leads@our.test>"], "bob@x.test", "By hand", "") is not None
+    assert await route.route_inbound(["nobody@our.test", ""], "bob@x.test", "By hand", "") is None
 
 
 async def test_a_companys_route_makes_the_companys_records(routes: dict[str, Any]) -> None:
