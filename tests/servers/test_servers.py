@@ -71,7 +71,7 @@ def test_dovecot_kicks_a_user(dovecot: Dovecot) -> None:
         mailbox.login("kicked", PASSWORD)
         dovecot.kick("kicked")
         with pytest.raises(imaplib.IMAP4.abort):
-            mailbox.noop()
+            _wait_for(lambda: mailbox.noop()[0] != "OK")
     finally:
         mailbox.shutdown()
 
