@@ -192,11 +192,17 @@ def _recipient(copy: Any, refused: set[int], errors: Mapping[int, str]) -> Email
 
 
 def _status(copy: Any, is_refused: bool) -> Status:
-    """Return what became of one copy; a fetched pixel counts less than a report that the mail came back."""
-    if copy.opened_at or (copy.read_at and not copy.bounced_at):
-        return Status.READ
-    if copy.bounced_at or (copy.state == "failed" and is_refused):
+    """Return what became of one copy.
+
+    Of a mail that came back, only what a person opened before that was read: the pixel makes a sent mail a read one,
+    and a scanner before the mailbox may look just like a person.
+    """
+    if copy.state == "failed" and is_refused:
         return Status.BOUNCED
+    if copy.bounced_at and not (copy.opened_at and copy.opened_at <= copy.bounced_at):
+        return Status.BOUNCED
+    if copy.opened_at or copy.read_at:
+        return Status.READ
     if copy.state in ("failed", "cancelled"):
         return Status.DROPPED
     return Status.SENT if copy.state == "sent" else Status.QUEUED
