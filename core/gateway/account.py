@@ -23,7 +23,6 @@ from core.gateway.values import (
     Unsubscribed,
     Verdict,
 )
-from core.mail.automatic import no_answer_reason
 
 
 def account_of(verdict: Verdict, email: Received, trace: tuple[TraceStep, ...], lookup: Lookup) -> Account:
@@ -36,7 +35,7 @@ def account_of(verdict: Verdict, email: Received, trace: tuple[TraceStep, ...], 
         author=email.sender or None,
         trace=trace,
         bounces=email.bounce.recipients if email.bounce else (),
-        automatic=verdict.reason if outcome is Outcome.AUTOMATIC else no_answer_reason(email.parsed),
+        automatic=verdict.reason if outcome is Outcome.AUTOMATIC else email.no_answer,
         records=records if len(records) > 1 else (),
         company_id=_company(verdict, email, lookup),
         original=_original(verdict, email),

@@ -19,7 +19,6 @@ from core.errors import PostroomError
 from core.gateway.lookup import Lookup, is_by_hand, is_old
 from core.gateway.values import NewRecord, Outcome, Received, Unmatched, Verdict
 from core.mail.address import normalised
-from core.mail.automatic import automatic_reason
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
 
@@ -102,7 +101,7 @@ def _no_reader(email: Received, lookup: Lookup) -> str:
         return "it is an old mail"
     if email.notice is not None:
         return "it is a report"
-    if reason := automatic_reason(parsed):
+    if reason := email.program or email.no_answer:
         return reason
     if listed := next((name for name in _LIST_HEADERS if parsed.header(name) is not None), None):
         return f"it came by a list: {listed}"

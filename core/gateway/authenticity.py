@@ -60,7 +60,11 @@ async def authenticated(emails: Sequence[Received], mails: Sequence[Spooled]) ->
                 plain[author] = asyncio.create_task(_judged(email, _Proofs()))
             found.append(plain[author])
     await _in_time([one for one in found if isinstance(one, asyncio.Task)])
-    return [replace(email, authentication=_verdict(one)) for email, one in zip(emails, found, strict=True)]
+    verdicts = map(_verdict, found)
+    return [
+        email if verdict == email.authentication else replace(email, authentication=verdict)
+        for email, verdict in zip(emails, verdicts, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

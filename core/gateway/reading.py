@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from core.gateway.values import KeptFile, Received
 from core.mail.address import domain_of, normalised
+from core.mail.automatic import no_answer_reason, program_reason
 from core.mail.body import html_to_text, text_to_html
 from core.mail.file_type import START_BYTES, content_type_of
 from core.mail.notice import read_notice
@@ -50,6 +51,7 @@ def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
     parsed = _bounded(_without_data_images(parse(raw, Limits(html_bytes=len(raw)))))
     html = None if parsed.html is None else untracked(parsed.html, terms.base_url)
     text = None if parsed.text is None else untracked(parsed.text, terms.base_url, is_html=False)
+    program, no_answer = program_reason(parsed), no_answer_reason(parsed)
     return Received(
         parsed=parsed,
         source=source,
@@ -57,8 +59,10 @@ def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
         text=html_to_text((html or "")[:_TEXT_FROM_HTML_CHARS]) if text is None else text,
         html=text_to_html(text or "") if html is None else html,
         files=tuple(_kept(file, html or "") for file in _few(parsed.files, raw, terms.max_files)),
-        notice=read_notice(parsed),
+        notice=read_notice(parsed, is_automatic=bool(program or no_answer)),
         envelope=envelope_of(parsed),
+        program=program,
+        no_answer=no_answer,
         spool_id=spool_id,
     )
 

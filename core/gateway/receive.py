@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -23,7 +24,7 @@ from core.gateway.lookup import Lookup, message_ids_of, open_lookup
 from core.gateway.reading import Terms, read
 from core.gateway.spool import Spooled
 from core.gateway.values import Account, Outcome, Received, Report, TraceStep, Verdict
-from core.orm.outage import is_outage
+from core.orm.outage import database_errors, is_outage
 from core.orm.transaction import transaction
 from core.runtime import settings
 from core.tracing import span
@@ -38,36 +39,72 @@ async def process_pending(limit: int | None = None) -> Report:
     """Deal with every mail that waits in the spool, or with about `limit` of them; no mail is tried twice in a call."""
     report = Report()
     await spool.sweep()
-    after = 0
-    while limit is None or report.count < limit:
-        token, mails = await spool.claim(after)
-        if not mails:
-            break
-        after = mails[-1].id
-        for account in await _deal_with(token, mails):
-            report.add(account)
+    await _deal_with_all(report.add, limit=limit)
     return report
 
 
 async def process(ids: Sequence[int]) -> list[Account]:
     """Deal with these mails of the spool, as far as they wait, and return what became of each."""
     accounts: list[Account] = []
-    after = 0
-    while True:
-        token, mails = await spool.claim(after, ids)
-        if not mails:
-            return accounts
-        after = mails[-1].id
-        accounts += await _deal_with(token, mails)
+    await _deal_with_all(accounts.append, ids=ids)
+    return accounts
 
 
-async def _deal_with(token: str, mails: Sequence[Spooled]) -> list[Account]:
+class _Batch:
+    """Mails that are leased together, and that are being read from now on."""
+
+    def __init__(self, token: str, mails: Sequence[Spooled]):
+        self.token = token
+        self.mails = mails
+        self.reading = asyncio.create_task(_read(mails))
+
+    @property
+    def is_light(self) -> bool:
+        """Whether others may be read beside them: none of them is large, or was tried before."""
+        return all(mail.raw and mail.tries == 1 for mail in self.mails)
+
+    async def give_back(self) -> None:
+        self.reading.cancel()
+        await asyncio.gather(self.reading, return_exceptions=True)
+        # The lease gives back what an absent database cannot be told now.
+        with suppress(*database_errors()):
+            await spool.unclaim(self.token)
+
+
+async def _claim(after: int, ids: Sequence[int] | None, *, beside: bool = False) -> _Batch | None:
+    token, mails = await spool.claim(after, ids, beside=beside)
+    return _Batch(token, mails) if mails else None
+
+
+async def _deal_with_all(
+    tell: Callable[[Account], None], *, ids: Sequence[int] | None = None, limit: int | None = None
+) -> None:
+    """Deal with batch after batch; while one is decided about, the next one is read."""
+    count, following = 0, None
+    try:
+        batch = await _claim(0, ids)
+        while batch is not None:
+            after, count = batch.mails[-1].id, count + len(batch.mails)
+            goes_on = limit is None or count < limit
+            following = await _claim(after, ids, beside=True) if goes_on and batch.is_light else None
+            for account in await _deal_with(batch):
+                tell(account)
+            if following is None and goes_on:
+                following = await _claim(after, ids)
+            batch, following = following, None
+    finally:
+        if following is not None:
+            await following.give_back()
+
+
+async def _deal_with(batch: _Batch) -> list[Account]:
+    token, mails = batch.token, batch.mails
     try:
         with span("mail.receive", mails=len(mails)):
-            return await _settle(token, mails)
+            return await _settle(batch)
     except Exception as error:  # One mail is an edge: what it leads to, whatever that is, stays its own.
         if len(mails) > 1:
-            return [account for mail in mails for account in await _deal_with(token, [mail])]
+            return [account for mail in mails for account in await _deal_with(_Batch(token, [mail]))]
         if isinstance(error, RecordRefused):
             return await _without_record(token, mails[0], error)
         return [await _give_up(token, mails[0], error)]
@@ -75,37 +112,32 @@ async def _deal_with(token: str, mails: Sequence[Spooled]) -> list[Account]:
 
 async def _without_record(token: str, mail: Spooled, refused: RecordRefused) -> list[Account]:
     try:
-        return await _settle(token, [mail], refusal=str(refused))
+        return await _settle(_Batch(token, [mail]), refusal=str(refused))
     except Exception as error:  # The same edge once more.
         return [await _give_up(token, mail, error)]
 
 
 async def settle_as(token: str, mail: Spooled, choose: Choose) -> Account:
     """Write what a person chose for a mail that is leased under the token; raises where that cannot be done."""
-    accounts = await _settle(token, [mail], choose=choose)
+    accounts = await _settle(_Batch(token, [mail]), choose=choose)
     if not accounts:
         raise UserError(f"Mail {mail.id} has just been dealt with by somebody else; look at it again.")
     return accounts[0]
 
 
-async def _settle(
-    token: str, mails: Sequence[Spooled], refusal: str | None = None, choose: Choose = decide
-) -> list[Account]:
-    """Read, decide and write for a whole batch, or raise with nothing done."""
-    lookup = await open_lookup()
-    for mail in mails:
-        await mail.load()
-    received = await authenticated(await read_in_time(mails, lookup), mails)
-    for mail in mails:
-        mail.let_go()
+async def _settle(batch: _Batch, refusal: str | None = None, choose: Choose = decide) -> list[Account]:
+    """Decide and write for a whole batch, or raise with nothing done."""
+    lookup, received = await batch.reading
     await lookup.prepare(received)
     entries = Entries(lookup)
     async with transaction():
-        held = await spool.hold(token, [mail.id for mail in mails])
+        held = await spool.hold(batch.token, [mail.id for mail in batch.mails])
         ours = [email for email in received if email.spool_id in held]
         carried_out = await _settle_all(ours, lookup, entries, refusal, choose)
         await entries.write()
-        accounts = [replace(one.finished(), error=refusal) for one in carried_out]
+        accounts = [one.finished() for one in carried_out]
+        if refusal:
+            accounts = [replace(one, error=refusal) for one in accounts]
         await spool.finish(list(zip(ours, accounts, strict=True)))
     return accounts
 
@@ -128,6 +160,17 @@ async def _settle_all(
         verdict, trace = await choose(email, lookup)
         decided.append(Decided(email, without_record(verdict, refusal) if refusal else verdict, trace))
     return done + await carry_out_all(decided, lookup, entries)
+
+
+async def _read(mails: Sequence[Spooled]) -> tuple[Lookup, list[Received]]:
+    """Read mails and judge who they are from; return them with a lookup that knows nothing of them yet."""
+    lookup = await open_lookup()
+    for mail in mails:
+        await mail.load()
+    received = await authenticated(await read_in_time(mails, lookup), mails)
+    for mail in mails:
+        mail.let_go()
+    return lookup, received
 
 
 async def read_in_time(mails: Sequence[Spooled], lookup: Lookup) -> list[Received]:

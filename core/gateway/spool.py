@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any
 from uuid import uuid4
 
@@ -118,10 +119,11 @@ async def raw_of(spool_id: int) -> bytes:
     return bytes(row.content)
 
 
-async def claim(after: int, ids: Sequence[int] | None = None) -> tuple[str, list[Spooled]]:
+async def claim(after: int, ids: Sequence[int] | None = None, *, beside: bool = False) -> tuple[str, list[Spooled]]:
     """Lease the next mails that wait, beyond the id `after`; of `ids` only, when they are given.
 
-    A mail that was tried before comes alone, so that it can harm no other.
+    A mail that was tried before comes alone, so that it can harm no other. `beside` others that are not dealt with yet
+    come only those before it, and before the next large one.
     """
     database = runtime().database
     dialect = database.dialect
@@ -133,6 +135,8 @@ async def claim(after: int, ids: Sequence[int] | None = None) -> tuple[str, list
             ORDER BY id LIMIT {BATCH_COUNT}""",
         [after] if ids is None else [after, dialect.ids(ids)],
     )
+    if beside:
+        rows = list(takewhile(lambda row: not row["tries"] and row["size_bytes"] <= _LARGE_BYTES, rows))
     token = uuid4().hex
     wanted = _first_batch([(row["id"], row["size_bytes"], row["tries"]) for row in rows])
     claimed = await database.fetch(
@@ -160,6 +164,16 @@ async def claim(after: int, ids: Sequence[int] | None = None) -> tuple[str, list
         for row in claimed
     ]
     return token, sorted(mails, key=lambda mail: mail.id)
+
+
+async def unclaim(token: str) -> None:
+    """Give back a claim of which no mail was tried."""
+    database = runtime().database
+    await database.execute(
+        f"""UPDATE inbound_email SET tries = tries - 1, lease_token = NULL, lease_until = NULL
+            WHERE lease_token = {database.dialect.param(1)}""",
+        [token],
+    )
 
 
 def _first_batch(rows: Iterable[tuple[int, int, int]]) -> list[int]:

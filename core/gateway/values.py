@@ -49,15 +49,23 @@ class Received:
     notice: Notice | None = None
     envelope: tuple[str, ...] = ()
     """Further addresses that servers say they delivered it for (`core.mail.trace_headers`)."""
+    program: str | None = None
+    """Why a program seems to have written it, in words."""
+    no_answer: str | None = None
+    """Why it wants no automatic answer, though a person may have written it."""
     authentication: Authentication = NOT_ASKED
     """Whether it is proven to be from its From address."""
     spool_id: int = 0
     sender: str = field(init=False)
     """The normalised From address, which proves nothing; empty where there is none."""
+    recipients: tuple[str, ...] = field(init=False)
+    """The addresses that this mail may have been delivered to, most telling first."""
 
     def __post_init__(self) -> None:
         author = self.parsed.sender
         object.__setattr__(self, "sender", normalised(author.address) if author else "")
+        recipients = [mailbox.address for mailbox in self.parsed.recipients]
+        object.__setattr__(self, "recipients", (*recipients, *self.envelope))
 
     @property
     def bounce(self) -> Bounce | None:
@@ -83,11 +91,6 @@ class Received:
             case Complaint():
                 return self.notice.own_addresses
         return ()
-
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        """The addresses that this mail may have been delivered to, most telling first."""
-        return (*(mailbox.address for mailbox in self.parsed.recipients), *self.envelope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ authentication  reported(email, trusted) -> Authentication | None
 dmarc    judge(names, author, checks) -> Authentication                 dkim_check  Sealed(raw).check(...) -> Check
 spf      check_spf(names, client, return_path) -> Check
 brought  brought_in_json, brought_in_form -> Brought
-notice   read_notice(email) -> Bounce | Complaint | Receipt | Challenge | None
+notice   read_notice(email, is_automatic) -> Bounce | Complaint | Receipt | Challenge | None
 bounce   read_bounce(email) -> Bounce | None         bounce_cause  cause_of(status, words) -> Cause
 retry    classify(phase, code, enhanced) -> Outcome  next_try_after(retry_count, schedule) -> timedelta | None
 """

@@ -12,6 +12,7 @@ import unicodedata
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from core.errors import AddressError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _TEXT_MAX_CHARS = 1000
 _ADDRESS_MAX_CHARS = 320
 """64 for the local part, 255 for the domain (RFC 5321, 4.5.3.1), and what databases keep of one."""
+_REMEMBERED = 2048
 _FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 """Whatever some program takes for the end of a line, the other controls, and half characters; a tab is allowed."""
 
@@ -91,7 +93,7 @@ def needs_smtputf8(address: str) -> bool:
 
 def domain_of(address: str) -> str:
     """Return the domain in lower case and IDNA form, or an empty string where there is none."""
-    return _idna(address.rpartition("@")[2]) if "@" in address else ""
+    return normalised(address).rpartition("@")[2] if "@" in address else ""
 
 
 def normalised(address: str) -> str:
@@ -101,11 +103,21 @@ def normalised(address: str) -> str:
     ASCII into an ASCII one (KELVIN SIGN into k): those are two mailboxes. Quotes around it that nothing in it needs
     are none of its letters (RFC 5321, section 4.1.2).
     """
+    return _remembered(address) if len(address) <= _ADDRESS_MAX_CHARS else _normalised(address)
+
+
+def _normalised(address: str) -> str:
     address = address.strip()
-    local, at, _ = address.rpartition("@")
+    local, at, domain = address.rpartition("@")
     if local[:1] == '"' and (needless := _NEEDLESSLY_QUOTED.fullmatch(local)):
         local = needless[1]
-    return _lowered(local) + at + domain_of(address)
+    return _lowered(local) + at + (_idna(domain) if at else "")
+
+
+@lru_cache(_REMEMBERED)
+def _remembered(address: str) -> str:
+    """Each rule asks for the same few addresses of a mail."""
+    return _normalised(address)
 
 
 _NEEDLESSLY_QUOTED = re.compile(r'"([^\s"\\(),.:;<>@\[\]]+(?:\.[^\s"\\(),.:;<>@\[\]]+)*)"')

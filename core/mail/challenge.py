@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from core.mail.automatic import automatic_reason, list_header
+from core.mail.automatic import list_header
 from core.mail.body import html_to_text
 from core.mail.values import IncomingEmail
 
@@ -63,14 +63,17 @@ _ASKS = re.compile(
 )
 
 
-def challenge_reason(email: IncomingEmail) -> str | None:
-    """Return in words why a mail seems to ask its reader to prove to be a person, or None."""
+def challenge_reason(email: IncomingEmail, *, is_automatic: bool) -> str | None:
+    """Return in words why a mail seems to ask its reader to prove to be a person, or None.
+
+    `is_automatic` says that something in it speaks against an automatic answer (`core.mail.automatic`).
+    """
     named = next((name for name, _ in email.headers if _FILTER_HEADERS.fullmatch(name.lower())), None)
     if named:
         return f"it has the header {named}"
     writer = f"{email.sender.address if email.sender else ''} {email.return_path or ''}".lower()
     is_filter = _FILTERS.search(writer) is not None
-    is_program = automatic_reason(email) is not None and list_header(email) is None
+    is_program = is_automatic and list_header(email) is None
     if not (is_filter or is_program or _is_nobody(writer)):
         return None
     if _ASKS.search(_words(email)) is None:

@@ -26,12 +26,15 @@ class Challenge:
 Notice: TypeAlias = Bounce | Complaint | Receipt | Challenge
 
 
-def read_notice(email: IncomingEmail) -> Notice | None:
-    """Return what a mail tells of another mail, or None; never raises, linear in what is read of it."""
+def read_notice(email: IncomingEmail, *, is_automatic: bool) -> Notice | None:
+    """Return what a mail tells of another mail, or None; never raises, linear in what is read of it.
+
+    `is_automatic` says that something in it speaks against an automatic answer (`core.mail.automatic`).
+    """
     told = read_complaint(email) or read_receipt(email)
     if told is not None:
         return told
-    bounce, challenge = read_bounce(email), challenge_reason(email)
+    bounce, challenge = read_bounce(email), challenge_reason(email, is_automatic=is_automatic)
     if challenge and not (bounce and any(one.hard for one in bounce.recipients)):
         return Challenge(challenge)
     return bounce

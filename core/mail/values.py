@@ -133,7 +133,8 @@ class IncomingEmail:
 
     def header(self, name: str) -> str | None:
         """Return the first header of that name in any case, or None."""
-        return next(iter(self.headers_named(name)), None)
+        values = self._by_name.get(name.lower())
+        return values[0] if values else None
 
     def headers_named(self, name: str) -> tuple[str, ...]:
         """Return every header of that name in any case, top to bottom."""

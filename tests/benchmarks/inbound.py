@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from base64 import encodebytes
 from collections.abc import AsyncIterator
@@ -10,9 +11,9 @@ from random import Random
 from typing import Any
 
 from core.gateway.fetch import account_of, fetch_server
-from core.gateway.receive import process_pending
+from core.gateway.intake import TOPIC, deal_with_what_comes
 from core.mail.parse import parse
-from core.runtime import get_model
+from core.runtime import get_model, runtime
 from core.transport.imap import FetchedMail, open_mailbox
 from tests.benchmarks.hosts import DATABASES, hosted
 from tests.benchmarks.mails import html_of
@@ -20,6 +21,7 @@ from tests.benchmarks.measure import Row, Watch, forget_peak, memory_mb, move_aw
 from tests.servers.dovecot import PASSWORD, Dovecot
 
 _ADDONS = str(Path(__file__).resolve().parents[1] / "gateway" / "addons")
+_LOOK_EVERY_S = 0.1
 ADDON_SETTINGS = {"ADDONS": ["core", "desk"], "ADDONS_PATH": [_ADDONS], "MAIL_DOMAIN": "our.test"}
 
 
@@ -67,11 +69,19 @@ async def _bare(server: Any, count: int) -> Watch:
 
 
 async def _whole(server: Any, count: int) -> Watch:
+    """Fetch, and deal with what was fetched meanwhile, as a worker does."""
+    stop = asyncio.Event()
+    tickets = get_model("Ticket").all()
     with watch() as taken:
-        while (await fetch_server(server)).more:
-            await process_pending()
-        await process_pending()
-    assert await get_model("Ticket").all().count() == count
+        dealing = asyncio.create_task(deal_with_what_comes(stop))
+        goes_on = True
+        while goes_on:
+            goes_on = (await fetch_server(server)).more
+            await runtime().bell.ring(TOPIC)
+        while await tickets.count() < count:
+            await asyncio.sleep(_LOOK_EVERY_S)
+        stop.set()
+        await dealing
     return taken
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
+from core.gateway import receive as receive_module
 from core.gateway import spool
+from core.gateway.lookup import Lookup
 from core.gateway.receive import process, process_pending
 from core.gateway.rules.loop import loop_tags
-from core.gateway.values import Account, Outcome
+from core.gateway.spool import Spooled
+from core.gateway.values import Account, Outcome, Received
 from core.runtime import Runtime, get_model
 from tests.faults.full_disk import full
 from tests.gateway.conftest import ORIGINAL, TOKEN, change_settings, mail, sample
@@ -366,13 +372,71 @@ async def test_a_mail_that_ends_the_process_comes_alone_and_then_not_at_all(rout
     assert "ended the process" in culprit.error
 
 
+async def test_the_next_mails_are_read_while_those_before_them_are_decided_about(
+    routes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a rule waits for costs the reading of the others no time, and what is large or in doubt comes alone."""
+    monkeypatch.setattr(spool, "BATCH_COUNT", 1)
+    for number in range(2):
+        await spool.store(mail(str(number)), f"test:{number}")
+    second_is_read = asyncio.Event()
+    read_in_time, prepare = receive_module.read_in_time, Lookup.prepare
+
+    async def reading(mails: Sequence[Spooled], lookup: Lookup) -> list[Received]:
+        done = await read_in_time(mails, lookup)
+        if mails[0].source == "test:1":
+            second_is_read.set()
+        return done
+
+    async def preparing(lookup: Lookup, mails: Sequence[Received]) -> None:
+        async with asyncio.timeout(10):
+            await second_is_read.wait()
+        await prepare(lookup, mails)
+
+    monkeypatch.setattr(receive_module, "read_in_time", reading)
+    monkeypatch.setattr(Lookup, "prepare", preparing)
+    assert (await process_pending()).outcomes == {"record": 2}
+
+
+async def test_what_was_only_read_is_given_back_untried(
+    routes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "BATCH_COUNT", 1)
+    for number in range(2):
+        await spool.store(mail(str(number)), f"test:{number}")
+
+    async def stopped(*_: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(spool, "finish", stopped)
+    with pytest.raises(asyncio.CancelledError):
+        await process_pending()
+    rows = await get_model("InboundEmail").all().order_by("id").values("tries", "lease_token")
+    assert [row["tries"] for row in rows] == [1, 0]
+    assert rows[1]["lease_token"] is None
+
+
+async def test_beside_others_come_only_fresh_and_small_mails(routes: dict[str, Any]) -> None:
+    ids = [await spool.store(mail(str(number)), f"test:{number}") for number in range(4)]
+    inbound = get_model("InboundEmail")
+    await inbound.filter(id=ids[2]).update(tries=1)
+    _, claimed = await spool.claim(ids[0] or 0, beside=True)
+    assert [one.id for one in claimed] == [ids[1]]
+    assert await spool.claim(ids[1] or 0, beside=True) == (ANY, [])
+    assert (await inbound.get(id=ids[2])).tries == 1
+    await inbound.filter(id=ids[3]).update(size_bytes=10**7)
+    assert await spool.claim(ids[2] or 0, beside=True) == (ANY, [])
+    _, claimed = await spool.claim(ids[2] or 0)
+    assert [one.id for one in claimed] == [ids[3]]
+
+
 async def test_a_worker_that_lost_its_lease_writes_nothing(
     routes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = spool.claim
 
-    async def robbed(*arguments: Any) -> Any:
-        claimed = await claim(*arguments)
+    async def robbed(*arguments: Any, **options: Any) -> Any:
+        claimed = await claim(*arguments, **options)
         await get_model("InboundEmail").all().update(lease_token="somebody else's")
         return claimed
 

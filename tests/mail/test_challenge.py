@@ -8,12 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.mail.automatic import automatic_reason
 from core.mail.challenge import challenge_reason
 from core.mail.notice import Challenge, read_notice
 from core.mail.parse import parse
 from core.mail.values import Bounce
 
 FILTER = "From: filter@x.test\nAuto-Submitted: auto-replied\nSubject: Re: Your invoice\n"
+
+
+def reason_of(raw: bytes) -> str | None:
+    email = parse(raw)
+    return challenge_reason(email, is_automatic=automatic_reason(email) is not None)
 
 
 @pytest.mark.parametrize(
@@ -33,12 +39,12 @@ FILTER = "From: filter@x.test\nAuto-Submitted: auto-replied\nSubject: Re: Your i
     ],
 )
 def test_a_challenge_is_known_by_what_it_asks(text: str) -> None:
-    assert challenge_reason(parse(f"{FILTER}\n{text}".encode()))
+    assert reason_of(f"{FILTER}\n{text}".encode())
 
 
 @pytest.mark.parametrize("header", ["X-Tmda-Confirm: x", "X-Bluebottle-Request: <1>", "X-SpamArrest-Note: x"])
 def test_a_challenge_is_known_by_its_header(header: str) -> None:
-    assert challenge_reason(parse(f"From: ada@x.test\n{header}\n\nHello".encode()))
+    assert reason_of(f"From: ada@x.test\n{header}\n\nHello".encode())
 
 
 @pytest.mark.parametrize(
@@ -56,7 +62,7 @@ def test_a_challenge_is_known_by_its_header(header: str) -> None:
     ],
 )
 def test_what_asks_for_something_else_is_none(raw: str) -> None:
-    assert challenge_reason(parse(raw.encode())) is None
+    assert reason_of(raw.encode()) is None
 
 
 REPORT = """\
@@ -82,8 +88,8 @@ Status: {status}
 
 
 def test_in_the_form_of_a_report_it_is_no_failure_of_the_address() -> None:
-    assert isinstance(read_notice(parse(REPORT.format(status="4.7.0").encode())), Challenge)
-    assert isinstance(read_notice(parse(REPORT.format(status="5.1.1").encode())), Bounce)
+    assert isinstance(read_notice(parse(REPORT.format(status="4.7.0").encode()), is_automatic=False), Challenge)
+    assert isinstance(read_notice(parse(REPORT.format(status="5.1.1").encode()), is_automatic=False), Bounce)
 
 
 @pytest.mark.parametrize(
@@ -92,10 +98,10 @@ def test_in_the_form_of_a_report_it_is_no_failure_of_the_address() -> None:
 def test_i13_a_megabyte_of_anything_is_read_in_half_a_second(body: bytes) -> None:
     email = parse(FILTER.encode() + b"\n" + body)
     started = process_time()
-    challenge_reason(email)
+    challenge_reason(email, is_automatic=automatic_reason(email) is not None)
     assert process_time() - started < 0.5
 
 
 @given(st.binary(max_size=400))
 def test_no_bytes_make_it_raise(body: bytes) -> None:
-    challenge_reason(parse(FILTER.encode() + b"\n" + body))
+    reason_of(FILTER.encode() + b"\n" + body)

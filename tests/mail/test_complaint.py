@@ -130,7 +130,7 @@ def test_a_person_who_complains_writes_a_mail(subject: str) -> None:
 def test_a_complaint_is_no_bounce() -> None:
     email = parse(ARF.format(kind="message/feedback-report", feedback="abuse").encode())
     assert read_bounce(email) is None
-    assert isinstance(read_notice(email), Complaint)
+    assert isinstance(read_notice(email, is_automatic=True), Complaint)
 
 
 @given(st.binary(max_size=400))

@@ -46,7 +46,7 @@ def test_a_receipt_is_read(disposition: str, expected: Disposition) -> None:
     assert read_receipt(email) == Receipt(
         disposition=expected, recipients=("ada@x.test",), original_message_ids=("<17.abc@ours.test>",)
     )
-    assert isinstance(read_notice(email), Receipt)
+    assert isinstance(read_notice(email, is_automatic=True), Receipt)
 
 
 @pytest.mark.parametrize(

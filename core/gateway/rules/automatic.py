@@ -10,7 +10,6 @@ from core.contributions import GatewayRule
 from core.gateway.about import about
 from core.gateway.lookup import Lookup
 from core.gateway.values import Ignore, Noted, Outcome, Pass, Received
-from core.mail.automatic import no_answer_reason, program_reason
 from core.mail.complaint import Complaint
 from core.mail.notice import Challenge
 from core.mail.receipt import Receipt
@@ -22,9 +21,9 @@ _KINDS = {Bounce: "a delivery report", Complaint: "a complaint", Receipt: "a rea
 async def decide(email: Received, lookup: Lookup) -> Noted | Ignore | Pass:
     if email.notice is not None:
         return Pass(f"it is {_KINDS[type(email.notice)]}")
-    reason = program_reason(email.parsed)
+    reason = email.program
     if reason is None:
-        return Pass(no_answer_reason(email.parsed) or "no sign of a program")
+        return Pass(email.no_answer or "no sign of a program")
     found = about(email, lookup)
     if found is None or not found.message.has_record:
         return Ignore(Outcome.AUTOMATIC, reason)
