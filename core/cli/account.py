@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from core.cli.command import EXIT_TEMPORARY, command, host
 from core.cli.output import Json, print_done, print_json, print_rows
@@ -15,6 +16,7 @@ from core.errors import UnknownName, UserError, did_you_mean
 from core.orm.transaction import transaction
 from core.runtime import get_model
 
+_NEEDED = {"account": "the name of the account", "mail_from": "the address that its mail is from"}
 Account = Annotated[str, typer.Argument(help="An account's name; all accounts where it is left out.")]
 
 
@@ -128,18 +130,33 @@ async def _visit(name: str, as_json: bool, **ways: bool) -> int:
 
 
 def _settings(text: str, file: str) -> dict[str, Any]:
-    """Read a team's settings; UserError for what is no JSON, or no setting of a mail account."""
+    """Read a team's settings; UserError for what is no JSON, no setting of a mail account, or missing."""
     try:
         values = json.loads(text)
     except ValueError as error:
         raise UserError(f"{file} is no JSON: {error}") from error
-    if not isinstance(values, dict) or not isinstance(values.get("account"), str):
-        raise UserError(f'{file} needs the key "account", the name of the account.')
+    if not isinstance(values, dict):
+        raise UserError(f"{file} holds no settings; write them as a JSON object.")
+    missing = next((name for name in _NEEDED if name not in values), None)
+    if missing:
+        raise UserError(f'{file} needs the key "{missing}", {_NEEDED[missing]}.')
     known = _known()
     unknown = next((name for name in values if name not in {*known, "account"}), None)
     if unknown:
         raise UserError(f'A mail account has no setting "{unknown}".{did_you_mean(unknown, known)}')
-    return values
+    return {name: _read(name, value) for name, value in values.items()}
+
+
+def _read(name: str, value: object) -> Any:
+    """Return a setting as its column has it, also where `"587"` or `"false"` was written; UserError for another kind.
+
+    The message does not repeat the value, which may be a password.
+    """
+    column = get_model("MailAccount")._meta.fields_map[name]
+    try:
+        return TypeAdapter(column.field_type).validate_python(value)
+    except ValidationError as error:
+        raise UserError(f"{name}: {error.errors()[0]['msg']}.") from None
 
 
 def _known() -> list[str]:
