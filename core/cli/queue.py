@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,9 @@ from core.runtime import get_model, runtime
 from core.web.words import delivery_state, mark, state_sentence
 
 MessageId = Annotated[int, typer.Argument(max=LARGEST_ID, help="The id that `queue ls` shows.")]
+MessageIds = Annotated[
+    list[int], typer.Argument(metavar="MESSAGE...", max=LARGEST_ID, help="The ids that `queue ls` shows.")
+]
 
 _COLUMNS = ("id", "send_state", "email_to", "subject", "record", "retry_count", "next_retry_at", "error")
 
@@ -105,36 +109,36 @@ async def eml(
         typer.echo(await found.draft_eml(with_bcc=True) if draft else await found.eml(to), nl=False)
 
 
-async def retry(message: MessageId, as_json: Json = False) -> None:
-    """Queue a message again: what failed, is in doubt or was stopped.
+async def retry(messages: MessageIds, as_json: Json = False) -> None:
+    """Queue messages again: what failed, is in doubt or was stopped.
 
-    Example: postroom queue retry 12
+    Example: postroom queue retry 12 13
     """
-    await _steer(message, "action_retry", as_json)
+    await _steer(messages, "action_retry", as_json)
 
 
-async def hold(message: MessageId, as_json: Json = False) -> None:
-    """Keep a waiting message until it is released.
+async def hold(messages: MessageIds, as_json: Json = False) -> None:
+    """Keep waiting messages until they are released.
 
-    Example: postroom queue hold 12
+    Example: postroom queue hold 12 13
     """
-    await _steer(message, "hold", as_json)
+    await _steer(messages, "hold", as_json)
 
 
-async def release(message: MessageId, as_json: Json = False) -> None:
-    """Let a held message go.
+async def release(messages: MessageIds, as_json: Json = False) -> None:
+    """Let held messages go.
 
-    Example: postroom queue release 12
+    Example: postroom queue release 12 13
     """
-    await _steer(message, "release", as_json)
+    await _steer(messages, "release", as_json)
 
 
-async def cancel(message: MessageId, as_json: Json = False) -> None:
+async def cancel(messages: MessageIds, as_json: Json = False) -> None:
     """Stop what was not sent yet.
 
-    Example: postroom queue cancel 12
+    Example: postroom queue cancel 12 13
     """
-    await _steer(message, "cancel", as_json)
+    await _steer(messages, "cancel", as_json)
 
 
 async def flush(as_json: Json = False) -> int:
@@ -235,15 +239,25 @@ async def pace(
     print_rows(rows, ("domain", *rates, "active"), as_json=as_json, empty="No domain has a pace; mail goes at once.")
 
 
-async def _steer(message_id: int, action: str, as_json: bool) -> None:
+async def _steer(message_ids: Sequence[int], action: str, as_json: bool) -> None:
+    """Do it to each message for itself; those where it cannot be done are named at the end."""
+    rows: list[dict[str, Any]] = []
+    refused: list[UserError | UnknownName] = []
     async with host():
-        message = await _message(message_id)
-        await getattr(message, action)()
-        row = _row(message)
-    if as_json:
-        print_json(row)
-    else:
-        typer.echo(f"Message {message_id} is {row['send_state']} now.")
+        for message_id in dict.fromkeys(message_ids):
+            try:
+                message = await _message(message_id)
+                await getattr(message, action)()
+            except (UserError, UnknownName) as error:
+                refused.append(error)
+            else:
+                rows.append(_row(message))
+                if not as_json:
+                    typer.echo(f"Message {message_id} is {message.send_state} now.")
+    if as_json and rows:
+        print_json(rows)
+    if refused:
+        raise refused[0] if len(refused) == 1 else UserError("\n".join(map(str, refused)))
 
 
 async def _say_if_suspended() -> None:
