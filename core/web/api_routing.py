@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from binascii import Error as NotBase64
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -202,7 +201,7 @@ def _raw(question: Question) -> bytes:
     if question.raw:
         try:
             return b64decode(question.raw, validate=True)
-        except NotBase64:
+        except ValueError:
             raise UserError("raw: this is no base64.") from None
     if not question.to.strip():
         raise UserError("Give `raw`, or at least `to`.")

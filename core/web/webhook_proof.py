@@ -9,7 +9,6 @@ not. Amazon SNS signs with a certificate that would have to be fetched: it is le
 
 from __future__ import annotations
 
-import binascii
 import hmac
 import json
 from base64 import b64decode
@@ -180,7 +179,7 @@ def _in_window(timestamp: str, at: datetime, window_s: int) -> None:
 def _password(encoded: str) -> bytes:
     try:
         _, _, password = b64decode(encoded, validate=True).partition(b":")
-    except binascii.Error:
+    except ValueError:
         return b""
     return password
 

@@ -133,6 +133,7 @@ WRONG = [
     [("Authorization", basic(""))],
     [("Authorization", basic("wrong", user=SECRET))],
     [("Authorization", "Basic %%%")],
+    [("Authorization", b"Basic \xc3\xa9")],
     [("X-Webhook-Secret", "")],
     [("X-Webhook-Secret", SECRET.upper())],
     [("Authorization", f"Bearer {SECRET}"), ("Authorization", f"Bearer {SECRET}")],

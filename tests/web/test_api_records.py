@@ -270,7 +270,8 @@ async def test_a_cursor_is_for_its_own_question(ann: httpx2.AsyncClient, world: 
     for other in ({"order": ["name"]}, {"q": "x"}, {"filter": {}}):
         answer = await ann.post("/api/records/Ticket/query", json={"limit": 1, "cursor": cursor, **other})
         assert "/cursor" in faults_of(answer)
-    forged = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
+    # The last character has bits that mean nothing.
+    forged = cursor[:-2] + ("A" if cursor[-2] != "A" else "B") + cursor[-1]
     assert (await ann.get(f"/api/records/Ticket?limit=1&cursor={forged}")).status_code == 422
 
 

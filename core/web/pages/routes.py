@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from binascii import Error as NotBase64
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -95,7 +94,7 @@ async def asked_about(
     if not raw and kept:
         try:
             raw = b64decode(kept, validate=True)
-        except NotBase64:
+        except ValueError:
             raise UserError("The mail of this form is damaged; ask about it again.") from None
     raw = raw or pasted.strip().replace("\r\n", "\n").replace("\n", "\r\n").encode()
     return Asked(sender, to, cc, subject, body, headers, verified, raw)
