@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 
 from core.config import load_configuration
 from core.host.host import open_host
-from core.host.install import update, update_schema
+from core.host.install import seed, update, update_schema
 from core.runtime import Runtime
 from tests.databases import both as database_url
 from tests.servers.kept import Kept, kind_of
@@ -34,7 +34,10 @@ def settings() -> dict[str, object]:
 
 @pytest.fixture
 def seeds() -> str:
-    """What `host` has of its addons' files: nothing, their `data`, or their `demo` too; a test module overrides it."""
+    """What `host` has of its addons' files; a test module overrides it.
+
+    That is nothing, their `data`, their `demo` too, or of `core` alone its data.
+    """
     return ""
 
 
@@ -57,9 +60,11 @@ async def host(
     async with open_host(configuration) as runtime:
         runtime.hasher._argon2 = QUICK
         if not is_full:
-            if seeds:
+            if seeds in ("data", "demo"):
                 await update(runtime, demo=seeds == "demo")
             else:
                 await update_schema(runtime)
+            if seeds == "core":
+                await seed(runtime, ["core"])
             kept.keep(database_url, kind)
         yield runtime

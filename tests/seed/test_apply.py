@@ -41,9 +41,13 @@ def settings(tmp_path: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-async def library(host: Runtime, tmp_path: Path) -> Path:
+def seeds() -> str:
+    return "core"
+
+
+@pytest.fixture
+def library(host: Runtime, tmp_path: Path) -> Path:
     """The addon's folder; core's records are in the database, the addon's own are not."""
-    await seed(host, ["core"])
     return tmp_path / "addons" / "library"
 
 
