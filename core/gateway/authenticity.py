@@ -98,8 +98,12 @@ def _is_open(mail: Spooled) -> bool:
 
 
 async def _in_time(judging: Sequence[asyncio.Task[Authentication]]) -> None:
-    if judging:
-        _, late = await asyncio.wait(judging, timeout=_LONGEST_S)
+    if not judging:
+        return
+    try:
+        await asyncio.wait(judging, timeout=_LONGEST_S)
+    finally:
+        late = [one for one in judging if not one.done()]
         for one in late:
             one.cancel()
         await asyncio.gather(*late, return_exceptions=True)

@@ -35,18 +35,18 @@ Choose = Callable[[Received, Lookup], Awaitable[tuple[Verdict, tuple[TraceStep, 
 """What decides about a mail: the rules, or a person."""
 
 
-async def process_pending(limit: int | None = None) -> Report:
-    """Deal with every mail that waits in the spool, or with about `limit` of them; no mail is tried twice in a call."""
+async def process_pending() -> Report:
+    """Deal with every mail that waits in the spool; no mail is tried twice in a call."""
     report = Report()
     await spool.sweep()
-    await _deal_with_all(report.add, limit=limit)
+    await _deal_with_all(report.add)
     return report
 
 
 async def process(ids: Sequence[int]) -> list[Account]:
     """Deal with these mails of the spool, as far as they wait, and return what became of each."""
     accounts: list[Account] = []
-    await _deal_with_all(accounts.append, ids=ids)
+    await _deal_with_all(accounts.append, ids)
     return accounts
 
 
@@ -56,17 +56,17 @@ class _Batch:
     def __init__(self, token: str, mails: Sequence[Spooled]):
         self.token = token
         self.mails = mails
+        self.is_light = all(mail.raw and mail.tries == 1 for mail in mails)
+        """Whether others may be read beside them: none of them is large, or was tried before."""
+        self.is_tried = False
+        """Whether it was begun to decide about them."""
         self.reading = asyncio.create_task(_read(mails))
 
-    @property
-    def is_light(self) -> bool:
-        """Whether others may be read beside them: none of them is large, or was tried before."""
-        return all(mail.raw and mail.tries == 1 for mail in self.mails)
-
     async def give_back(self) -> None:
+        """Let go of mails that nothing was decided about, as if they had not been claimed."""
         self.reading.cancel()
         await asyncio.gather(self.reading, return_exceptions=True)
-        # The lease gives back what an absent database cannot be told now.
+        # Where the database cannot be told now, the lease ends by itself, and the try counts.
         with suppress(*database_errors()):
             await spool.unclaim(self.token)
 
@@ -76,25 +76,23 @@ async def _claim(after: int, ids: Sequence[int] | None, *, beside: bool = False)
     return _Batch(token, mails) if mails else None
 
 
-async def _deal_with_all(
-    tell: Callable[[Account], None], *, ids: Sequence[int] | None = None, limit: int | None = None
-) -> None:
+async def _deal_with_all(tell: Callable[[Account], None], ids: Sequence[int] | None = None) -> None:
     """Deal with batch after batch; while one is decided about, the next one is read."""
-    count, following = 0, None
+    batch, following = await _claim(0, ids), None
     try:
-        batch = await _claim(0, ids)
         while batch is not None:
-            after, count = batch.mails[-1].id, count + len(batch.mails)
-            goes_on = limit is None or count < limit
-            following = await _claim(after, ids, beside=True) if goes_on and batch.is_light else None
+            after = batch.mails[-1].id
+            if batch.is_light:
+                following = await _claim(after, ids, beside=True)
             for account in await _deal_with(batch):
                 tell(account)
-            if following is None and goes_on:
-                following = await _claim(after, ids)
             batch, following = following, None
+            if batch is None:
+                batch = await _claim(after, ids)
     finally:
-        if following is not None:
-            await following.give_back()
+        for one in (batch, following):
+            if one is not None and not one.is_tried:
+                await one.give_back()
 
 
 async def _deal_with(batch: _Batch) -> list[Account]:
@@ -127,6 +125,7 @@ async def settle_as(token: str, mail: Spooled, choose: Choose) -> Account:
 
 async def _settle(batch: _Batch, refusal: str | None = None, choose: Choose = decide) -> list[Account]:
     """Decide and write for a whole batch, or raise with nothing done."""
+    batch.is_tried = True
     lookup, received = await batch.reading
     await lookup.prepare(received)
     entries = Entries(lookup)

@@ -139,6 +139,8 @@ async def claim(after: int, ids: Sequence[int] | None = None, *, beside: bool = 
         rows = list(takewhile(lambda row: not row["tries"] and row["size_bytes"] <= _LARGE_BYTES, rows))
     token = uuid4().hex
     wanted = _first_batch([(row["id"], row["size_bytes"], row["tries"]) for row in rows])
+    if not wanted:
+        return token, []
     claimed = await database.fetch(
         f"""UPDATE inbound_email
             SET lease_token = {dialect.param(1)}, lease_until = {dialect.now(settings().LEASE_SECONDS)},
@@ -167,7 +169,7 @@ async def claim(after: int, ids: Sequence[int] | None = None, *, beside: bool = 
 
 
 async def unclaim(token: str) -> None:
-    """Give back a claim of which no mail was tried."""
+    """Give back a claim of which no mail was decided about."""
     database = runtime().database
     await database.execute(
         f"""UPDATE inbound_email SET tries = tries - 1, lease_token = NULL, lease_until = NULL

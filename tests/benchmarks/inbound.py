@@ -22,6 +22,7 @@ from tests.servers.dovecot import PASSWORD, Dovecot
 
 _ADDONS = str(Path(__file__).resolve().parents[1] / "gateway" / "addons")
 _LOOK_EVERY_S = 0.1
+_LONGEST_S = 300.0
 ADDON_SETTINGS = {"ADDONS": ["core", "desk"], "ADDONS_PATH": [_ADDONS], "MAIL_DOMAIN": "our.test"}
 
 
@@ -70,18 +71,18 @@ async def _bare(server: Any, count: int) -> Watch:
 
 async def _whole(server: Any, count: int) -> Watch:
     """Fetch, and deal with what was fetched meanwhile, as a worker does."""
-    stop = asyncio.Event()
+    stop, goes_on = asyncio.Event(), True
     tickets = get_model("Ticket").all()
     with watch() as taken:
-        dealing = asyncio.create_task(deal_with_what_comes(stop))
-        goes_on = True
-        while goes_on:
-            goes_on = (await fetch_server(server)).more
-            await runtime().bell.ring(TOPIC)
-        while await tickets.count() < count:
-            await asyncio.sleep(_LOOK_EVERY_S)
-        stop.set()
-        await dealing
+        async with asyncio.timeout(_LONGEST_S), asyncio.TaskGroup() as group:
+            group.create_task(deal_with_what_comes(stop))
+            while goes_on:
+                goes_on = (await fetch_server(server)).more
+                await runtime().bell.ring(TOPIC)
+            while await tickets.count() < count:
+                await asyncio.sleep(_LOOK_EVERY_S)
+            stop.set()
+    assert await tickets.count() == count
     return taken
 
 

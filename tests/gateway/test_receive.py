@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from tortoise.exceptions import OperationalError
 
 from core.gateway import receive as receive_module
 from core.gateway import spool
@@ -414,6 +415,24 @@ async def test_what_was_only_read_is_given_back_untried(
     rows = await get_model("InboundEmail").all().order_by("id").values("tries", "lease_token")
     assert [row["tries"] for row in rows] == [1, 0]
     assert rows[1]["lease_token"] is None
+
+
+async def test_a_claim_that_fails_leaves_none_of_the_mails_in_hand(
+    routes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await spool.store(mail("mine"), "test:0")
+    claim = spool.claim
+
+    async def failing(*arguments: Any, beside: bool = False) -> Any:
+        if beside:
+            raise OperationalError("the disk is full")
+        return await claim(*arguments)
+
+    monkeypatch.setattr(spool, "claim", failing)
+    with pytest.raises(OperationalError):
+        await process_pending()
+    row = await get_model("InboundEmail").get()
+    assert (row.state, row.tries, row.lease_token) == ("received", 0, None)
 
 
 async def test_beside_others_come_only_fresh_and_small_mails(routes: dict[str, Any]) -> None:
