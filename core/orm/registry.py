@@ -199,6 +199,9 @@ def _merged_meta(name: str, fragments: list[type[Record]]) -> type:
                 if key.startswith("__"):
                     continue
                 merged[key] = (*merged.get(key, ()), *value) if key in _LIST_OPTIONS else value
+    if "manager" in merged:
+        # A manager keeps its model, so that of each host has a manager of its own.
+        merged["manager"] = type(merged["manager"])()
     return type("Meta", (), merged)
 
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tortoise.manager import Manager
 
 from core.errors import AddonError, UnknownName
 from core.orm import fields, schema
@@ -67,6 +68,16 @@ async def test_two_hosts_do_not_share_fields() -> None:
         assert await first.registry.get("Place").all_kinds() == ["shop", "bank"]
         assert await second.registry.get("Place").all_kinds() == ["shop"]
     assert not [name for name in sys.modules if name.startswith("postroom_models_")]
+
+
+async def test_two_hosts_do_not_share_the_manager_of_a_model() -> None:
+    class Log(Record):
+        class Meta:
+            manager = Manager()
+
+    async with opened("sqlite://:memory:", Log) as first, opened("sqlite://:memory:", Log) as second:
+        models = [one.registry.get("Log") for one in (first, second)]
+        assert [model._meta.manager.get_queryset().model for model in models] == models
 
 
 async def test_mix_ins_bring_fields_and_none_leaves_one_out() -> None:
