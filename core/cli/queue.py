@@ -16,6 +16,7 @@ from core.delivery.suspension import resume_queue, suspend_queue, suspension, wh
 from core.errors import UnknownName, UserError
 from core.mail.retry import Outcome
 from core.runtime import get_model, runtime
+from core.web.queue_steer import steer
 from core.web.words import delivery_state, mark, state_sentence
 
 MessageId = Annotated[int, typer.Argument(max=LARGEST_ID, help="The id that `queue ls` shows.")]
@@ -114,7 +115,7 @@ async def retry(messages: MessageIds, as_json: Json = False) -> None:
 
     Example: postroom queue retry 12 13
     """
-    await _steer(messages, "action_retry", as_json)
+    await _steer(messages, "retry", as_json)
 
 
 async def hold(messages: MessageIds, as_json: Json = False) -> None:
@@ -240,14 +241,14 @@ async def pace(
 
 
 async def _steer(message_ids: Sequence[int], action: str, as_json: bool) -> None:
-    """Do it to each message for itself; those where it cannot be done are named at the end."""
+    """Do it to each message for itself, on record; those where it cannot be done are named at the end."""
     rows: list[dict[str, Any]] = []
     refused: list[UserError | UnknownName] = []
     async with host():
         for message_id in dict.fromkeys(message_ids):
             try:
                 message = await _message(message_id)
-                await getattr(message, action)()
+                await steer(message, action)
             except (UserError, UnknownName) as error:
                 refused.append(error)
             else:

@@ -42,6 +42,11 @@ async def test_several_are_steered_at_a_time(ids: list[int], capsys: pytest.Capt
     assert [(row["id"], row["send_state"]) for row in rows] == [(second, "Cancelled"), (third, "Cancelled")]
     await retry([second, third])
     assert await states(ids) == ["Queued"] * 3
+    done = await get_model("AuditEntry").all().order_by("id").values_list("action", "record_id")
+    assert done == [
+        *(("mail_held", first), ("mail_held", second), ("mail_released", first)),
+        *(("mail_cancelled", second), ("mail_cancelled", third), ("mail_retried", second), ("mail_retried", third)),
+    ]
 
 
 async def test_what_cannot_be_done_stops_no_other(ids: list[int], capsys: pytest.CaptureFixture[str]) -> None:
