@@ -18,7 +18,7 @@ from core.delivery.channel import channel_named
 from core.errors import UserError
 from core.events import tell
 from core.mail.address import normalised
-from core.mail.thread import references_of
+from core.mail.thread import ids_in, references_of
 from core.models.rendering import related
 from core.models.tracked import changes_between, tracked_values
 from core.orm.insert import insert_many
@@ -70,7 +70,7 @@ class Chatter(Record):
                     message.parent = previous
                     message.in_reply_to = previous.message_id
                     message.thread_references = references_of(
-                        [*previous.thread_references.split(), previous.message_id]
+                        [*ids_in(previous.thread_references), previous.message_id]
                     )
                 options.setdefault("track", True)
                 await get_model("Message").queue_email(

@@ -101,6 +101,14 @@ async def test_a_message_answers_what_it_is_told_to(host: Runtime) -> None:
     assert second.thread_references == "<theirs@customer.test>"
 
 
+async def test_what_is_no_message_id_is_left_out_of_references(host: Runtime) -> None:
+    job = await _job()
+    first = await job.post_message("<p>One</p>")
+    await get_model("Message").filter(id=first.pk).update(thread_references="odd <theirs@customer.test>")
+    second = await job.post_message("<p>Two</p>")
+    assert second.thread_references == f"<theirs@customer.test> {first.message_id}"
+
+
 async def test_nothing_answers_what_was_taken_back(host: Runtime) -> None:
     job = await _job()
     await (await job.post_message("<p>One</p>", undo_s=60)).undo()
