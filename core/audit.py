@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from core.pattern import pattern
 from core.runtime import Caller, acting_user, caller, get_model
 
 MASK = "********"
-_SECRET_NAME = re.compile(r"pass|secret|token|key|hash|credential|cookie|authori[sz]ation", re.IGNORECASE)
+_SECRET_NAME = pattern(r"pass|secret|token|key|hash|credential|cookie|authori[sz]ation", re.IGNORECASE)
 _TEXT_CHARS = 200
 _MOST_ITEMS = 1000
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -12,9 +11,10 @@ from core import clock
 from core.cli.command import command, host
 from core.cli.output import Json, print_done, print_json, print_rows
 from core.errors import UnknownName
+from core.pattern import pattern
 from core.runtime import get_model
 
-_DURATION = re.compile(r"([1-9][0-9]{0,4})([hdw])")
+_DURATION = pattern(r"([1-9][0-9]{0,4})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _COLUMNS = ("login", "name", "prefix", "scopes", "expires_at", "last_used_at", "last_used_from", "revoked_at")
 

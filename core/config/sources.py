@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 from collections import Counter
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from pydantic import SecretStr, ValidationError
 from core.config.settings import Settings
 from core.config.yaml_text import Loader, read_yaml
 from core.errors import ConfigError, did_you_mean
+from core.pattern import pattern
 
 PREFIX = "POSTROOM_"
 _OF_THE_SENDING_API = frozenset(
@@ -35,7 +35,7 @@ _OF_THE_SENDING_API = frozenset(
 """Names in the same environment that are no key of a host; any other unknown one is an error."""
 
 _MASK = "********"
-_PASSWORD_IN_URL = re.compile(r"(://[^:/@]*:)[^/]*@")
+_PASSWORD_IN_URL = pattern(r"(://[^:/@]*:)[^/]*@")
 
 
 class Origin(StrEnum):

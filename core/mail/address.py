@@ -18,27 +18,27 @@ from typing import TYPE_CHECKING
 from core.errors import AddressError
 from core.mail.values import Mailbox
 from core.mail.words import decoded_words
+from core.pattern import pattern
 
 if TYPE_CHECKING:
     from email_validator import ValidatedEmail
 
 _TEXT_MAX_CHARS = 1000
 _ADDRESS_MAX_CHARS = 320
+_EVERYDAY_MAX_CHARS = 240
 """64 for the local part, 255 for the domain (RFC 5321, 4.5.3.1), and what databases keep of one."""
 _REMEMBERED = 2048
-_FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+_FORBIDDEN = pattern("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 """Whatever some program takes for the end of a line, the other controls, and half characters; a tab is allowed."""
 
-_NAME_AND_ADDRESS = re.compile(r'(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^"<>@,;:\\]*+))\s*+<([^<>"\s]++)>')
+_NAME_AND_ADDRESS = pattern(r'(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^"<>@,;:\\]*+))\s*+<([^<>"\s]++)>')
 _ATEXT = "A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_PLAIN_ADDRESS = re.compile(
-    rf"(?!-)(?=[.{_ATEXT}]{{1,64}}@)[{_ATEXT}]+(?:\.[{_ATEXT}]+)*@(?:{_LABEL}\.)*(?!\d+$){_LABEL}"
-)
+_PLAIN_ADDRESS = pattern(rf"(?!-)(?=[.{_ATEXT}]{{1,64}}@)[{_ATEXT}]+(?:\.[{_ATEXT}]+)*@(?:{_LABEL}\.)*(?!\d+$){_LABEL}")
 """The addresses of everyday, known to be right without asking the library."""
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
-_ESCAPED = re.compile(r"\\(.)")
-_ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?]*\?=")
+_ATOMS = pattern(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
+_ESCAPED = pattern(r"\\(.)")
+_ENCODED_WORD = pattern(r"=\?[^?\s]+\?[bBqQ]\?[^?]*\?=")
 _WORD_BYTES = 39
 """What one encoded-word holds, so that a line of `Subject:` and one word stays within 76 characters."""
 
@@ -120,7 +120,7 @@ def _remembered(address: str) -> str:
     return _normalised(address)
 
 
-_NEEDLESSLY_QUOTED = re.compile(r'"([^\s"\\(),.:;<>@\[\]]+(?:\.[^\s"\\(),.:;<>@\[\]]+)*)"')
+_NEEDLESSLY_QUOTED = pattern(r'"([^\s"\\(),.:;<>@\[\]]+(?:\.[^\s"\\(),.:;<>@\[\]]+)*)"')
 
 
 def format_mailbox(mailbox: Mailbox) -> str:
@@ -166,7 +166,13 @@ def _checked(address: str) -> str:
 
 
 def _is_everyday(address: str) -> bool:
-    return len(address) <= 240 and "=?" not in address and _PLAIN_ADDRESS.fullmatch(address) is not None
+    return len(address) <= _EVERYDAY_MAX_CHARS and _is_plain(address)
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(address: str) -> bool:
+    """Asked several times of each recipient: of To, of the envelope, when the mail was queued."""
+    return "=?" not in address and _PLAIN_ADDRESS.fullmatch(address) is not None
 
 
 _SUFFIX = ".test"
@@ -226,7 +232,7 @@ def _poses_as_ascii(char: str) -> bool:
 
 # The inbound reader: one pass over the tokens of the header, no recursion.
 
-_TOKEN = re.compile(
+_TOKEN = pattern(
     r'"([^"\\]*+(?:\\.?[^"\\]*+)*)("?)'  # 1 quoted string, 2 its end
     r"|<([^<>]*+)(>?)"  # 3 angle address, 4 its end
     r"|([()])"  # 5 comment
@@ -237,8 +243,8 @@ _TOKEN = re.compile(
     r'|(=\?[^?\s]{1,60}\?[bBqQ]\?[^?\s]*+\?=|[^\s"<>(),;:=]++|=)',
     re.DOTALL,
 )
-_COMMENT_PART = re.compile(r"\\.?|[()]|[^\\()]++", re.DOTALL)
-_INBOUND_ADDRESS = re.compile(
+_COMMENT_PART = pattern(r"\\.?|[()]|[^\\()]++", re.DOTALL)
+_INBOUND_ADDRESS = pattern(
     r'(?:[^\s"<>()\[\],;:\\@\x00-\x1f\x7f]{1,320}|"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f]){0,320}")'
     r"@[^\s\"<>()\[\],;:\\@\x00-\x20\x7f]{1,255}"
 )

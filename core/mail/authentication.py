@@ -6,7 +6,6 @@ tied to it by alignment (DMARC), found by us or reported by a server whose word 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,14 +14,15 @@ from typing import Any
 
 from core.mail.address import domain_of, tolerant_addresses
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 
-_RESULT = re.compile(r";\s*(dmarc|dkim|spf)\s*=\s*(\w+)([^;]*)")
-_FROM_DOMAIN = re.compile(r"\bheader\.from\s*=\s*([^\s;]+)")
-_QUOTED_OR_COMMENT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\([^()"]*\)')
+_RESULT = pattern(r";\s*(dmarc|dkim|spf)\s*=\s*(\w+)([^;]*)")
+_FROM_DOMAIN = pattern(r"\bheader\.from\s*=\s*([^\s;]+)")
+_QUOTED_OR_COMMENT = pattern(r'"[^"\\]*(?:\\.[^"\\]*)*"|\([^()"]*\)')
 _MOST_NESTED = 5
 _MOST_CHARS = 4000
 _HOP_CHARS = 1000
-_HOP = re.compile(
+_HOP = pattern(
     r"(?i:from) (\S+) \((?!(?i:helo)\b)([^][() ]*) ?\[(?:IPv6:)?([0-9A-Fa-f.:]{2,45})\](?! \(may be forged)[^][]*"
 )
 """`from HELO (name [address])`: a name that was looked up is one that leads back to the address."""

@@ -13,10 +13,11 @@ from html import escape
 from core.mail.readable import laid_out
 from core.mail.sanitise import HTML_MAX_CHARS
 from core.mail.words import clean_text
+from core.pattern import pattern
 
 _REMEMBERED_CHARS = 100_000
 
-_LINK_IN_TEXT = re.compile(r"\b(?:https?://|mailto:)[^\s<>\"'`\x00-\x20\x7f]++", re.IGNORECASE)
+_LINK_IN_TEXT = pattern(r"\b(?:https?://|mailto:)[^\s<>\"'`\x00-\x20\x7f]++", re.IGNORECASE)
 _AFTER_LINK = ".,:;!?)]}"
 
 

@@ -5,9 +5,9 @@ A delimiter is a line of its own: another boundary that begins like this one is 
 
 from __future__ import annotations
 
-import re
+from core.pattern import pattern
 
-_FIRST_DELIMITER = re.compile(rb"(?mi)^--([^\s-][^\r\n]{0,199}|-[^\r\n]{1,200})\r?\n(?=content-[a-z-]{1,30}[ \t]*:)")
+_FIRST_DELIMITER = pattern(rb"(?mi)^--([^\s-][^\r\n]{0,199}|-[^\r\n]{1,200})\r?\n(?=content-[a-z-]{1,30}[ \t]*:)")
 _GUESSED_WITHIN = 64 * 1024
 _MOST_FALSE_DELIMITERS = 10_000
 

@@ -13,8 +13,9 @@ from html import escape
 from typing import Any
 
 from core.mail.body import html_to_text
+from core.pattern import pattern
 
-_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_COLOR = pattern(r"#[0-9a-fA-F]{6}")
 _DEFAULT_COLOR = "#2f5d8a"
 _SHEET = (
     "max-width:640px;background:#ffffff;font-family:Helvetica,Arial,sans-serif;font-size:15px;line-height:1.5;"
@@ -22,8 +23,8 @@ _SHEET = (
 )
 _SMALL_PRINT = "padding:14px 28px;border-top:1px solid #e4e7eb;font-size:12px;color:#616e7c"
 _SMALL_PRINT_KEYS = ("address", "website", "footer")
-_HAS_BODY_TAG = re.compile(r"<body\b", re.IGNORECASE)
-_END_OF_DOCUMENT = re.compile(r"</(body|html)\s*+>", re.IGNORECASE)
+_HAS_BODY_TAG = pattern(r"<body\b", re.IGNORECASE)
+_END_OF_DOCUMENT = pattern(r"</(body|html)\s*+>", re.IGNORECASE)
 _DELIMITER = "-- "
 
 
@@ -33,12 +34,13 @@ def branded(body: str, presentation: Mapping[str, Any]) -> str:
     Keys: `signature` (HTML), `branding` with `name`, `color`, `address`, `website`, `footer` (texts). A body that is a
     whole document of its own gets the signature where it ends, and no frame: it has its own.
     """
+    signature, branding = presentation.get("signature"), presentation.get("branding")
+    if not signature and not branding:
+        return body
     is_document = _HAS_BODY_TAG.search(body) is not None
-    signature = presentation.get("signature")
     if signature:
         signature = f'\n<div class="signature" style="margin-top:24px">{signature}</div>'
         body = _before_its_end(body, signature) if is_document else body + signature
-    branding = presentation.get("branding")
     return body if is_document or not branding else _framed(body, branding)
 
 

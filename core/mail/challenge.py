@@ -11,19 +11,20 @@ import re
 from core.mail.automatic import list_header
 from core.mail.body import html_to_text
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 
 _TEXT_CHARS = 4000
 _HTML_CHARS = 40_000
-_FILTERS = re.compile(
+_FILTERS = pattern(
     r"tmda|spam-?arrest|boxbe|bluebottle|choicemail|mailinblack|sendio|mailblocks|knowspam|vanquish|spamcease"
     r"|blockallspam"
     r"|uol-?anti-?spam|spamlion|zaep|qurb|digiportal|earthlink-?spamblocker|0spam|realmail|active-?spam-?killer"
 )
-_FILTER_HEADERS = re.compile(
+_FILTER_HEADERS = pattern(
     r"x-(?:tmda|spamarrest|boxbe|bluebottle|choicemail|mailinblack|sendio|challenge|trusted-delivery|ask-auth"
     r"|aspam)[a-z-]{0,40}"
 )
-_LINK = re.compile(r"(?:https?|mailto):\S+")
+_LINK = pattern(r"(?:https?|mailto):\S+")
 _HELD = (
     r"(?:waiting (?:list|for)|waitlist\w*|held|on hold|pending|quarantin\w*|not (?:yet )?(?:been )?delivered"
     r"|awaiting|intercepted|blocked)"
@@ -32,7 +33,7 @@ _ACT = (
     r"(?<!not )(?<!n't )(?<!n’t )"
     r"(?:click|reply|respond|confirm|verify|authenticat\w*|follow the|complete|enter the|prove)"
 )
-_ASKS = re.compile(
+_ASKS = pattern(
     rf"your (?:e-?mail )?(?:message|e-?mail|mail)\b.{{0,200}}\b{_HELD}\b.{{0,300}}\b{_ACT}"
     rf"|\b{_ACT}\b.{{0,200}}(?:deliver|release|receive|allow|accept)\w* (?:of )?(?:your|this"
     rf"|the) (?:original )?(?:message|e-?mail|mail)\b"

@@ -8,10 +8,11 @@ Encoding Standard. Every step is linear. The text holds what the bytes hold, NUL
 
 from __future__ import annotations
 
-import re
 from codecs import charmap_decode
 from encodings.aliases import aliases
 from typing import NamedTuple
+
+from core.pattern import pattern
 
 
 class Decoded(NamedTuple):
@@ -63,8 +64,8 @@ _ALSO = {
     "koi8_u": ("koi8ru",),
     "cp866": ("ibm866", "dos866"),
 }
-_NOT_A_LETTER = re.compile("[^a-z0-9]+")
-_NAME = re.compile(r"[^\s\"'`();,<>=]{1,40}")
+_NOT_A_LETTER = pattern("[^a-z0-9]+")
+_NAME = pattern(r"[^\s\"'`();,<>=]{1,40}")
 
 
 def _known() -> dict[str, str]:
@@ -99,8 +100,8 @@ _EBCDIC = frozenset({"cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1
 _SHIFTING = ("utf_7", "hz", "iso2022")
 _WIDE = ("utf_16", "utf_32")
 _WITH_PRIVATE_LETTERS = frozenset({"gb18030", "cp932", "cp949", "cp950", "big5hkscs"})
-_PRIVATE = re.compile("[\ue000-\uf8ff]")
-_ESCAPES = re.compile(rb"\x1b(?:\$[@B(]|\([JI])")
+_PRIVATE = pattern("[\ue000-\uf8ff]")
+_ESCAPES = pattern(rb"\x1b(?:\$[@B(]|\([JI])")
 _KOREAN_ESCAPE = b"\x1b$)C"
 
 
@@ -195,7 +196,7 @@ def _replaced(data: bytes, codec: str) -> str:
     return charmap_decode(data, "strict", table)[0]
 
 
-_HALF_WIDTH = re.compile(rb"\x1b\(I([^\x1b]*)")
+_HALF_WIDTH = pattern(rb"\x1b\(I([^\x1b]*)")
 
 
 def _windows_japanese(data: bytes) -> str:
@@ -241,10 +242,10 @@ def _guess(data: bytes, hint: str | None) -> str:
 
 _SAMPLE_BYTES = 16 * 1024
 _FEW = 4
-_RUNS = re.compile(rb"[\x80-\xff]+")
-_KANA = re.compile("[\u3041-\u30fe]")
-_HANGUL = re.compile("[\uac00-\ud7a3]")
-_CJK = re.compile("[\u2460-\u24ff\u3000-\u9fff\uff00-\uff60]")
+_RUNS = pattern(rb"[\x80-\xff]+")
+_KANA = pattern("[\u3041-\u30fe]")
+_HANGUL = pattern("[\uac00-\ud7a3]")
+_CJK = pattern("[\u2460-\u24ff\u3000-\u9fff\uff00-\uff60]")
 
 
 def _guess_by_letters(sample: bytes) -> str:

@@ -16,18 +16,17 @@ from core.mail.bounce_signs import ANSWERED
 from core.mail.original import NOT_GIVEN, Original, original_in
 from core.mail.parse import parse
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 
 _REPORT_BYTES = 64 * 1024
 _TEXT_CHARS = 64 * 1024
 _MOST_RECIPIENTS = 100
 
-_FIELDS = re.compile(r"(?im)^feedback-type[ \t]*:")
-_OF_MICROSOFT = re.compile(r"complaint about message from \[?[0-9a-f.:]{3,45}")
+_FIELDS = pattern(r"(?im)^feedback-type[ \t]*:")
+_OF_MICROSOFT = pattern(r"complaint about message from \[?[0-9a-f.:]{3,45}")
 _OF_MICROSOFT_RECIPIENT = ("X-HmXmrOriginalRecipient", "X-Original-Recipient")
-_DMARC = re.compile(r"report domain:\s{0,5}\S{1,253}\s{1,5}submitter:", re.IGNORECASE)
-_DMARC_FILE = re.compile(
-    r"[^!\s]{1,253}![^!\s]{1,253}!\d{6,12}!\d{6,12}(?:![^!]{0,100})?\.(?:xml|zip|gz)", re.IGNORECASE
-)
+_DMARC = pattern(r"report domain:\s{0,5}\S{1,253}\s{1,5}submitter:", re.IGNORECASE)
+_DMARC_FILE = pattern(r"[^!\s]{1,253}![^!\s]{1,253}!\d{6,12}!\d{6,12}(?:![^!]{0,100})?\.(?:xml|zip|gz)", re.IGNORECASE)
 
 
 class Feedback(StrEnum):

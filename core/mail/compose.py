@@ -7,7 +7,6 @@ message, RFC 2045 to 2047 and 2231 for MIME, RFC 2387 for inline files. It never
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from binascii import b2a_qp
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +22,7 @@ from core.mail.body import html_to_text
 from core.mail.header_line import LONGEST_LINE_BYTES, date_line, folded, ids_line, mailboxes_line, text_line
 from core.mail.optional_headers import ONLY_ONCE, optional_headers
 from core.mail.values import Calendar, File, OutgoingEmail
+from core.pattern import pattern
 
 _LINE_CHARS = 76
 _LINES = Struct(f"{_LINE_CHARS}s" * 64)
@@ -30,16 +30,16 @@ _LINES = Struct(f"{_LINE_CHARS}s" * 64)
 _READABLE_MAX_BYTES = 10_000
 """Above this, quoted-printable costs more time than its legibility is worth."""
 
-_HEADER_NAME = re.compile(r"[!-9;-~]{1,70}")
+_HEADER_NAME = pattern(r"[!-9;-~]{1,70}")
 _OURS = frozenset({
     *("from", "sender", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "in-reply-to", "references"),
     *("mime-version", "content-type", "content-transfer-encoding", "content-disposition", "content-id"),
     *("return-path", "received", "delivered-to", "dkim-signature", "authentication-results"),
 })  # fmt: skip
 _OF_SERVERS = ("resent-", "arc-")
-_CONTENT_TYPE = re.compile(r"(?!multipart/)[a-z0-9][a-z0-9!#$&^_.+-]{0,80}/[a-z0-9][a-z0-9!#$&^_.+-]{0,80}")
-_METHOD = re.compile(r"[A-Z]{3,20}")
-_QUOTED_SAFE = re.compile(r"[ !#-\[\]-~]{1,60}")
+_CONTENT_TYPE = pattern(r"(?!multipart/)[a-z0-9][a-z0-9!#$&^_.+-]{0,80}/[a-z0-9][a-z0-9!#$&^_.+-]{0,80}")
+_METHOD = pattern(r"[A-Z]{3,20}")
+_QUOTED_SAFE = pattern(r"[ !#-\[\]-~]{1,60}")
 
 
 class _Part(NamedTuple):

@@ -10,27 +10,29 @@ import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 
+from core.pattern import pattern
+
 _MAX_CHARS = 200
 _FIRST_YEAR, _LAST_YEAR = 1982, 2099
 """From RFC 821 on; earlier years are those of clocks that stopped."""
-_EVERYDAY = re.compile(
+_EVERYDAY = pattern(
     r"(?:[A-Z][a-z]{2}, )?(\d\d?) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (\d{4}) "
     r"(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)(?: \([A-Za-z ]{1,40}\))?"
 )
-_COMMENT = re.compile(r"\([^()]*\)?")
-_COLON = re.compile(r"(?<=\d)\s{0,5}:\s{0,5}(?=\d)")
-_TIME = re.compile(
+_COMMENT = pattern(r"\([^()]*\)?")
+_COLON = pattern(r"(?<=\d)\s{0,5}:\s{0,5}(?=\d)")
+_TIME = pattern(
     r"(?<![\d:.])(\d{1,2})[:.](\d{1,2})(?:[:.](\d{1,2})(?:[.,]\d{1,9})?)?(?![\d:.]|\.\d)\s*([ap]\.?m\b\.?)?",
     re.IGNORECASE,
 )
-_ISO_TIME = re.compile(r"(?<=\d)t(?=\d)", re.IGNORECASE)
-_ZONE = re.compile(
+_ISO_TIME = pattern(r"(?<=\d)t(?=\d)", re.IGNORECASE)
+_ZONE = pattern(
     r"\s*,?\s*(?:([a-z]{1,5})?\s?([+-])(\d\d?):?(\d\d)?(?!\d)|([a-z]{1,5})(?![a-z]))(?:\s+[a-z]{2,5}(?![a-z]))?",
     re.IGNORECASE,
 )
-_NUMBERS = re.compile(r"\d+")
-_NAMES = re.compile(r"[a-z]{3,}")
-_NUMERIC = re.compile(r"(?<!\d)(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})(?!\d)")
+_NUMBERS = pattern(r"\d+")
+_NAMES = pattern(r"[a-z]{3,}")
+_NUMERIC = pattern(r"(?<!\d)(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})(?!\d)")
 
 _MONTHS = {
     "jan": 1, "ene": 1, "gen": 1, "sty": 1, "feb": 2, "fev": 2, "mar": 3, "mrz": 3, "maa": 3, "mrt": 3,

@@ -8,7 +8,6 @@ see otherwise: it would vouch for a From that is not the one shown.
 from __future__ import annotations
 
 import binascii
-import re
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from core.mail.address import domain_of
 from core.mail.authentication import Check
 from core.mail.dkim import collapsed, relaxed_body
 from core.mail.published import tags_of
+from core.pattern import pattern
 
 MOST_SIGNATURES = 5
 """Of more, the uppermost are looked at: each costs a question to the DNS."""
@@ -35,7 +35,7 @@ _RSA_LEAST_BITS = 1024
 _CLOCKS_APART = timedelta(hours=1)
 _TIME_DIGITS = 12
 _FORMS = ("simple", "relaxed")
-_FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]*:[^\r]*(?:\r\n[ \t][^\r]*)*")
+_FIELD = pattern(rb"[!-9;-~]{1,200}[ \t]*:[^\r]*(?:\r\n[ \t][^\r]*)*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ name; a start in any other zone is not told, rather than told wrong.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,14 +14,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from core.mail.parameters import value_and_parameters
 from core.mail.values import Event
 from core.mail.words import clean_text
+from core.pattern import pattern
 
 _MOST_CHARS = 256 * 1024
 _MOST_LINES = 5000
-_FOLDED = re.compile(r"\r?\n[ \t]")
-_LINE = re.compile(r"([A-Za-z-]{1,40})((?:;[^:\"]*(?:\"[^\"]*\"[^:\"]*)*)?):(.*)")
-_ESCAPED = re.compile(r"\\([\\;,nN])")
-_METHOD = re.compile(r"[A-Z]{3,20}")
-_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?")
+_FOLDED = pattern(r"\r?\n[ \t]")
+_LINE = pattern(r"([A-Za-z-]{1,40})((?:;[^:\"]*(?:\"[^\"]*\"[^:\"]*)*)?):(.*)")
+_ESCAPED = pattern(r"\\([\\;,nN])")
+_METHOD = pattern(r"[A-Z]{3,20}")
+_TIME = pattern(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?")
 _TEXT_CHARS = 500
 _COMPONENTS = frozenset({"VEVENT", "VTODO"})
 

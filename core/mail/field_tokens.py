@@ -12,8 +12,9 @@ from html import escape
 
 from core.errors import UserError
 from core.mail.sanitise import HTML_MAX_CHARS
+from core.pattern import pattern
 
-_TOKEN = re.compile(r"\{\{\s{0,20}field:([^{}]{0,200})\}\}", re.IGNORECASE)
+_TOKEN = pattern(r"\{\{\s{0,20}field:([^{}]{0,200})\}\}", re.IGNORECASE)
 
 
 def slugs_in(*texts: str) -> tuple[str, ...]:

@@ -5,18 +5,18 @@ Pure. The XML is read as text, tag by tag, by no parser: nothing in it is resolv
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 from xml.sax.saxutils import escape
 
 from core.errors import UserError
+from core.pattern import pattern
 
-_HASH = re.compile(r"<hash>\s{0,10}([0-9A-Fa-f-]{36})\s{0,10}</hash>")
-_NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+_HASH = pattern(r"<hash>\s{0,10}([0-9A-Fa-f-]{36})\s{0,10}</hash>")
+_NOT_XML = pattern("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """What no XML 1.0 document may have (section 2.2)."""
-_SEPARATOR = re.compile(r"[\s,;]+")
+_SEPARATOR = pattern(r"[\s,;]+")
 
 
 @dataclass(frozen=True, slots=True)

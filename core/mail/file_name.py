@@ -10,11 +10,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from core.pattern import pattern
+
 NAME_MAX_BYTES = 200
 _READ_CHARS = 4096
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_()+,=-]*(?:[ .][A-Za-z0-9_()+,=-]+)*")
-_SEPARATORS = re.compile(r"[/\\]")
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])\s*(?:\.|$)", re.IGNORECASE)
+_PLAIN = pattern(r"[A-Za-z0-9_][A-Za-z0-9_()+,=-]*(?:[ .][A-Za-z0-9_()+,=-]+)*")
+_SEPARATORS = pattern(r"[/\\]")
+_RESERVED = pattern(r"(?:con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])\s*(?:\.|$)", re.IGNORECASE)
 _REFUSED = frozenset('<>:"|?*\u2028\u2029')
 _ENDING_CHARS = 20
 

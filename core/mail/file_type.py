@@ -5,16 +5,17 @@ Pure, and the one door for files of every origin. It reads beginnings alone and 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import filetype
+
+from core.pattern import pattern
 
 BYTES = "application/octet-stream"
 START_BYTES = 8192
 """So much of a file's beginning is enough to tell."""
 _TYPE_CHARS = 127
-_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+_TYPE = pattern(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 _OPENED_BY_BROWSERS = (
     *("image/", "application/pdf", "text/html", "text/xml", "text/javascript", "text/ecmascript"),
     *("application/xhtml", "application/xml", "application/javascript", "application/ecmascript"),

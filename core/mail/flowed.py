@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 
+from core.pattern import pattern
+
 _MOST_LINES = 100_000
 _SIGNATURE_MARK = "-- "
-_ENRICHED_MARK = re.compile(r"<(<|/?[A-Za-z][A-Za-z0-9-]{0,60}>)")
-_PARAM = re.compile(r"<param>[^<]*</param>", re.IGNORECASE)
-_LINE_BREAKS = re.compile(r"\n+")
+_ENRICHED_MARK = pattern(r"<(<|/?[A-Za-z][A-Za-z0-9-]{0,60}>)")
+_PARAM = pattern(r"<param>[^<]*</param>", re.IGNORECASE)
+_LINE_BREAKS = pattern(r"\n+")
 
 
 def unflowed(text: str, *, delete_space: bool) -> str:

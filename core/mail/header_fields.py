@@ -11,8 +11,9 @@ import re
 from typing import NamedTuple
 
 from core.mail.words import clean_decoded
+from core.pattern import pattern
 
-BREAKS = re.compile("[\0-\x08\x0a-\x1f\x7f\x85\u2028\u2029]+")
+BREAKS = pattern("[\0-\x08\x0a-\x1f\x7f\x85\u2028\u2029]+")
 """Whatever some program takes for the end of a line, and the other controls."""
 SINGLE = frozenset({
     *("from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references"),
@@ -20,16 +21,16 @@ SINGLE = frozenset({
 })  # fmt: skip
 """What may come once."""
 
-_FIELD = re.compile(r"(?m)^([!-9;-~]{1,200})[ \t]*:((?:.*)(?:\n[ \t].*)*)")
-_NO_FIELD = re.compile(r"(?m)^(?![ \t]|[!-9;-~]{1,200}[ \t]*:)(?=.)")
-_WELL_KNOWN = re.compile(
+_FIELD = pattern(r"(?m)^([!-9;-~]{1,200})[ \t]*:((?:.*)(?:\n[ \t].*)*)")
+_NO_FIELD = pattern(r"(?m)^(?![ \t]|[!-9;-~]{1,200}[ \t]*:)(?=.)")
+_WELL_KNOWN = pattern(
     r"(?mi)^(?:from|to|cc|subject|date|message-id|mime-version|received|return-path|reply-to|sender|delivered-to"
     r"|content-[a-z-]{2,40}|references|in-reply-to|dkim-signature|list-[a-z-]{2,40}|x-[a-z0-9-]{2,80})[ \t]*:"
 )
 # Some programs put a blank line between the boundary and the header of a part.
-_HEADER_OF_PART = re.compile(rb"(?:content-[a-z-]{1,30}[ \t]*:[^\n]*\n(?:[ \t]+[^\s][^\n]*\n)*)+\r?\n", re.IGNORECASE)
-_MBOX_LINE = re.compile(r">?From \S.*\n?")
-_CHARSET = re.compile(r"\bcharset\s*=\s*\"?([^\s;\"]{1,60})", re.IGNORECASE)
+_HEADER_OF_PART = pattern(rb"(?:content-[a-z-]{1,30}[ \t]*:[^\n]*\n(?:[ \t]+[^\s][^\n]*\n)*)+\r?\n", re.IGNORECASE)
+_MBOX_LINE = pattern(r">?From \S.*\n?")
+_CHARSET = pattern(r"\bcharset\s*=\s*\"?([^\s;\"]{1,60})", re.IGNORECASE)
 _MOST_BYTES = 1024 * 1024
 _LATE_CHARS = 8 * 1024
 
@@ -72,7 +73,7 @@ def start_of_mail(data: bytes) -> int:
     return first if _WELL_KNOWN.match(data[first : first + 200].decode("latin_1")) else start
 
 
-_BLANKS = re.compile(rb"[ \t\r\n]*")
+_BLANKS = pattern(rb"[ \t\r\n]*")
 
 
 def _blank_line(data: bytes, start: int, end: int) -> tuple[int, int]:
@@ -81,7 +82,7 @@ def _blank_line(data: bytes, start: int, end: int) -> tuple[int, int]:
     return (found.start() + 1, found.end()) if found else (end, end)
 
 
-_BLANK_LINE = re.compile(rb"\n\r{0,2}\n")
+_BLANK_LINE = pattern(rb"\n\r{0,2}\n")
 
 
 def _length_of_header(text: str, odd: int, defects: list[str]) -> int:

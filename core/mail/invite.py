@@ -18,9 +18,10 @@ from core.errors import UserError
 from core.mail.address import envelope_address, header_text
 from core.mail.time_zone import time_zone
 from core.mail.values import Calendar, Mailbox
+from core.pattern import pattern
 
 _PRODUCT = "-//Postroom//Postroom//EN"
-_METHOD_LINE = re.compile(r"^METHOD:([A-Z]{3,20})\r?$", re.MULTILINE)
+_METHOD_LINE = pattern(r"^METHOD:([A-Z]{3,20})\r?$", re.MULTILINE)
 _NAMES_OF_UTC = frozenset({"UTC", "Etc/UTC", "Etc/UCT", "Etc/Zulu", "Etc/Universal", "UCT", "Zulu", "Universal"})
 _UID_MAX_CHARS = 255
 _LARGEST = 2**31 - 1

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from core.errors import AddressError, UserError
 from core.mail.address import encoded_words, envelope_address, header_text
 from core.mail.values import OutgoingEmail
+from core.pattern import pattern
 
 ONLY_ONCE = frozenset({
     *("importance", "priority", "x-priority", "list-unsubscribe", "list-unsubscribe-post", "list-id", "feedback-id"),
@@ -30,9 +31,9 @@ _SUPPRESSED = "DR, RN, NRN, OOF, AutoReply"
 """What Exchange shall not answer with: all that it knows but NDR, since the bounces are wanted."""
 
 # RFC 2369 section 2: the brackets end a link and a comma ends an entry, so neither may stand inside one.
-_LINK = re.compile(r"https?://[!#-+\--;=?-\[\]_a-z~]{1,900}", re.IGNORECASE | re.ASCII)
-_LIST_ID = re.compile(r"(?:([^<>]*)<)?([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)(>)?")
-_FEEDBACK_ID = re.compile(r"[!-9;-~]{0,100}(?::[!-9;-~]{0,100}){0,2}:[!-9;-~]{1,100}|[!-9;-~]{1,100}")
+_LINK = pattern(r"https?://[!#-+\--;=?-\[\]_a-z~]{1,900}", re.IGNORECASE | re.ASCII)
+_LIST_ID = pattern(r"(?:([^<>]*)<)?([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)(>)?")
+_FEEDBACK_ID = pattern(r"[!-9;-~]{0,100}(?::[!-9;-~]{0,100}){0,2}:[!-9;-~]{1,100}|[!-9;-~]{1,100}")
 
 
 def optional_headers(email: OutgoingEmail) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from core.mail.address import normalised
 from core.mail.parse import parse
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _OTHER_REPORTS = STATUS_TYPES | {
@@ -23,7 +24,7 @@ _HEAD_BYTES = 64 * 1024
 _RUN_LINES = 3
 """So many header lines, one under the other, are the header of a mail."""
 
-_HEADER_LINE = re.compile(
+_HEADER_LINE = pattern(
     r"[ \t>|]{0,8}(received|return-path|message-id|mime-version|content-type|delivered-to|dkim-signature|from|to|cc"
     r"|subject|date|sender|reply-to|x-[a-z0-9-]{1,60})[ \t]?:",
     re.IGNORECASE,
@@ -31,9 +32,9 @@ _HEADER_LINE = re.compile(
 _OF_SERVERS = frozenset({"received", "return-path", "mime-version", "content-type", "delivered-to"})
 _TELLING = _OF_SERVERS | {"message-id"}
 """One of these is in the header of a mail; a Message-ID is in a mere summary of it too."""
-_FOR = re.compile(r"\sfor\s{1,4}<?([^\s<>@;]{1,64}@[^\s<>@;]{1,255}?)>?(?:;|\s|$)")
-_QUOTED = re.compile(r"(?m)^[ \t>|]{0,8}(?=\S)")
-_MARK = re.compile(
+_FOR = pattern(r"\sfor\s{1,4}<?([^\s<>@;]{1,64}@[^\s<>@;]{1,255}?)>?(?:;|\s|$)")
+_QUOTED = pattern(r"(?m)^[ \t>|]{0,8}(?=\S)")
+_MARK = pattern(
     r"(?im)^(?:[-=*_|#>< \t]{2,80}.{0,80}|.{0,80}(?=[^\n]{0,60}:[ \t]{0,20}$))"
     r"(?:original(?:[ -]?(?:message|mail|e-?mail|header|text))|(?<!receive a )(?<!received a )copy of (?:the"
     r"|your) (?:original )?(?:message|mail|e-?mail)"

@@ -11,16 +11,17 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from core.mail.words import decode_text
+from core.pattern import pattern
 
-_VALUE = re.compile(r"\s*([^\s;\"]*)")
-_PARAMETER = re.compile(
+_VALUE = pattern(r"\s*([^\s;\"]*)")
+_PARAMETER = pattern(
     r"(?:;\s*+|(?<!\s)\s++)([^\s=;\"]++)\s*+=\s*+"
     r"(?:\"((?:[^\"\\]|\\.?|\"(?!\s*(?:;|$|[\w*-]{1,40}=)))*)\"?|([^;\"]*+))",
     re.DOTALL,
 )
-_CONTINUED = re.compile(r"([^*]++)(?:\*(\d{1,4}))?(\*?)")
-_QUOTED_PAIR = re.compile(r"\\([\"\\])")
-_WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:\\|\\\\)")
+_CONTINUED = pattern(r"([^*]++)(?:\*(\d{1,4}))?(\*?)")
+_QUOTED_PAIR = pattern(r"\\([\"\\])")
+_WINDOWS_PATH = pattern(r"(?:[A-Za-z]:\\|\\\\)")
 _MOST_CHARS = 16 * 1024
 
 

@@ -33,6 +33,7 @@ from core.mail.transfer_encoding import decoded_content, encoding_named
 from core.mail.uuencoded import taken_out
 from core.mail.values import Event, File, IncomingEmail, Mailbox
 from core.mail.words import clean_decoded, clean_text, decode_text, decoded_words
+from core.pattern import pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -401,7 +402,7 @@ _TEXTS_THAT_ARE_FILES = frozenset({
     *("text/csv", "text/xml", "text/rfc822-headers", "text/x-amp-html", "text/x-watch-html", "text/javascript"),
     *("text/x-patch", "text/x-diff", "text/tab-separated-values", "text/x-python", "text/x-log", "text/sgml"),
 })  # fmt: skip
-_META_CHARSET = re.compile(rb"<meta\b[^<>]{0,300}?\bcharset\s{0,3}=\s{0,3}[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_META_CHARSET = pattern(rb"<meta\b[^<>]{0,300}?\bcharset\s{0,3}=\s{0,3}[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _BINARY_WITHIN = 1024
 
 

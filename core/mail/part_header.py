@@ -6,15 +6,15 @@ RFC 2045 section 5, RFC 2183, RFC 2392.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from core.mail.file_name import safe_file_name
 from core.mail.header_fields import BREAKS, Fields
 from core.mail.parameters import value_and_parameters
 from core.mail.words import decoded_words
+from core.pattern import pattern
 
-_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,100}")
+_TYPE = pattern(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,100}")
 _ALSO_CALLED = {"text": "text/plain", "plain": "text/plain", "html": "text/html", "text/htm": "text/html"}
 _EXTENSIONS = {
     "text/plain": ".txt",

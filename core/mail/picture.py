@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from struct import unpack, unpack_from
 
-_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]")
+from core.pattern import pattern
+
+_FRAME = pattern(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]")
 _MAX_SEGMENTS = 10_000
 
 

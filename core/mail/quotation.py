@@ -7,22 +7,22 @@ read by `quotation_html`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.mail.quotation_html import split_reply_html
 from core.mail.quotation_rules import Hint, Line, Part, parts_of
 from core.mail.values import Reply
+from core.pattern import pattern
 
 __all__ = ["Part", "Passage", "passages", "split_reply", "split_reply_html"]
 
 REPLY_MAX_CHARS = 1024 * 1024
 _MAX_LINES = 6_000
 _MAX_LINE_CHARS = 400
-_LATE_INTRODUCTION = re.compile(r"(?<=[^\s-])[\s-]{1,4}(?=On [^:]{0,22}\d[^\n]{4,200}wrote:$)")
+_LATE_INTRODUCTION = pattern(r"(?<=[^\s-])[\s-]{1,4}(?=On [^:]{0,22}\d[^\n]{4,200}wrote:$)")
 _LATE_CHARS = 230
-_RUNS_ON = re.compile(r"[^@\n]{8,120}<[^\s<>@]{1,64}@[^\s<>@]{1,100}>[^<>:\n]{0,20}[:：](?=[ \u00a0]{2,9}\S)")
+_RUNS_ON = pattern(r"[^@\n]{8,120}<[^\s<>@]{1,64}@[^\s<>@]{1,100}>[^<>:\n]{0,20}[:：](?=[ \u00a0]{2,9}\S)")
 """`On Mon, 5 Jan 2026 at 10:12, Ada<ada@x.test> wrote:   Hello`: Yahoo on telephones sets what it quotes behind it."""
 
 
@@ -87,7 +87,7 @@ def _line(raw: str) -> Line:
     return Line(text, raw, depth=1)
 
 
-_GROUPWISE = re.compile(r">>> [^>\n]{1,200}>?[^>\n]{0,40}\d{1,2}:\d\d[^>\n]{0,10} >>>")
+_GROUPWISE = pattern(r">>> [^>\n]{1,200}>?[^>\n]{0,40}\d{1,2}:\d\d[^>\n]{0,10} >>>")
 """`>>> Ada <ada@x.test> 02/06/2025 13:15 >>>`: the mail below it has no marks."""
 _INVISIBLE = frozenset({"\u200b", "\ufeff", "\u200e", "\u200f", "\u00ad"})
 

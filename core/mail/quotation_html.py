@@ -16,6 +16,7 @@ from lxml.html import HtmlElement, HTMLParser, document_fromstring, tostring
 
 from core.mail.quotation_rules import Hint, Line, Part, heads, parts_of
 from core.mail.values import Reply
+from core.pattern import pattern
 
 _MAX_CHARS = 1024 * 1024
 _MAX_TAGS = 25_000
@@ -29,8 +30,8 @@ _BLOCKS = frozenset({
 _SILENT = frozenset({"head", "style", "script", "title", "meta", "link", "base", "template"})
 _SHOWN_WITHOUT_WORDS = frozenset({"img", "hr", "video", "object"})
 
-_CITED = re.compile(r"\b(?:protonmail_quote|tutanota_quote|zmail_extra|mail_android_quote|clean_bq|spark_quote)\b")
-_CONTAINER = re.compile(
+_CITED = pattern(r"\b(?:protonmail_quote|tutanota_quote|zmail_extra|mail_android_quote|clean_bq|spark_quote)\b")
+_CONTAINER = pattern(
     r"\b(?:yahoo_quoted|protonmail_quote|zmail_extra|zmail_extra_hr|tutanota_quote|freshdesk_quote|zd-quote"
     r"|front-blockquote"
     r"|missive_quote|sh-quoted-content|intercom-quote|hs_reply|quoted-mail|bloop_original_html|airmail_ext_on"
@@ -38,21 +39,21 @@ _CONTAINER = re.compile(
     r"|olk_src_body_section|isreplycontent|name:messagereplysection|name:quote"
     r"|ms-outlook-mobile-reference-message|quoted-reply)\b"
 )
-_INTRODUCTION = re.compile(
+_INTRODUCTION = pattern(
     r"\b(?:gmail_attr|moz-cite-prefix|reply-intro|protonmail_quote_header|airmail_on|wisestamp_quote_header)\b"
 )
-_QUOTED_BELOW = re.compile(
+_QUOTED_BELOW = pattern(
     r"\b(?:appendonsend|divrplyfwdmsg|stopspelling|mail-editor-reference-message-container|outlookmessageheader|zwchr"
     r"|ms-outlook-mobile-body-separator-line|__divider__|isforwardcontent|replybody|hmquote|ygrp-text)\b"
 )
-_SIGNATURE = re.compile(
+_SIGNATURE = pattern(
     r"\b(?:gmail_signature|gmail_signature_prefix|moz-signature|signature|ms-outlook-mobile-signature"
     r"|protonmail_signature_block|__sig_post__|zimbra-signature|mailbutler_signature|bloop_sign|wisestamp_app"
     r"|tutanota_signature"
     r"|protonmail_sig|sh-signature|front-signature|mimecast)\b"
 )
 # Outlook's line above the header of what it quotes, whichever its version drew it.
-_OUTLOOK_LINE = re.compile(
+_OUTLOOK_LINE = pattern(
     r"border:\s?none;\s?border-top:\s?solid #?[0-9a-z]{3,20} 1(?:\.0)?pt;\s?padding:\s?3(?:\.0)?pt 0", re.IGNORECASE
 )
 

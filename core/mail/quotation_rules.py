@@ -23,6 +23,7 @@ from core.mail.quotation_words import (
     Label,
 )
 from core.mail.signature import signature_start
+from core.pattern import pattern
 
 _MAX_INTRODUCTION_LINES = 4
 _MAX_INTRODUCTION_CHARS = 500
@@ -202,7 +203,7 @@ def _announces_answers(lines: Sequence[Line]) -> bool:
 
 
 _ANNOUNCING_LINES = 30
-_INSIDE = re.compile(
+_INSIDE = pattern(
     r"\bin-?line\b|\b(?:answer|comment|repl|respon|note|see|look|read)[^.!?]{0,40}\b(?:below|underneath|in the text)\b"
     r"|\bbelow in\b|\bin (?:red|blue|green|bold|purple|colou?r|capitals|rot|blau|grün|fett|rosso|rojo|azul|verde)\b"
     r"|\ben (?:rouge|bleu|vert|gras|rojo|azul|verde|negrita)\b"
@@ -397,12 +398,12 @@ def _is_header(found: Sequence[tuple[Label, str]]) -> bool:
 
 # Introductions: "On Monday, Anna wrote:".
 
-_DAY = re.compile(
+_DAY = pattern(
     r"\b\d{4}\b|\b\d{1,2}[./-]\d{1,2}\b|\d\s?[年년月]|\d{1,2}(?:st|nd|rd|th|\.)?\s[^\W\d_]{3,}|\b[^\W\d_]{3,30}\.?\s\d{1,2}\b"
 )
-_TIME = re.compile(r"\b\d{1,2}[:.h]\d{2}\b|\d\s?(?:[ap]\.?m\b|uhr|時|点|시|h\b)")
-_WEEKDAY = re.compile(r"[^\W\d_]{1,4}[.,] ")
-_ADDRESS = re.compile(r"[<(\[\s:\"][^\s<>()\[\]@:\"]{1,100}@[^\s<>()\[\]@]{1,100}")
+_TIME = pattern(r"\b\d{1,2}[:.h]\d{2}\b|\d\s?(?:[ap]\.?m\b|uhr|時|点|시|h\b)")
+_WEEKDAY = pattern(r"[^\W\d_]{1,4}[.,] ")
+_ADDRESS = pattern(r"[<(\[\s:\"][^\s<>()\[\]@:\"]{1,100}@[^\s<>()\[\]@]{1,100}")
 
 
 def _may_introduce(text: str) -> bool:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
+from core.pattern import pattern
+
 INTRODUCTION_ENDS = (
     # Germanic
     *("wrote", "writes", "write", "said", "says", "sent", "via wrote"),
@@ -258,7 +260,7 @@ REPLY_ABOVE = (
 )
 """What help desks write above their mail."""
 
-FORWARDING_SUBJECT = re.compile(
+FORWARDING_SUBJECT = pattern(
     r"\s*(?:fwd?|wg|tr|rv|enc|i|vb|vs|vl|doorst|pd|podaj dalej|továbbítás|fs|vidarebefordrat|videresendt|ilt|iletildi"
     r"|πρθ|hl|edel|пересл|переслано|转发|轉寄|転送|전달|ส่งต่อ|yml|trs|redir)\s?[:：]",
     re.IGNORECASE,

@@ -15,6 +15,8 @@ from itertools import compress
 
 from lxml.etree import HTMLParser, XMLSyntaxError, fromstring, strip_elements, tostring
 
+from core.pattern import pattern
+
 # What is taken out of the HTML before it is read: these stand for layout until the end.
 _BREAK = "\x1c"
 _KEPT_SPACE = "\x1d"
@@ -37,20 +39,20 @@ _BARE = ("p", "/p", "br")
 """The most frequent tags; these are replaced without being read."""
 _VOID = frozenset({"br", "hr", "img", "wbr", "col", "input", "meta", "link", "area", "base"})
 
-_TAG = re.compile(r"<(/?[a-zA-Z][^<>]*)>")
-_ANY_TAG = re.compile(r"<[^<>]*>?")
-_START = re.compile(r"\s*(?:<!doctype[^<>]*>\s*)?(?:<html[^<>]*>\s*)?", re.IGNORECASE)
-_HEAD = re.compile(r"<head[\s>]", re.IGNORECASE)
-_HEAD_END = re.compile(r"</head\s*>", re.IGNORECASE)
+_TAG = pattern(r"<(/?[a-zA-Z][^<>]*)>")
+_ANY_TAG = pattern(r"<[^<>]*>?")
+_START = pattern(r"\s*(?:<!doctype[^<>]*>\s*)?(?:<html[^<>]*>\s*)?", re.IGNORECASE)
+_HEAD = pattern(r"<head[\s>]", re.IGNORECASE)
+_HEAD_END = pattern(r"</head\s*>", re.IGNORECASE)
 _TIDY_VALUE = r'"([^"<>\x1c-\x1f]*)"'
 _TIDY_ATTRIBUTES = r'(?:\s+[\w:.-]+="[^"<>\x1c-\x1f]*"){0,9}'
 """Not more of them, since a pattern that may stop at each takes the square of their number."""
-_HREF = re.compile(rf"a{_TIDY_ATTRIBUTES}?\s+href={_TIDY_VALUE}", re.IGNORECASE)
-_ALT = re.compile(rf"img{_TIDY_ATTRIBUTES}?\s+alt={_TIDY_VALUE}", re.IGNORECASE)
-_PLAIN_LINK = re.compile(rf"<a{_TIDY_ATTRIBUTES}?\s+href={_TIDY_VALUE}{_TIDY_ATTRIBUTES}>([^<>]*)</a>")
-_EMPTY = re.compile(r"<([^\s<>/]+)((?:\s[^<>]*)?)/>")
-_REFERENCE = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z0-9]{1,32});", re.IGNORECASE)
-_LINK = re.compile(r"(?:https?://|mailto:|tel:)[^\s]", re.IGNORECASE)
+_HREF = pattern(rf"a{_TIDY_ATTRIBUTES}?\s+href={_TIDY_VALUE}", re.IGNORECASE)
+_ALT = pattern(rf"img{_TIDY_ATTRIBUTES}?\s+alt={_TIDY_VALUE}", re.IGNORECASE)
+_PLAIN_LINK = pattern(rf"<a{_TIDY_ATTRIBUTES}?\s+href={_TIDY_VALUE}{_TIDY_ATTRIBUTES}>([^<>]*)</a>")
+_EMPTY = pattern(r"<([^\s<>/]+)((?:\s[^<>]*)?)/>")
+_REFERENCE = pattern(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z0-9]{1,32});", re.IGNORECASE)
+_LINK = pattern(r"(?:https?://|mailto:|tel:)[^\s]", re.IGNORECASE)
 _WIDEST_COLUMN = 60
 _DEEPEST_INDENT = 8
 _DEEPEST_TABLE = 20

@@ -6,7 +6,6 @@ understood it.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,11 +14,12 @@ from core.mail.original import original_in
 from core.mail.parse import parse
 from core.mail.thread import ids_in
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 
 _TYPES = frozenset({"message/disposition-notification", "message/global-disposition-notification"})
 _PART_BYTES = 64 * 1024
 _TEXT_CHARS = 4000
-_SUBJECT = re.compile(
+_SUBJECT = pattern(
     r"(?P<deleted>not read|ungelesen|nicht gelesen|non lu|no le[ií]do|non letto|n[aã]o lid[oa]|niet gelezen"
     r"|nieprzeczytane|не прочитано|未読|未读)\s?[:：]"
     r"|(?:read|gelesen|lue?|le[ií]do|letto|lid[oa]|gelezen|przeczytane|przeczytano|läst|lest|læst|прочитано|прочтено"
@@ -27,7 +27,7 @@ _SUBJECT = re.compile(
     r"|return receipt(?: \(displayed\))?|read receipt|lesebestätigung|accusé de réception(?: \(affiché\))?"
     r"|ricevuta di ritorno|confirmación de lectura|potwierdzenie przeczytania)\s?(?:[:：]|-|$)"
 )
-_WORDS = re.compile(
+_WORDS = pattern(
     r"(?:your (?:message|document)|this is a (?:return |read )?receipt).{0,400}(?:was read|has been read"
     r"|was (?:displayed|opened)|was deleted|been displayed|received by|message (?:was|has been) displayed)"
     r"|(?:ihre nachricht|das ist eine empfangsbestätigung|lesebestätigung).{0,400}(?:gelesen|angezeigt|gelöscht)"
@@ -36,7 +36,7 @@ _WORDS = re.compile(
     r"|sua mensagem.{0,400}(?:lida|exibid)|twoj\w wiadomo.{0,400}(?:przeczytan|wyświetl)|сообщени.{0,400}(?:прочитан"
     r"|показан|просмотрен)|開封|已阅读|已被阅读"
 )
-_REFUSED = re.compile(r"\b(?:message|mail) to <?\S{1,255}>? was (?:automatically )?(?:rejected|refused)")
+_REFUSED = pattern(r"\b(?:message|mail) to <?\S{1,255}>? was (?:automatically )?(?:rejected|refused)")
 """What a server's filter says in the form of a receipt (RFC 5429 section 2.1.2), Dovecot of a full mailbox too."""
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from core.mail.charset import codec_of, decode
 from core.mail.words import clean_text
+from core.pattern import pattern
 
 RTF_MAX_BYTES = 512 * 1024
 _MAX_DEPTH = 200
@@ -76,7 +77,7 @@ def _repeat(out: bytearray, back: int, length: int) -> None:
         out += (piece * (length // len(piece) + 1))[:length]
 
 
-_TOKEN = re.compile(
+_TOKEN = pattern(
     rb"\\'([0-9a-fA-F]{2})|\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\([^a-zA-Z])|([{}])|([^\\{}\r\n]+)|[\r\n]+|\\", re.DOTALL
 )
 _SKIPPED = frozenset({
@@ -207,7 +208,7 @@ class _RtfReader:
             self._add(chr(unit))
 
 
-_CODE_PAGE = re.compile(rb"\\ansicpg(\d{1,5})")
+_CODE_PAGE = pattern(rb"\\ansicpg(\d{1,5})")
 _HTML_MARK = b"\\fromhtml"
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import nh3
 
 from core.mail.words import clean_text
+from core.pattern import pattern
 
 HTML_MAX_CHARS = 2 * 1024 * 1024
 HTML_MAX_DEPTH = 256
@@ -27,26 +28,26 @@ _MAX_REPEATED_TAGS = 10_000_000
 """How many elements the repair of unclosed formatting may make: 4,000 times `<font size=N><p>` make 8 million."""
 
 # All but the void elements and those that cannot nest without a table or a scope between them.
-_NESTABLE = re.compile(
+_NESTABLE = pattern(
     r"<(?!(?:p|td|th|tr|tbody|thead|tfoot|br|img|hr|wbr|col|area|base|input|link|meta|source|track|embed|param)[\s/>])[a-z]",
     re.IGNORECASE,
 )
 # HTML section 13.2.4.3: these are opened again in each block until closed, at most three of equal name and attributes.
-_FORMATTING = re.compile(r"<(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)[\s/>]", re.IGNORECASE)
-_TELLING_FORMATTING = re.compile(
+_FORMATTING = pattern(r"<(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)[\s/>]", re.IGNORECASE)
+_TELLING_FORMATTING = pattern(
     r"<(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)"
     r"(?:\s++[a-z-]++(?:=(?:\"[^\"<]*+\"|'[^'<]*+'|[^\s\"'<>=`/]++))?)*\s*+>",
     re.IGNORECASE,
 )
-_CLEAN_TAG = re.compile(r"<(/?)([a-z0-9]+)[^<>]*>")
-_ANY_TAG = re.compile(r"<[^<>]*>?")
+_CLEAN_TAG = pattern(r"<(/?)([a-z0-9]+)[^<>]*>")
+_ANY_TAG = pattern(r"<[^<>]*>?")
 _VOID = frozenset({"br", "hr", "img", "wbr", "col", "area"})
 
 _TAGS = nh3.ALLOWED_TAGS | {"font", "center", "big"}
-_A_LINK = re.compile(r'<a href="(https?:[^"<>]{0,4000})"[^<>]*>')
+_A_LINK = pattern(r'<a href="(https?:[^"<>]{0,4000})"[^<>]*>')
 _LINK_WORDS_CHARS = 300
 _HOST_CHARS = 100
-_HOST_IN_WORDS = re.compile(r"(?:https?://|www\.)?((?:[\w-]{1,63}\.){1,6}[^\W\d_]{2,24})(?=[/:?#]|$)", re.IGNORECASE)
+_HOST_IN_WORDS = pattern(r"(?:https?://|www\.)?((?:[\w-]{1,63}\.){1,6}[^\W\d_]{2,24})(?=[/:?#]|$)", re.IGNORECASE)
 _DROPPED_WITH_CONTENT = {"script", "style", "title", "template", "noscript", "textarea", "select", "iframe", "object"}
 _ATTRIBUTES = {
     "p": {"class"},
@@ -78,18 +79,18 @@ _STYLES = {
     *("border-right", "border-bottom", "border-left", "border-collapse", "border-spacing", "border-color"),
     *("border-style", "border-width", "border-radius", "width", "max-width", "height", "list-style-type"),
 }
-_STYLE_REFUSED = re.compile(r"[\\@]|/\*|url|expression|image|attr\s*\(|var\s*\(|env\s*\(", re.IGNORECASE)
-_STYLE_KEPT = re.compile(
+_STYLE_REFUSED = pattern(r"[\\@]|/\*|url|expression|image|attr\s*\(|var\s*\(|env\s*\(", re.IGNORECASE)
+_STYLE_KEPT = pattern(
     r"\s*[a-z-]{2,30}\s*:\s*(?:[\w\s#%.,!+-]|'[\w\s-]*'|\"[\w\s-]*\"|rgba?\([\d\s,.%/]{1,40}\))+\s*", re.IGNORECASE
 )
-_COLOUR = re.compile(r"(?:^|\s)#[0-9a-f]{3,8}\b|rgba?\([\d\s,.%/]{1,40}\)", re.IGNORECASE)
-_REMOTE = re.compile(r"\s*(?:https?:)?//|(?<=\()[\s'\"]*(?:https?:)?//", re.IGNORECASE)
+_COLOUR = pattern(r"(?:^|\s)#[0-9a-f]{3,8}\b|rgba?\([\d\s,.%/]{1,40}\)", re.IGNORECASE)
+_REMOTE = pattern(r"\s*(?:https?:)?//|(?<=\()[\s'\"]*(?:https?:)?//", re.IGNORECASE)
 _CLASSES = ("MsoNormal", "MsoListParagraph", "MsoPlainText", "MsoNoSpacing")
 """What Outlook calls a paragraph without a gap; the frame's own sheet says so."""
-_REMOTE_PICTURE = re.compile(r"<img\b[^<>]{0,2000}?\bsrc\s{0,5}=\s{0,5}[\"']?\s{0,5}(?:https?:)?//", re.IGNORECASE)
-_LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
-_PHONE = re.compile(r"tel:[+0-9() .-]{3,30}", re.IGNORECASE)
-_PICTURE = re.compile(r"data:image/(?:png|gif|jpe?g|webp);base64,", re.IGNORECASE)
+_REMOTE_PICTURE = pattern(r"<img\b[^<>]{0,2000}?\bsrc\s{0,5}=\s{0,5}[\"']?\s{0,5}(?:https?:)?//", re.IGNORECASE)
+_LINK = pattern(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
+_PHONE = pattern(r"tel:[+0-9() .-]{3,30}", re.IGNORECASE)
+_PICTURE = pattern(r"data:image/(?:png|gif|jpe?g|webp);base64,", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ writer's words. Only what a program appended is taken for a signature, and what 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from core.pattern import pattern
 
 _MOST_LINES = 24
 _MOST_LINES_UNSURE = 12
@@ -16,10 +17,10 @@ _MOST_PIECES = 6
 _NOTICE_MIN_CHARS = 80
 _NOTICE_MAX_LINES = 60
 
-_DELIMITER = re.compile(r"[-—–_=*~]{1,80}|- --|-- -")
+_DELIMITER = pattern(r"[-—–_=*~]{1,80}|- --|-- -")
 _CERTAIN = frozenset({"--", "- --", "-- -"})
 
-_FOOTER = re.compile(
+_FOOTER = pattern(
     # Latin scripts: "sent from my ...", and the like with the device or the program behind it.
     r"[<(\[*]{0,3}(?:"
     r"sent (?:wirelessly )?(?:from|via|with|by|using|on the go) (?:my |an? |the )?\S"
@@ -50,7 +51,7 @@ _FOOTER = re.compile(
 )  # fmt: skip
 _FOOTER_MAX_CHARS = 160
 
-_NOTICE = re.compile(
+_NOTICE = pattern(
     r"[*_>|\s]{0,5}(?:confidentiality|privileged (?:and|&) confidential|disclaimer|legal notice|important notice"
     r"|(?:the |any )?information (?:contained )?in (?:this|the) (?:e-?mail|message|communication|transmission)"
     r"|(?:this|the) (?:e-?mail|electronic mail|message|communication|transmission|information).{0,120}"
@@ -71,7 +72,7 @@ _NOTICE = re.compile(
     r"|本邮件|本郵件|此电子邮件|このメール(?:に|は).{0,60}(?:機密|秘密))",
 )  # fmt: skip
 
-_CLOSING = re.compile(
+_CLOSING = pattern(
     r"(?:(?:with )?(?:(?:very )?(?:best|kind|warm|kindest|warmest|many)(?: (?:regards|wishes))?|regards|cheers"
     r"|sincerely"
     r"|yours(?: sincerely| faithfully| truly)?|thanks(?: (?:and|&) .{0,20})?|thank you|cordially|respectfully"
@@ -86,16 +87,16 @@ _CLOSING = re.compile(
     r"|z poważaniem|s pozdravem|s pozdravom|üdvözlettel|cu stimă|с уважением|з повагою|saygılarımla"
     r"|με εκτίμηση))[ ,.!;:–-]{0,4}"
 )  # fmt: skip
-_TELEPHONE = re.compile(
+_TELEPHONE = pattern(
     r"(?:[|•·*\s]|\b(?:t|p|m|f|d|c|o)[.:]?\s|\b(?:tel|telefon|telephone|phone|mobile?|mobil|cell|fax|handy"
     r"|direct|office|"
     r"tél|téléphone|móvil|teléfono|telefono|cellulare|тел|電話|电话|手机)[a-z.]{0,8}\s?[.:]?\s?)[+(\d][\d\s()/.–-]{6,24}\d"
 )
-_CONTACT = re.compile(
+_CONTACT = pattern(
     r"https?://|www\.|[\w.+-]{1,64}@[\w-]{1,63}\.|\b(?:gmbh|ltd|inc|llc|s\.?a\.?r\.?l|ag|b\.v|s\.r\.l|plc)\b"
 )
-_SENTENCE = re.compile(r"[a-zß-ÿа-я]{3}[.!?] [A-ZÀ-ÞА-Я]|[?!]$")
-_DASHED_NAME = re.compile(r"(?:[-—–~]{1,3}|[-—–] )(?P<name>[^\W\d_][\w'’]*\.?(?: [^\W\d_][\w'’]*\.?){0,2})\.?")
+_SENTENCE = pattern(r"[a-zß-ÿа-я]{3}[.!?] [A-ZÀ-ÞА-Я]|[?!]$")
+_DASHED_NAME = pattern(r"(?:[-—–~]{1,3}|[-—–] )(?P<name>[^\W\d_][\w'’]*\.?(?: [^\W\d_][\w'’]*\.?){0,2})\.?")
 
 
 def signature_start(lines: Sequence[str], raws: Sequence[str]) -> int:
@@ -124,9 +125,9 @@ def is_footer(line: str) -> bool:
 
 
 _MOST_WORDS_OF_DEVICE = 9
-_CLAUSE = re.compile(r"[,;:.!–—-]\s")
-_LINK = re.compile(r"[<(\[]?https?://\S*|[<(\[]mailto:\S*")
-_EXCUSE = re.compile(
+_CLAUSE = pattern(r"[,;:.!–—-]\s")
+_LINK = pattern(r"[<(\[]?https?://\S*|[<(\[]mailto:\S*")
+_EXCUSE = pattern(
     r"excuse|typo|brevity|brief|pardon|forgive|sorry|apolog|spelling|misspell|autocorrect|autokorrektur|tippfehler|kürze"
     r"|^an? \S{2,20} (?:\S{1,10} )?(?:smartphone|phone|tablet|device)$"
     r"|kurz|entschuldig|verzeih|bref|fautes|pardonn|désolé|disculp|perdon|errores|scus|errori|desculp|erros|erro|fouten|kort"

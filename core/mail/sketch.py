@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.errors import UserError
 from core.mail.address import header_text
 from core.mail.words import clean_text
+from core.pattern import pattern
 
-_NAME = re.compile(r"[!-9;-~]{1,70}")
+_NAME = pattern(r"[!-9;-~]{1,70}")
 _MOST_HEADERS = 50
 _LINE_CHARS = 900
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from core.mail.authentication import Check, Client
 from core.mail.names import Names, NamesAway
+from core.pattern import pattern
 
 _MOST_QUESTIONS = 10
 _MOST_VOID = 2
@@ -20,12 +21,12 @@ _MOST_HOSTS = 10
 _MOST_CHARS = 4096
 _NAME_CHARS = 253
 _RESULTS = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
-_MECHANISM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:([:/])(.*))?", re.IGNORECASE | re.DOTALL)
-_MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)=(.*)", re.DOTALL)
-_MACRO = re.compile(r"%(?:\{([slodiphcrtvSLODIPHCRTV])(\d*)([rR]?)([.+,/_=-]*)\}|([%_-])|())")
-_LENGTHS = re.compile(r"(.*?)(?:/(\d{1,3}))?(?://(\d{1,3}))?", re.DOTALL)
-_TOP_LABEL = re.compile(r"(?!-)(?=[0-9-]*[A-Za-z-])[A-Za-z0-9-]+(?<!-)")
-_LABELLED = re.compile(r"(?:[^.]{1,63}\.)+[A-Za-z0-9-]*[A-Za-z-][A-Za-z0-9-]*\.?")
+_MECHANISM = pattern(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:([:/])(.*))?", re.IGNORECASE | re.DOTALL)
+_MODIFIER = pattern(r"([A-Za-z][A-Za-z0-9._-]*)=(.*)", re.DOTALL)
+_MACRO = pattern(r"%(?:\{([slodiphcrtvSLODIPHCRTV])(\d*)([rR]?)([.+,/_=-]*)\}|([%_-])|())")
+_LENGTHS = pattern(r"(.*?)(?:/(\d{1,3}))?(?://(\d{1,3}))?", re.DOTALL)
+_TOP_LABEL = pattern(r"(?!-)(?=[0-9-]*[A-Za-z-])[A-Za-z0-9-]+(?<!-)")
+_LABELLED = pattern(r"(?:[^.]{1,63}\.)+[A-Za-z0-9-]*[A-Za-z-][A-Za-z0-9-]*\.?")
 
 _Address = IPv4Address | IPv6Address
 

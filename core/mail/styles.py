@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from core.errors import UserError
+from core.pattern import pattern
 
 _MAX_STYLE_CHARS = 200_000
 """Ten times what Gmail reads of a mail."""
@@ -17,15 +18,15 @@ _MAX_NESTABLE_TAGS = 1_000
 _MAX_WORK = 60_000_000
 """Characters of CSS times tags: about what the result may grow by, and a quarter of a second."""
 
-_DOCUMENT_TAG = re.compile(r"<(?:html|head|body)\b")
-_DOCUMENT = re.compile(r"(.*?)<html[^>]*+><head[^>]*+>(.*?)</head><body([^>]*+)>(.*)</body></html>", re.DOTALL)
-_STYLE = re.compile("<[sS][tT][yY][lL][eE]")
+_DOCUMENT_TAG = pattern(r"<(?:html|head|body)\b")
+_DOCUMENT = pattern(r"(.*?)<html[^>]*+><head[^>]*+>(.*?)</head><body([^>]*+)>(.*)</body></html>", re.DOTALL)
+_STYLE = pattern("<[sS][tT][yY][lL][eE]")
 """Found in a fraction of the time that making the whole mail lower-case takes."""
-_STYLE_END = re.compile(r"</style[\s/>]")
-_TAG = re.compile(r"<[a-z]")
+_STYLE_END = pattern(r"</style[\s/>]")
+_TAG = pattern(r"<[a-z]")
 # All but those that hold nothing, and those that the next of their kind closes unless one of the others is between. Of
 # these at most six stand between two others: the rows and cells of a table, an item, a term, a paragraph.
-_NESTABLE = re.compile(
+_NESTABLE = pattern(
     r"<(?!(?:p|td|th|tr|tbody|thead|tfoot|li|dd|dt|option|br|img|hr|wbr|col|input|link|meta)[\s/>])[a-z]"
 )
 

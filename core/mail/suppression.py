@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from core.errors import Faults
+from core.pattern import pattern
 
 COLUMNS = ("address", "list", "reason", "source", "note", "expires_at", "created_at")
 MOST_ROWS = 200_000
 _MOST_FAULTS = 20
 _CELL_CHARS = 500
-_ADDRESS = re.compile(r"[^\s@]+@[^\s@]{1,255}|\+[0-9]{3,15}")
+_ADDRESS = pattern(r"[^\s@]+@[^\s@]{1,255}|\+[0-9]{3,15}")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _OTHER_NAMES = {"email": "address", "e-mail": "address", "e-mail address": "address", "email address": "address"}
 

@@ -7,21 +7,21 @@ base32 text, in any case, and opens one thread and nothing else. It makes no tok
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from core.errors import AddressError
 from core.mail.address import domain_of, envelope_address, normalised
+from core.pattern import pattern
 
 REPLY_ALIAS = "reply"
 """What `reply-token@domain` begins with."""
-_ID = re.compile(r"<[!-;=?-~]{1,900}>")
+_ID = pattern(r"<[!-;=?-~]{1,900}>")
 """Longer than any seen, and still one line; RFC 5322 asks for an @, some senders leave it out."""
-_BARE_ID = re.compile(r"[!-;=?-~]{1,450}@[!-;=?-~]{1,450}")
+_BARE_ID = pattern(r"[!-;=?-~]{1,450}@[!-;=?-~]{1,450}")
 _MOST_REFERENCES = 20
-_TOKEN = re.compile(r"[0-9a-f]{32}|[a-z2-7]{26}")
+_TOKEN = pattern(r"[0-9a-f]{32}|[a-z2-7]{26}")
 _SEPARATORS = ("+", "-", "=", "_", "%2b")
-_SEPARATOR = re.compile(r"[+=_-]|%2b")
+_SEPARATOR = pattern(r"[+=_-]|%2b")
 
 
 def message_id(unique: str, domain: str) -> str:

@@ -6,16 +6,15 @@ Postfix, Exim, qmail, Dovecot, Exchange, Gmail and cPanel, and the `for` of Rece
 
 from __future__ import annotations
 
-import re
-
 from core.mail.address import normalised, tolerant_addresses
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 
 _NAMES = frozenset({
     *("x-envelope-to", "x-rcpt-to", "x-delivered-to", "x-forwarded-to", "x-gm-original-to", "x-original-recipient"),
     *("x-resolved-to", "x-real-to", "apparently-to", "resent-bcc"),
 })  # fmt: skip
-_FOR = re.compile(r"\sfor\s{1,20}<([^<>\s]{1,320})>")
+_FOR = pattern(r"\sfor\s{1,20}<([^<>\s]{1,320})>")
 _MOST = 50
 _RECEIVED_CHARS = 4000
 

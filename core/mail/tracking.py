@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from core.mail.address import domain_of
+from core.pattern import pattern
 
 OPEN_PATH = "/api/email/track/open/"
 CLICK_PATH = "/api/email/track/click/"
@@ -45,8 +46,8 @@ _EQUALS = rf"[{_SPACE}]*+=[{_SPACE}]*+"
 _VALUE = rf"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^{_SPACE}>"'][^{_SPACE}>]*+)"""
 _ATTRIBUTES = rf"(?:[{_SPACE}/]++|{_NAME}(?:{_EQUALS}{_VALUE}?)?)*"
 _REST = rf"{_ATTRIBUTES}(?:>|\Z)"
-_ATTRIBUTE = re.compile(rf"({_NAME})(?:{_EQUALS}({_VALUE})?)?")
-_MARKUP = re.compile(
+_ATTRIBUTE = pattern(rf"({_NAME})(?:{_EQUALS}({_VALUE})?)?")
+_MARKUP = pattern(
     rf"""<(?:
       (?P<link>[aA](?:[rR][eE][aA])?)(?=[{_SPACE}/]){_ATTRIBUTES}(?:(?P<closed>>)|\Z)
     | (?P<end>/[bB][oO][dD][yY])(?=[{_SPACE}/>]){_REST}
@@ -58,13 +59,13 @@ _MARKUP = re.compile(
     )""",
     re.DOTALL | re.VERBOSE,
 )
-_REFERENCE = re.compile(r"&(?:#(?:[0-9]++|[xX][0-9a-fA-F]++);?|([A-Za-z][A-Za-z0-9]*+;?)(?!=))")
+_REFERENCE = pattern(r"&(?:#(?:[0-9]++|[xX][0-9a-fA-F]++);?|([A-Za-z][A-Za-z0-9]*+;?)(?!=))")
 # What a browser would have to mend before it could go there is left alone, since we might mend it in another way.
 _ODD = r"\s\x00-\x20\x7f\\\ud800-\udfff"
-_TARGET = re.compile(rf"(https?://)([^{_ODD}/?\#]++)([^{_ODD}]*+)", re.IGNORECASE)
+_TARGET = pattern(rf"(https?://)([^{_ODD}/?\#]++)([^{_ODD}]*+)", re.IGNORECASE)
 
 
-_PIXEL = re.compile(rf"(?:{OPEN_PATH}|{PIXEL_PATH})([A-Za-z0-9_-]{{{_TOKEN_CHARS}}})")
+_PIXEL = pattern(rf"(?:{OPEN_PATH}|{PIXEL_PATH})([A-Za-z0-9_-]{{{_TOKEN_CHARS}}})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,15 @@ from binascii import Error, a2b_base64, a2b_qp
 
 from core.mail.uuencoded import taken_out
 from core.mail.words import decode_base64
+from core.pattern import pattern
 
 _UUENCODED = frozenset({"uuencode", "xuuencode", "xuue", "uue", "xuu", "yenc", "xyenc"})
 _AS_IT_IS = frozenset({"", "7bit", "8bit", "binary", "7bits", "8bits", "7", "8", "none", "plain", "identity", "bit"})
-_NOT_A_LETTER = re.compile("[^a-z0-9]+")
-_PROSE = re.compile(
+_NOT_A_LETTER = pattern("[^a-z0-9]+")
+_PROSE = pattern(
     rb"\s*[A-Za-z]{1,20}[,:.!]? [A-Za-z]{1,20}[,:.!]? [A-Za-z]{1,20}[\s,:.!?]|\s*<(?:!doctype|html)\b", re.IGNORECASE
 )
-_SOFT_BREAK = re.compile(rb"=[ \t]+\r?\n")
+_SOFT_BREAK = pattern(rb"=[ \t]+\r?\n")
 _LARGE_BYTES = 1024 * 1024
 _PADDING_BYTES = 16
 

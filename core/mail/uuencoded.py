@@ -12,6 +12,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
+from core.pattern import pattern
+
 
 class WrittenFile(NamedTuple):
     """A file found in a text: its name as written, and its bytes."""
@@ -20,11 +22,11 @@ class WrittenFile(NamedTuple):
     content: bytes
 
 
-_BEGIN = re.compile(rb"(?m)^begin [0-7]{3,4} ([^\r\n]{1,200})\r?\n")
-_END = re.compile(rb"(?m)^end[ \t]{0,9}\r?$")
-_YENC_BEGIN = re.compile(rb"(?m)^=ybegin [^\r\n]{0,200}?\bsize=(\d{1,9}) name=([^\r\n]{1,200})\r?\n")
-_YENC_PART = re.compile(rb"=ypart [^\r\n]{0,200}\r?\n")
-_YENC_END = re.compile(rb"(?m)^=yend [^\r\n]{0,200}\r?$")
+_BEGIN = pattern(rb"(?m)^begin [0-7]{3,4} ([^\r\n]{1,200})\r?\n")
+_END = pattern(rb"(?m)^end[ \t]{0,9}\r?$")
+_YENC_BEGIN = pattern(rb"(?m)^=ybegin [^\r\n]{0,200}?\bsize=(\d{1,9}) name=([^\r\n]{1,200})\r?\n")
+_YENC_PART = pattern(rb"=ypart [^\r\n]{0,200}\r?\n")
+_YENC_END = pattern(rb"(?m)^=yend [^\r\n]{0,200}\r?$")
 _MOST_LINES = 150_000
 _MOST_TRIES = 100
 _MOST_ESCAPES = 300_000

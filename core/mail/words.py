@@ -11,9 +11,10 @@ import binascii
 import re
 
 from core.mail.charset import Decoded, decode
+from core.pattern import pattern
 
-_UNCLEAN = re.compile("[\0\ud800-\udfff]")
-_WORD_START = re.compile(r"=\?\s{0,2}([^?\s=]{1,60})\s{0,2}\?\s{0,2}([bBqQ])\s{0,2}\?")
+_UNCLEAN = pattern("[\0\ud800-\udfff]")
+_WORD_START = pattern(r"=\?\s{0,2}([^?\s=]{1,60})\s{0,2}\?\s{0,2}([bBqQ])\s{0,2}\?")
 
 
 def decode_text(data: bytes, charset: str | None = None) -> str:
@@ -96,7 +97,7 @@ def _word_bytes(encoding: str, coded: str) -> bytes:
 
 
 _NOT_BASE64 = bytes(byte for byte in range(256) if chr(byte) not in _BASE64.replace("?", ""))
-_PADDING = re.compile(rb"=+")
+_PADDING = pattern(rb"=+")
 _MOST_RUNS = 400_000
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -15,9 +14,10 @@ from core.errors import UserError
 from core.orm import fields
 from core.orm.record import Record
 from core.orm.transaction import transaction
+from core.pattern import pattern
 from core.runtime import runtime
 
-_TEXT = re.compile(r"pr_([0-9a-f]{12})_[0-9a-f]{40}")
+_TEXT = pattern(r"pr_([0-9a-f]{12})_[0-9a-f]{40}")
 """What scanners for secrets can look for: `pr_`, the public prefix, 160 random bits."""
 _LONGEST = timedelta(days=3653)
 _USE_NOTED_EVERY = timedelta(minutes=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any, Self
 
 from core.errors import UserError
@@ -20,10 +19,11 @@ from core.mail.dkim import (
 from core.models.audited import Audited
 from core.orm import fields
 from core.orm.fields import UnreadableSecret
+from core.pattern import pattern
 from core.runtime import get_model
 
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
-_NAME = re.compile(rf"(?=.{{1,200}}$){_LABEL}(?:\.{_LABEL})*")
+_NAME = pattern(rf"(?=.{{1,200}}$){_LABEL}(?:\.{_LABEL})*")
 _LONGEST_LIFETIME_DAYS = 3650
 
 

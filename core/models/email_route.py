@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +11,10 @@ from core.gateway.explain import explain
 from core.gateway.target import check_route
 from core.models.audited import Audited
 from core.orm import fields
+from core.pattern import pattern
 from core.runtime import get_model, settings
 
-_ALIAS = re.compile(r"\*|[a-z0-9!#$%&'=?^_`{|}~/-]+(?:\.[a-z0-9!#$%&'=?^_`{|}~/-]+)*")
+_ALIAS = pattern(r"\*|[a-z0-9!#$%&'=?^_`{|}~/-]+(?:\.[a-z0-9!#$%&'=?^_`{|}~/-]+)*")
 
 
 class EmailRoute(Audited):

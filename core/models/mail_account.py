@@ -7,7 +7,6 @@ goes the way of all mail, through the queue and the spool. Who is no member of i
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Self
@@ -23,10 +22,11 @@ from core.models.audited import Audited
 from core.models.team import MAIL
 from core.orm import fields
 from core.orm.transaction import transaction
+from core.pattern import pattern
 from core.runtime import acting_user, get_model
 from core.transport.tls import tls_of
 
-_NAME = re.compile(r"[\w.@+-]{1,100}")
+_NAME = pattern(r"[\w.@+-]{1,100}")
 _RECENT = "recent:"
 """Asks Gmail's POP3 for all mail of the last 30 days, whoever fetched it before."""
 _UNSENT = ("failed", "cancelled")

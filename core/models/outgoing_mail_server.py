@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
@@ -26,6 +25,7 @@ from core.mail.address import domain_of, parse_address
 from core.models.audited import Audited
 from core.orm import fields
 from core.orm.transaction import transaction
+from core.pattern import pattern
 from core.runtime import acting_user, get_model, settings
 from core.transport.peer import PeerPolicy
 from core.transport.smtp import Envelope, Step
@@ -33,7 +33,7 @@ from core.transport.smtp import test_connection as check_connection
 
 log = structlog.get_logger(__name__)
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = pattern(r"[\x00-\x1f\x7f]")
 
 
 class OutgoingMailServer(Audited):

@@ -6,7 +6,6 @@ the request says of the host is never looked at. Only a hash of its token is kep
 
 from __future__ import annotations
 
-import re
 import secrets
 from datetime import timedelta
 from hashlib import sha256
@@ -23,13 +22,14 @@ from core.models.user import require_password
 from core.orm import fields
 from core.orm.record import Record
 from core.orm.transaction import transaction
+from core.pattern import pattern
 from core.runtime import get_model, settings
 
 log = structlog.get_logger(__name__)
 
 _HOLDS = timedelta(hours=1)
 _KEPT = timedelta(days=30)
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_TOKEN = pattern(r"[A-Za-z0-9_-]{43}")
 _TEMPLATE = "password_reset"
 _URL_MARK = "%reset_url%"
 """Stands in the template for the link, which no record holds."""

@@ -7,10 +7,11 @@ varying(200)`). A type is a family and sizes; within a family a bigger size only
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
-_SHAPE = re.compile(r"([a-z ]+?) *(?:\(([\d, ]+)\))?( [a-z ]+)?")
+from core.pattern import pattern
+
+_SHAPE = pattern(r"([a-z ]+?) *(?:\(([\d, ]+)\))?( [a-z ]+)?")
 _SPELLINGS = {
     "character varying": "varchar",
     "character": "char",

@@ -29,13 +29,14 @@ from tortoise.fields.relational import BackwardFKRelation, ForeignKeyFieldInstan
 
 from core.errors import UserError, did_you_mean
 from core.orm import fields
+from core.pattern import pattern
 
 MOST_DEPTH = 8
 MOST_LEAVES = 100
 MOST_VALUES = 500
 MOST_BYTES = 20_000
 MOST_RELATIONS = 3
-_PATH = re.compile(r"[a-z]\w{0,99}(?:\.[a-z]\w{0,99}){0,3}", re.ASCII)
+_PATH = pattern(r"[a-z]\w{0,99}(?:\.[a-z]\w{0,99}){0,3}", re.ASCII)
 _MOST_EXPONENT = 30
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from core.pattern import pattern
+
 _WIDE = "\uffff"
 
 
@@ -42,20 +44,7 @@ def _unless_class(getsource: Callable[..., str]) -> Callable[..., str]:
 
 
 def _unless_wide(compile_: Callable[..., Any]) -> Callable[..., Any]:
-    def chosen(pattern: Any, flags: Any = 0) -> Any:
-        return _Later(pattern, flags) if isinstance(pattern, str) and _WIDE in pattern else compile_(pattern, flags)
+    def chosen(text: Any, flags: Any = 0) -> Any:
+        return pattern(text, flags) if isinstance(text, str) and _WIDE in text else compile_(text, flags)
 
     return chosen
-
-
-class _Later:
-    """A pattern that is compiled at its first use; `re` remembers it from then on."""
-
-    __slots__ = ("_flags", "_text")
-
-    def __init__(self, text: str, flags: Any):
-        self._text = text
-        self._flags = flags
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(re.compile(self._text, self._flags), name)

@@ -14,7 +14,6 @@ renamed model is also renamed in every text column called `model`, `res_model` o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,8 +30,9 @@ from core.orm.column_type import column_type
 from core.orm.database import Database
 from core.orm.registry import snake_case
 from core.orm.step import Step, drop_column, drop_indexes, take
+from core.pattern import pattern
 
-_FILE_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.yaml")
+_FILE_NAME = pattern(r"\d{4}_[a-z0-9_]+\.yaml")
 _KEYS = {
     "rename_field": {"model", "from", "to"},
     "drop_field": {"model", "field"},

@@ -7,7 +7,6 @@ Only words are looked up here that a template itself says; a record's values are
 from __future__ import annotations
 
 import gettext
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,17 +15,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from core.pattern import pattern
+
 if TYPE_CHECKING:
     from babel.messages.catalog import Message
 
 FOLDER = "i18n"
-PLACE = re.compile(r"%(?:%|\((\w+)\)s)")
+PLACE = pattern(r"%(?:%|\((\w+)\)s)")
 """A place in a message that a value is put into, or a doubled percent sign."""
-_LOCALE = re.compile(r"[a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_(?:[A-Z]{2}|[0-9]{3}))?")
+_LOCALE = pattern(r"[a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_(?:[A-Z]{2}|[0-9]{3}))?")
 _LOCALE_CHARS = 32
 _OF_CONTEXT = "\x04"
-_MORE_LINES = re.compile(rb'"\s*\n\s*"')
-_FORMS = re.compile(rb"nplurals\s*=\s*(\d+)")
+_MORE_LINES = pattern(rb'"\s*\n\s*"')
+_FORMS = pattern(rb"nplurals\s*=\s*(\d+)")
 _MOST_FORMS = 10
 """No language has more than six; Babel writes as many as the file says, for each message."""
 

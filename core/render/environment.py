@@ -18,6 +18,7 @@ import jinja2
 from jinja2 import Template, TemplateSyntaxError
 
 from core.errors import AddonError, TemplateError, UserError
+from core.pattern import pattern
 from core.render import filters as own_filters
 from core.render.catalogue import Catalogues
 from core.render.marks import marked
@@ -51,11 +52,11 @@ _FAULTS = (
     ValueError,
 )
 _FILE = "<postroom template>"
-_FIELD_TOKEN = re.compile(r"(\{\{[-+]?\s*)field:([A-Za-z_]\w*(?:-\w+)*)(?=\s*(?:[-+]?\}\}|\|))")
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-_REPR = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
-_QUOTED = re.compile(r"'([^']+)'")
+_FIELD_TOKEN = pattern(r"(\{\{[-+]?\s*)field:([A-Za-z_]\w*(?:-\w+)*)(?=\s*(?:[-+]?\}\}|\|))")
+_LINE_END = pattern(r"\r\n|\r|\n")
+_BREAKS = pattern(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_REPR = pattern(r"<[^<>]* at 0x[0-9a-fA-F]+>")
+_QUOTED = pattern(r"'([^']+)'")
 
 
 @dataclass(frozen=True, slots=True)

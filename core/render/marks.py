@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from core.pattern import pattern
 from core.render.plain import printed
 
 _MEANINGFUL = '"\\<>,;:()[]'
@@ -16,9 +17,9 @@ _FIRST = 0xF8C0
 _START, _END = (chr(_FIRST + len(_MEANINGFUL) + place) for place in range(2))
 _ON = {ord(char): chr(_FIRST + place) for place, char in enumerate(_MEANINGFUL)}
 _OFF = {ord(mark): chr(char) for char, mark in _ON.items()} | {ord(_START): None, ord(_END): None}
-_MARK = re.compile(f"[{chr(_FIRST)}-{_END}]")
+_MARK = pattern(f"[{chr(_FIRST)}-{_END}]")
 _BOUNDS = str.maketrans("", "", _START + _END)
-_ONE_VALUE = re.compile(rf"\s*{_START}[^{_START}{_END}]*{_END}\s*")
+_ONE_VALUE = pattern(rf"\s*{_START}[^{_START}{_END}]*{_END}\s*")
 
 
 def marked(value: object) -> str:

@@ -7,7 +7,6 @@ attributes, cannot be called, printed or iterated, and its repr never reaches an
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
@@ -21,6 +20,7 @@ from jinja2.utils import Namespace, missing
 from markupsafe import Markup
 
 from core.errors import did_you_mean
+from core.pattern import pattern
 from core.render.run import CHARS_PER_UNIT, Refused, current_run
 
 RANGE_ITEMS = 10_000
@@ -326,7 +326,7 @@ def _split(value: str, separator: str | None = None, most: int = -1) -> list[str
     return value.split(separator, most)
 
 
-_FORMAT_SPEC = re.compile(r"%(?:%|(?:\(\w+\))?[-+ 0#]{0,3}\d{0,2}(?:\.\d{0,2})?[sdifegxX%])")
+_FORMAT_SPEC = pattern(r"%(?:%|(?:\(\w+\))?[-+ 0#]{0,3}\d{0,2}(?:\.\d{0,2})?[sdifegxX%])")
 _LOOP_ATTRIBUTES = frozenset(
     (
         *("index", "index0", "first", "last", "length", "revindex", "revindex0"),

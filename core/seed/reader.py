@@ -20,6 +20,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from core.errors import SeedError, UserError, did_you_mean
+from core.pattern import pattern
 
 SEED_BYTES = 5_000_000
 TEXT_BYTES = 5_000_000
@@ -32,10 +33,10 @@ RESERVED = ("depends", "data_type", "identifier", "module", "apply_once")
 
 SeedValue: TypeAlias = "bool | int | Decimal | str | date | datetime | list[SeedValue] | dict[str, SeedValue] | None"
 
-_IDENTIFIER = re.compile(r"(?:[A-Za-z_]\w*\.)?[A-Za-z_][\w-]*", re.ASCII)
-_DATA_TYPE = re.compile(r"[A-Z][A-Za-z0-9]*")
-_FIELD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_PATH = re.compile(r"(?:\.{1,2}/|\w)[\w./ -]*")
+_IDENTIFIER = pattern(r"(?:[A-Za-z_]\w*\.)?[A-Za-z_][\w-]*", re.ASCII)
+_DATA_TYPE = pattern(r"[A-Z][A-Za-z0-9]*")
+_FIELD = pattern(r"[A-Za-z_]\w*", re.ASCII)
+_PATH = pattern(r"(?:\.{1,2}/|\w)[\w./ -]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,16 @@ import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from core.pattern import pattern
 from core.transport.imap_reader import Response, ResponseError
 
 Value: TypeAlias = "bytes | list[Value] | None"
 """An atom, string or literal; a parenthesised list; NIL."""
 
-_PLAIN = re.compile(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,10}) BODY\[\] \{[0-9]+\}", re.IGNORECASE)
-_PLAIN_SIZE = re.compile(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,10}) RFC822\.SIZE ([0-9]{1,15})\)", re.IGNORECASE)
-_FETCH = re.compile(rb"\* [0-9]+ FETCH (?=\()", re.IGNORECASE)
-_TOKEN = re.compile(
+_PLAIN = pattern(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,10}) BODY\[\] \{[0-9]+\}", re.IGNORECASE)
+_PLAIN_SIZE = pattern(rb"\* [0-9]+ FETCH \(UID ([0-9]{1,10}) RFC822\.SIZE ([0-9]{1,15})\)", re.IGNORECASE)
+_FETCH = pattern(rb"\* [0-9]+ FETCH (?=\()", re.IGNORECASE)
+_TOKEN = pattern(
     rb" *(?:(?P<open>\()|(?P<close>\))"
     rb'|"(?P<quoted>(?:[^"\\]|\\.)*)"'
     rb"|(?P<literal>\{[0-9]+\+?\}$)"

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from core.pattern import pattern
 from core.transport.imap_fetch import tokens
 from core.transport.imap_names import from_modified_utf7
 from core.transport.imap_reader import Response, ResponseError
 
-_LIST = re.compile(rb"\* LIST (?=\()", re.IGNORECASE)
+_LIST = pattern(rb"\* LIST (?=\()", re.IGNORECASE)
 _USES = frozenset({"all", "archive", "drafts", "flagged", "important", "junk", "sent", "trash"})
 
 

@@ -14,6 +14,7 @@ from datetime import date
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from core.pattern import pattern
 from core.transport.imap_account import ImapAccount, ImapError
 from core.transport.imap_fetch import content_of, size_of
 from core.transport.imap_list import Folder, folder_of
@@ -34,8 +35,8 @@ IDLE_AT_MOST_S = 28 * 60
 POLL_EVERY_S = 20
 _SHORTEST_IDLE_S = 1
 _READ_IN_THREAD_BYTES = 64 * 1024
-_NUMBER = re.compile(rb"[0-9]+")
-_TOO_LONG = re.compile(rb"[0-9]{11}")
+_NUMBER = pattern(rb"[0-9]+")
+_TOO_LONG = pattern(rb"[0-9]{11}")
 _EMPTY_HANDED = "it lists this mail and hands out nothing"
 
 

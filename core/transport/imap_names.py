@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 
 from core.errors import ConfigError
+from core.pattern import pattern
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NOT_PLAIN = re.compile(r"[^\x20-\x7e]+")
-_SHIFTED = re.compile(r"&([A-Za-z0-9+,]*)-")
+CONTROL = pattern(r"[\x00-\x1f\x7f]")
+_NOT_PLAIN = pattern(r"[^\x20-\x7e]+")
+_SHIFTED = pattern(r"&([A-Za-z0-9+,]*)-")
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 

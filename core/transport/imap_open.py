@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from core.errors import ConfigError
+from core.pattern import pattern
 from core.transport import sasl
 from core.transport.imap_account import ImapAccount, ImapAuthenticationError, ImapError
 from core.transport.imap_mailbox import ImapSession, Mailbox
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _LOGOUT_WITHIN_S = 5
 # Refusals that say nothing about the password (RFC 5530).
-_NOT_NOW = re.compile(rb"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|CONTACTADMIN)\]", re.IGNORECASE)
+_NOT_NOW = pattern(rb"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|CONTACTADMIN)\]", re.IGNORECASE)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from aioimaplib import aioimaplib
 
+from core.pattern import pattern
 from core.transport.dial import words_of
 from core.transport.imap_account import ImapAccount, ImapError
 from core.transport.imap_reader import Response, ResponseError, ResponseReader
@@ -26,9 +27,9 @@ from core.transport.tls import client_context
 
 ALLOWANCE_BYTES = 16 * 1024 * 1024
 """What may come in answer to a command besides mails; a search over a million of them fits."""
-_TAGGED = re.compile(rb"([A-Z0-9]+) (?:OK|NO|BAD)\b")
-_GREETING = re.compile(rb"\* (?:OK|PREAUTH|BYE)\b", re.IGNORECASE)
-_EXISTS = re.compile(rb"\* 0*[1-9][0-9]* EXISTS\b", re.IGNORECASE)
+_TAGGED = pattern(rb"([A-Z0-9]+) (?:OK|NO|BAD)\b")
+_GREETING = pattern(rb"\* (?:OK|PREAUTH|BYE)\b", re.IGNORECASE)
+_EXISTS = pattern(rb"\* 0*[1-9][0-9]* EXISTS\b", re.IGNORECASE)
 _STATE_AFTER = {
     "LOGIN": aioimaplib.AUTH,
     "AUTHENTICATE": aioimaplib.AUTH,

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from io import BytesIO
 
+from core.pattern import pattern
+
 Response = tuple[bytes, ...]
 """A line without its line end; where it announces a literal, that follows, and then the next line: odd in number."""
 
@@ -17,9 +19,9 @@ RESPONSE_COST_BYTES = 256
 """What each response costs besides its bytes, as many tiny ones fill the memory too."""
 LONG_LITERAL_BYTES = 256 * 1024
 """A literal beyond this is gathered apart from the lines."""
-_LITERAL_AHEAD = re.compile(rb"\{([0-9]{1,10})\+?\}$")
+_LITERAL_AHEAD = pattern(rb"\{([0-9]{1,10})\+?\}$")
 # In these the rest is a text for a person, which may end in anything.
-_STATUS = re.compile(rb"\* (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
+_STATUS = pattern(rb"\* (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
 
 
 class ResponseError(ValueError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import re
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
+
+from core.pattern import pattern
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ _IDLE_S = 300.0
 _MOST_RECIPIENTS = 1000
 _MOST_ERRORS = 20
 _END = b"\r\n.\r\n"
-_PATH = re.compile(r"\s*<(?:@[^:>]*:)?((?:\"[^\"\r\n]*\"|[^<>\"\s])*)>((?:\s+\S+)*)\s*")
+_PATH = pattern(r"\s*<(?:@[^:>]*:)?((?:\"[^\"\r\n]*\"|[^<>\"\s])*)>((?:\s+\S+)*)\s*")
 _ADDRESS_CHARS = 320
 
 

@@ -5,20 +5,20 @@ Holds the password and never shows it. Refuses what could be read as a second co
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 from core.errors import ConfigError, TransportError
+from core.pattern import pattern
 from core.transport.oauth import TokenSource
 from core.transport.peer import PeerPolicy
 from core.transport.sasl import repeats_a_secret
 from core.transport.smtp_reply import printable
 from core.transport.tls import Tls
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NOT_IN_A_HOST = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL = pattern(r"[\x00-\x1f\x7f]")
+_NOT_IN_A_HOST = pattern(r"[\x00-\x20\x7f]")
 _SHOWN_CHARACTERS = 500
 
 

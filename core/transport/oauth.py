@@ -18,11 +18,12 @@ from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from core.errors import ConfigError, TransportError
+from core.pattern import pattern
 from core.transport.http import HttpClient, HttpError, HttpLimits
 from core.transport.smtp_reply import printable
 
-_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_TOKEN = pattern(r"[\x21-\x7e]{1,16384}")
+_CONTROL = pattern(r"[\x00-\x20\x7f]")
 _SHOWN_CHARACTERS = 300
 _LONGEST_S = 10 * 365 * 86400
 _LIMITS = HttpLimits(connect_s=10, total_s=20, reply_bytes=64 * 1024)

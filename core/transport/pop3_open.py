@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from core.pattern import pattern
 from core.transport import sasl
 from core.transport.mailbox_account import without_secrets
 from core.transport.mailbox_hints import tell
@@ -22,7 +23,7 @@ from core.transport.tls import Tls
 
 _CAPABILITY_BYTES = 64 * 1024
 # Refusals that say nothing about the password (RFC 2449 section 8, RFC 3206).
-_NOT_NOW = re.compile(rb"\[(?:IN-USE|LOGIN-DELAY|SYS/)", re.IGNORECASE)
+_NOT_NOW = pattern(rb"\[(?:IN-USE|LOGIN-DELAY|SYS/)", re.IGNORECASE)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import TypeVar
 
+from core.pattern import pattern
 from core.transport.mailbox_items import FetchedMail, Item, TooLarge, Unfetchable, batches
 from core.transport.pop3_account import Pop3Account, Pop3Error
 from core.transport.pop3_wire import Pop3Wire
@@ -21,9 +22,9 @@ _LIST_BYTES = 64 * 1024 * 1024
 _BEYOND_BYTES = 64 * 1024
 _HEADER_BYTES = 8 * 1024 * 1024
 _QUIT_WITHIN_S = 60
-_SIZE = re.compile(rb"([0-9]{1,10}) +([0-9]{1,15})(?: .*)?")
+_SIZE = pattern(rb"([0-9]{1,10}) +([0-9]{1,15})(?: .*)?")
 _Command = TypeVar("_Command", int, str)
-_UID = re.compile(rb"([0-9]{1,10}) +([\x21-\x7e]{1,255}) *")
+_UID = pattern(rb"([0-9]{1,10}) +([\x21-\x7e]{1,255}) *")
 
 
 @dataclass(frozen=True, slots=True)

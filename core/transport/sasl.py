@@ -5,11 +5,12 @@ PLAIN (RFC 4616), OAUTHBEARER (RFC 7628 section 3.1) and XOAUTH2 (Google's and M
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 
-_BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]{8,}")
+from core.pattern import pattern
+
+_BASE64_RUN = pattern(rb"[A-Za-z0-9+/]{8,}")
 
 
 def plain(username: str, password: str) -> str:

@@ -5,18 +5,18 @@ Holds the password and never shows it. Refuses what could be read as a second co
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import ConfigError
+from core.pattern import pattern
 from core.transport.oauth import TokenSource
 from core.transport.peer import PeerPolicy
 from core.transport.tls import Tls
 
 IMPLICIT_TLS_PORT = 465
-_NOT_IN_A_NAME = re.compile(r"[\x00-\x20\x7f]")
-_NOT_IN_A_LOGIN = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_A_NAME = pattern(r"[\x00-\x20\x7f]")
+_NOT_IN_A_LOGIN = pattern(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

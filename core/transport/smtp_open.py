@@ -7,7 +7,6 @@ aiosmtplib does the talking. AUTH never travels in clear text, except to a loopb
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl
 from base64 import b64encode
@@ -18,6 +17,7 @@ from typing import Any, cast
 import aiosmtplib
 
 from core.mail.retry import Phase
+from core.pattern import pattern
 from core.transport.dial import dial, is_loopback, look_up, shown_addresses, words_of
 from core.transport.oauth import OAuthError, TokenSource
 from core.transport.sasl import oauthbearer, repeats_a_secret
@@ -28,7 +28,7 @@ from core.transport.smtp_wire import SmtpWire
 from core.transport.step import StepLog
 from core.transport.tls import Tls, client_context
 
-_ONE_REPLY = re.compile(rb"(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*)?\n")
+_ONE_REPLY = pattern(rb"(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*)?\n")
 _SHOWN_FACTS = 300
 
 

@@ -11,9 +11,10 @@ from functools import cached_property
 
 from core.errors import TransportError
 from core.mail.retry import Phase
+from core.pattern import pattern
 
-_ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?= |$)", re.MULTILINE)
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_ENHANCED = pattern(rb"[245]\.\d{1,3}\.\d{1,3}(?= |$)", re.MULTILINE)
+_CONTROLS = pattern(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _SHOWN_CHARACTERS = 500
 """How much of a reply an error's message quotes; the whole stays in `SmtpError.reply`."""
 

@@ -6,7 +6,6 @@ most one mail per connection is ever in doubt. Never sends a part of a mail that
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import IncrementalNewlineDecoder
@@ -14,13 +13,14 @@ from typing import NamedTuple
 
 from core.errors import AddressError
 from core.mail.retry import Phase
+from core.pattern import pattern
 from core.transport.smtp_account import SmtpAccount
 from core.transport.smtp_reply import SmtpError, SmtpReply
 from core.transport.smtp_wire import SmtpWire
 
 BLOCK_BYTES = 65536
-_DOT_AT_LINE_START = re.compile(rb"\n\.")
-_NOT_IN_AN_ADDRESS = re.compile(r"[\s\x00-\x1f\x7f-\x9f<>\ud800-\udfff]")
+_DOT_AT_LINE_START = pattern(rb"\n\.")
+_NOT_IN_AN_ADDRESS = pattern(r"[\s\x00-\x1f\x7f-\x9f<>\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

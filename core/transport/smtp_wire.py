@@ -6,16 +6,16 @@ Knows no envelope. What arrives is judged strictly (RFC 5321 section 4.2): what 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 
 from core.mail.retry import Phase
+from core.pattern import pattern
 from core.transport.smtp_reply import SmtpError, SmtpReply, printable
 
 LINE_LIMIT_BYTES = 4096
 REPLY_LIMIT_BYTES = 65536
 KNOWN_LINES = 32
-_LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])([^\0\r]*))?\r?")
+_LINE = pattern(rb"([2-5][0-5][0-9])(?:([ -])([^\0\r]*))?\r?")
 
 
 class SmtpWire(asyncio.Protocol):

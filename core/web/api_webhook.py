@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from hashlib import sha256
 
 from fastapi import APIRouter, Request
@@ -10,13 +9,14 @@ from pydantic import BaseModel
 
 from core import clock
 from core.mail.provider_events import Confirmation, read_provider_events
+from core.pattern import pattern
 from core.runtime import get_model, settings
 from core.web.route import ApiRoute
 from core.web.webhook_proof import Call, WebhookRefused, prove, secrets_in
 
 PATH = "/api/email/webhook/bounce"
 # The whole of it: readers of addresses differ on what is the host of one with a backslash.
-_AMAZON = re.compile(r"https://sns\.[a-z0-9-]{2,30}\.amazonaws\.com(?:\.cn)?/[!-\[\]-~]*")
+_AMAZON = pattern(r"https://sns\.[a-z0-9-]{2,30}\.amazonaws\.com(?:\.cn)?/[!-\[\]-~]*")
 
 router = APIRouter(tags=["mail"], route_class=ApiRoute)
 

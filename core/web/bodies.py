@@ -19,18 +19,19 @@ from core.mail.quotation import split_reply, split_reply_html
 from core.mail.quotation_words import FORWARDING_SUBJECT
 from core.mail.sanitise import has_remote_pictures
 from core.mail.values import Reply
+from core.pattern import pattern
 from core.runtime import get_model
 
-_PLAIN_TAGS = re.compile(r"<(?!/?(?:p|br|div|span|a|b|i|em|strong|font|wbr|o:p|body|html)\b)[a-z!/]", re.IGNORECASE)
-_STYLED = re.compile(
+_PLAIN_TAGS = pattern(r"<(?!/?(?:p|br|div|span|a|b|i|em|strong|font|wbr|o:p|body|html)\b)[a-z!/]", re.IGNORECASE)
+_STYLED = pattern(
     r"style=[\"'][^\"']{0,500}?(?:background|border|color:\s?(?!#000\b|black|rgb\(0, ?0, ?0\)|windowtext))",
     re.IGNORECASE,
 )
-_BARE_LINK = re.compile(r'<a href="([^"<>]{1,2000})"[^<>]{0,200}>\1</a>')
-_PICTURE = re.compile(r"<img\b(?:[^<>]{0,1000}?\bheight\s?=\s?[\"']?(\d{1,4}))?", re.IGNORECASE)
+_BARE_LINK = pattern(r'<a href="([^"<>]{1,2000})"[^<>]{0,200}>\1</a>')
+_PICTURE = pattern(r"<img\b(?:[^<>]{0,1000}?\bheight\s?=\s?[\"']?(\d{1,4}))?", re.IGNORECASE)
 
-_FINNISH_SENDER = re.compile(r"(?:L(?:ä|&auml;)hett(?:ä|&auml;)j(?:ä|&auml;)|Saatja)\s?:")
-_TALL = re.compile(r"<(?:h[1-3]|tr)\b", re.IGNORECASE)
+_FINNISH_SENDER = pattern(r"(?:L(?:ä|&auml;)hett(?:ä|&auml;)j(?:ä|&auml;)|Saatja)\s?:")
+_TALL = pattern(r"<(?:h[1-3]|tr)\b", re.IGNORECASE)
 
 _LINE_PX = 24
 _TALL_PX = 18

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 from core import clock
@@ -13,6 +12,7 @@ from core.mail.body import html_to_text
 from core.mail.parse import parse
 from core.mail.tracking import pixel_of, tracker
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 from core.runtime import get_model, settings
 from core.web.tracking_hits import Hit, Hits
 from core.web.view import has_dev_mailbox
@@ -20,7 +20,7 @@ from core.web.view import has_dev_mailbox
 MOST = 500
 _TOLD_OF_TEXTS = ("delivered", "read", "failed")
 _POLL_S = 0.1
-_LINK = re.compile(r"https?://[^\s<>\"')\]]+")
+_LINK = pattern(r"https?://[^\s<>\"')\]]+")
 _COLUMNS = ("id", "sender", "recipients", "subject", "caught_at", "message_id", "channel")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from core.access import Access, Right
 from core.errors import AccessDenied, UserError
 from core.orm.feed import EVERY, Change
+from core.pattern import pattern
 from core.web.parameters import LARGEST
 from core.web.timeline import find_with_timeline
 
@@ -24,7 +25,7 @@ _PLAIN = {
     "notifications": ("notification", ""),
 }
 """The topics that are one word: the name of their events, and the model that whoever watches may read."""
-_RECORD = re.compile(r"record:(\w{1,100}):(\d{1,19})", re.ASCII)
+_RECORD = pattern(r"record:(\w{1,100}):(\d{1,19})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

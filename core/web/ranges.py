@@ -9,8 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_RANGE = re.compile(r"bytes[ \t]*=[ \t]*([0-9]{0,18})[ \t]*-[ \t]*([0-9]{0,18})[ \t]*", re.IGNORECASE)
-_TAG = re.compile(r'(?:W/)?"[^"]*"')
+from core.pattern import pattern
+
+_RANGE = pattern(r"bytes[ \t]*=[ \t]*([0-9]{0,18})[ \t]*-[ \t]*([0-9]{0,18})[ \t]*", re.IGNORECASE)
+_TAG = pattern(r'(?:W/)?"[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)

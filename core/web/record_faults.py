@@ -13,13 +13,14 @@ from typing import Any
 from tortoise.exceptions import IntegrityError, ValidationError
 
 from core.errors import ConfigError, PostroomError, UserError
+from core.pattern import pattern
 from core.runtime import runtime
 from core.web.problem import Fault
 
-_NAMED_FIELD = re.compile(r"(\w{1,100}): ")
-_SQLITE = re.compile(r"(UNIQUE|NOT NULL) constraint failed: (.{1,2000})", re.DOTALL)
-_POSTGRES_KEY = re.compile(r"Key \(([^()]{1,500})\)=")
-_REFERENCED = re.compile(r'still referenced from table "([^"]{1,100})"')
+_NAMED_FIELD = pattern(r"(\w{1,100}): ")
+_SQLITE = pattern(r"(UNIQUE|NOT NULL) constraint failed: (.{1,2000})", re.DOTALL)
+_POSTGRES_KEY = pattern(r"Key \(([^()]{1,500})\)=")
+_REFERENCED = pattern(r'still referenced from table "([^"]{1,100})"')
 
 
 class InvalidRecord(UserError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,6 +11,7 @@ from tortoise.expressions import RawSQL
 
 from core.access import Access
 from core.errors import did_you_mean
+from core.pattern import pattern
 from core.runtime import get_model, runtime
 from core.web.record_faults import invalid, step
 from core.web.record_query import Question, asked, column_named
@@ -21,7 +21,7 @@ from core.web.record_shape import FieldShape
 MOST_GROUPED, MOST_FIGURES = 4, 10
 UNITS = ("day", "week", "month", "year")
 FUNCTIONS = ("count", "count_distinct", "sum", "avg", "min", "max")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_NAME = pattern(r"[a-z][a-z0-9_]{0,39}")
 _NUMBERS = frozenset({"integer", "number", "decimal"})
 _ORDERED = _NUMBERS | {"date", "datetime", "line"}
 _TIMES = frozenset({"date", "datetime"})

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from typing import Any
 
 from core.orm.fields import BinaryField
+from core.pattern import pattern
 from core.runtime import settings
 from core.web.record_faults import StaleRecord
 from core.web.record_read import plain
 from core.web.record_shape import shape_of
 
-_TAG = re.compile(r'(W/)?("[^"\x00-\x20\x7f]{0,200}")')
+_TAG = pattern(r'(W/)?("[^"\x00-\x20\x7f]{0,200}")')
 
 
 async def tag_of(record: Any) -> str:

@@ -5,7 +5,6 @@ A line names the route, never the path or the query, since those may hold tokens
 
 from __future__ import annotations
 
-import re
 import secrets
 from time import monotonic
 from typing import Any
@@ -14,6 +13,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.pattern import pattern
 from core.runtime import Caller, called_by
 from core.tracing import span
 from core.web.metrics import Requests
@@ -21,7 +21,7 @@ from core.web.metrics import Requests
 log = structlog.get_logger("core.web.access")
 
 HEADER = "X-Request-ID"
-_SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SANE = pattern(r"[A-Za-z0-9._-]{1,128}")
 _QUIET = frozenset({"/health", "/ready", "/metrics", "/static"})
 """Asked every few seconds by machines: lines about them would hide the others."""
 

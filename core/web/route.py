@@ -6,7 +6,6 @@ dependencies: `Depends(scope("mail"))`, `Depends(keyed("alone"))`, `Depends(pace
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -16,12 +15,13 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
+from core.pattern import pattern
 from core.web.idempotency import HEADER, Keyed, answered_once, meaning, take_key
 from core.web.problem import problems_of
 from core.web.rate import pace
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_NUL = pattern(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class ApiRequest(Request):

@@ -8,7 +8,6 @@ shown to have been sent is 404, always the same page, and never a redirect.
 from __future__ import annotations
 
 import asyncio
-import re
 from base64 import b64decode
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
@@ -18,12 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from core.mail.branding import branded
 from core.mail.tracking import CLICK_PATH, OPEN_PATH, PIXEL_PATH, Tracker, links_of, location
 from core.orm.outage import database_errors
+from core.pattern import pattern
 from core.runtime import get_model
 from core.web.tracking_hits import Hit, Hits
 from core.web.tracking_verdict import Reason
 
 _PATHS = (OPEN_PATH, CLICK_PATH, PIXEL_PATH)
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_IDENTIFIER = pattern(r"[A-Za-z0-9_-]{1,64}")
 _AGENT_CHARS = 255
 _QUERY_BYTES = 16_000
 _LOOK_UP_S = 2.0

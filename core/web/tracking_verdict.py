@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
+from core.pattern import pattern
+
 _BURST = timedelta(seconds=1)
 _EARLY = timedelta(seconds=2)
 """Right after the send a scanner fetches all that is in a mail. Programs read as early, but as a person would."""
@@ -17,14 +19,14 @@ _EARLY_TIMES = 3
 """One who reads asks for a thing once, and once more where the network failed."""
 BURST_REACH = 2 * _EARLY
 """Hits that lie further apart are never of one burst. Where clocks differ, some lie before the send."""
-_SCANNER = re.compile(
+_SCANNER = pattern(
     r"bot\b|crawl|spider|scan|preview|monitor|validator|headless|phantom|"
     r"barracuda|proofpoint|mimecast|ironport|symantec|messagelabs|fireeye|trend ?micro|sophos|zscaler|safebrowsing|"
     r"facebookexternalhit|whatsapp|slack|skype|telegram|discord",
     re.IGNORECASE,
 )
 """What says of itself that nobody reads. A library (curl, python, java) says nothing: programs of people use it."""
-_PROXY = re.compile(r"GoogleImageProxy|YahooMailProxy|DuckDuckGo-?Image", re.IGNORECASE)
+_PROXY = pattern(r"GoogleImageProxy|YahooMailProxy|DuckDuckGo-?Image", re.IGNORECASE)
 _APPLE = "Mozilla/5.0"
 """All that Apple's Mail Privacy Protection says of itself; it fetches what was never read."""
 

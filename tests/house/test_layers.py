@@ -15,7 +15,7 @@ from core.testing.imports import Import, imports_of
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
-    ("errors", "clock", "paths", "contributions", "hashing", "tracing"),
+    ("errors", "clock", "paths", "contributions", "hashing", "pattern", "tracing"),
     ("mail", "orm", "render", "config"),
     ("hookspecs", "transport"),
     ("hooks",),
