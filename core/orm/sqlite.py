@@ -64,10 +64,17 @@ class _Batch:
     """Whether nothing can change the outcome any more."""
 
     def run(self, connection: sqlite3.Connection) -> None:
-        """Run in a savepoint, so that a fault leaves what others did; where it undid all, there is no transaction."""
+        """Run as all there is in a transaction, which a fault undoes."""
+        self.outcome = [_run(connection, statement) for statement in self.statements]
+
+    def run_in_savepoint(self, connection: sqlite3.Connection) -> None:
+        """Run so that a fault leaves what others did; where it undid all, there is no transaction.
+
+        A savepoint costs a copy of each page that is written, for those who go back to it.
+        """
         connection.execute("SAVEPOINT batch")
         try:
-            self.outcome = [_run(connection, statement) for statement in self.statements]
+            self.run(connection)
         except BaseException as error:
             self.outcome = error
             if not connection.in_transaction:
@@ -110,7 +117,7 @@ class ImmediateTransactionWrapper(SqliteTransactionWrapper):
         """Run statements, all or none, in one step of the connection's thread."""
         batch = _Batch(statements)
         async with self.acquire_connection() as connection:
-            await connection._execute(batch.run, connection._conn)
+            await connection._execute(batch.run_in_savepoint, connection._conn)
         return batch.result()
 
     async def step(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -188,10 +195,10 @@ def _commit(connection: sqlite3.Connection, batches: Sequence[_Batch]) -> None:
     """Run batches in one transaction; where it cannot be committed, all of them have failed."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for batch in batches:
-            batch.run(connection)
-            if not connection.in_transaction:
-                batch.result()
+        if len(batches) == 1:
+            batches[0].run(connection)
+        else:
+            _share(connection, batches)
         connection.execute("COMMIT")
     except BaseException as error:
         for batch in batches:
@@ -200,6 +207,13 @@ def _commit(connection: sqlite3.Connection, batches: Sequence[_Batch]) -> None:
     finally:
         for batch in batches:
             batch.is_over = True
+
+
+def _share(connection: sqlite3.Connection, batches: Sequence[_Batch]) -> None:
+    for batch in batches:
+        batch.run_in_savepoint(connection)
+        if not connection.in_transaction:
+            batch.result()
 
 
 def _run(connection: sqlite3.Connection, statement: Statement) -> list[dict[str, Any]]:
