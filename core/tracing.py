@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 _SCOPE = "postroom"
+_UNTRACED = nullcontext()
 
 
-@contextmanager
-def span(name: str, *, caller: Mapping[str, str] | None = None, **attributes: str | int) -> Iterator[Any]:
+def span(
+    name: str, *, caller: Mapping[str, str] | None = None, **attributes: str | int
+) -> AbstractContextManager[Any]:
     """Trace the block; gives the span, or None where nobody traces.
 
     `caller` are the headers of the request that it answers, whose `traceparent` it goes on from (W3C Trace Context).
     """
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        yield None
-        return
+        return _UNTRACED
+    return _traced(trace, name, caller, attributes)
+
+
+@contextmanager
+def _traced(
+    trace: Any, name: str, caller: Mapping[str, str] | None, attributes: Mapping[str, str | int]
+) -> Iterator[Any]:
     told = {f"postroom.{name}": value for name, value in attributes.items()}
     kind = trace.SpanKind.INTERNAL if caller is None else trace.SpanKind.SERVER
     with trace.get_tracer(_SCOPE).start_as_current_span(

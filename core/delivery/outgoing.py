@@ -7,12 +7,12 @@ branding, its attachments' contents. What `{{field:slug}}` stands for is fixed b
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
 from html import escape
+from json import JSONDecoder
 from operator import attrgetter
 from typing import Any
 
@@ -69,6 +69,8 @@ COLUMNS = (
     "server",
 )
 
+_decode = JSONDecoder().raw_decode
+"""What `json.loads` does takes three times as long around it."""
 _JSON_COLUMNS = ("email_to", "email_cc", "headers", "presentation")
 
 
@@ -102,7 +104,7 @@ def _read_json(text: str) -> Any:
     """Most are empty, or a list of one address."""
     if text == "[]":
         return []
-    return {} if text == "{}" else json.loads(text)
+    return {} if text == "{}" else _decode(text)[0]
 
 
 class Outgoing:
@@ -197,8 +199,8 @@ def _composed(message: Mapping[str, Any], files: Sequence[File]) -> OutgoingEmai
         in_reply_to=message["in_reply_to"],
         references=ids_in(message["thread_references"]) if message["thread_references"] else (),
         headers=tuple(message["headers"].items()),
-        attachments=tuple(file for file in files if file.content_id is None),
-        inline_files=tuple(file for file in files if file.content_id is not None),
+        attachments=tuple([file for file in files if file.content_id is None]),
+        inline_files=tuple([file for file in files if file.content_id is not None]),
         calendar=calendar_of(message["calendar"]) if message["calendar"] else None,
         importance=message["importance"],
         list_id=_list_id(message["unsubscribe_list"]) if message["unsubscribe_list"] else "",

@@ -169,11 +169,12 @@ async def roll_up(message_ids: Sequence[int], errors: Mapping[int, str]) -> None
 
 def _changes(told: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
     """Yield what those who watch are told of messages that were rolled up."""
-    for row in told:
-        if row.get("is_rolled_up"):
-            yield Change("queue", (row["state"],), company_id=row["company_id"])
-            if row["res_id"] is not None:
-                yield Change.of_timeline(row["res_model"], row["res_id"], row["id"], row["state"])
+    rolled_up = [row for row in told if row.get("is_rolled_up")]
+    for state, company_id in {(row["state"], row["company_id"]) for row in rolled_up}:
+        yield Change("queue", (state,), company_id=company_id)
+    for row in rolled_up:
+        if row["res_id"] is not None:
+            yield Change.of_timeline(row["res_model"], row["res_id"], row["id"], row["state"])
 
 
 def _roll_up(writes: Writes, message_ids: Sequence[int], errors: Mapping[int, str], *, moved: bool = False) -> None:
