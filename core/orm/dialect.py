@@ -206,7 +206,13 @@ class Sqlite:
         return str(at.astimezone(UTC))
 
     def read_time(self, value: Any) -> datetime | None:
-        return None if value is None else datetime.fromisoformat(value).astimezone(UTC)
+        return None if value is None else _time_of(value)
+
+
+@lru_cache(maxsize=256)
+def _time_of(text: str) -> datetime:
+    """What was queued together has one time."""
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 class Postgres:
