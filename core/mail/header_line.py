@@ -42,12 +42,12 @@ def date_line(name: str, at: datetime) -> str:
     if offset is None:
         raise UserError("The date of an e-mail needs a time zone; pass an aware datetime.")
     # Two zones' names of one moment are equal as times, and yet not the same line.
-    return f"{name}: {_date(at.replace(microsecond=0, tzinfo=None), offset)}\r\n"
+    return _date_line(name, at, offset)
 
 
 @lru_cache(_REMEMBERED)
-def _date(at: datetime, offset: timedelta) -> str:
-    return format_datetime(at.replace(tzinfo=timezone(offset)))
+def _date_line(name: str, at: datetime, offset: timedelta) -> str:
+    return f"{name}: {format_datetime(at.replace(tzinfo=timezone(offset)))}\r\n"
 
 
 @lru_cache(_REMEMBERED)
