@@ -12,7 +12,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 from typing import Any, Protocol, Self
@@ -139,7 +139,7 @@ def message_of(job: Job) -> ChannelMessage:
 
 def each_alone(jobs: Sequence[Job]) -> list[Job]:
     """Return a job for each recipient: a provider is asked once for each, so each is marked and known by itself."""
-    return [replace(job, deliveries=(delivery,)) for job in jobs for delivery in job.deliveries]
+    return [job._replace(deliveries=(delivery,)) for job in jobs for delivery in job.deliveries]
 
 
 async def send_by_channels(engine: Host, token: str, jobs: Sequence[Job]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from core.delivery.outgoing import Outgoing
@@ -23,8 +22,7 @@ class Claimed(NamedTuple):
     """Whether a worker died that had claimed it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One mail on its way: recipients that share their bytes, a claim and a server.
 
     `token` fences everything that is written about the job. A message whose recipients each get a copy of their own
@@ -45,7 +43,7 @@ class Job:
 
     def without(self, ids: Container[int]) -> Job:
         """Return the job for the deliveries that are none of these."""
-        return replace(self, deliveries=tuple(one for one in self.deliveries if one.id not in ids))
+        return self._replace(deliveries=tuple(one for one in self.deliveries if one.id not in ids))
 
     @property
     def is_suspect(self) -> bool:

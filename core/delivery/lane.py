@@ -135,18 +135,9 @@ class SmtpLane:
         return self._made(mail, index, phase, reply.code, reply.enhanced, reply.words)
 
     def _made(self, mail: Mail, index: int, phase: Phase, code: int | None, enhanced: str | None, words: str) -> Result:
-        return Result(
-            delivery=mail.deliveries[index],
-            token=mail.job.token,
-            outcome=classify(phase, code, enhanced),
-            phase=phase,
-            code=code,
-            enhanced=enhanced,
-            reply=words,
-            server=self._server,
-            tls=self.session.tls,
-            duration_ms=round((monotonic() - self._started_at) * 1000),
-        )
+        outcome, took_ms = classify(phase, code, enhanced), round((monotonic() - self._started_at) * 1000)
+        delivery, token = mail.deliveries[index], mail.job.token
+        return Result(delivery, token, outcome, phase, code, enhanced, words, self._server, self.session.tls, took_ms)
 
     # When the conversation ends badly.
 
