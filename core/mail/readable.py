@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from html import unescape
 from itertools import compress
 
+from lxml.etree import HTMLParser, XMLSyntaxError, fromstring, strip_elements, tostring
+
 from core.pattern import pattern
 
 # What is taken out of the HTML before it is read: these stand for layout until the end.
@@ -92,9 +94,6 @@ def _without_comments(html: str) -> str:
 
 def _tidied(html: str) -> str:
     """Return the HTML with every element closed and every attribute quoted, without comments and what is dropped."""
-    # Only what is not tidy needs it.
-    from lxml.etree import HTMLParser, XMLSyntaxError, fromstring, strip_elements, tostring
-
     parser = HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
     try:
         tree = fromstring(html.encode(), parser)
@@ -137,13 +136,13 @@ class _Page:
         self._refuse(_has_brackets("".join(texts)))
         if "&" in html:
             texts = [_unescaped(text) if "&" in text else text for text in texts]
-        others: dict[str, _Action] = {}
+        actions = dict(_ACTIONS)
         for text, tag in zip(texts, tags, strict=False):
             if text:
                 self._pieces.append(self._kept(text) if self._preformatted else text)
-            action = _ACTIONS.get(tag, others.get(tag))
+            action = actions.get(tag)
             if action is None:
-                action = others[tag] = self._named(tag)
+                action = actions[tag] = self._named(tag)
             if isinstance(action, str):
                 self._pieces.append(action)
             else:
