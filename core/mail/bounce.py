@@ -52,7 +52,7 @@ def read_bounce(email: IncomingEmail, *, is_wrapped: bool = False) -> Bounce | N
     if not signs and not _is_titled(email):
         return None
     text = _text(email)
-    if not signs and not _is_by_program(text):
+    if (not signs or (signs < _CERTAIN and _is_own_return(email))) and not _is_by_program(text):
         return None
     fields = _fields(email, signs, text)
     original = original_in(email, text)
@@ -60,7 +60,7 @@ def read_bounce(email: IncomingEmail, *, is_wrapped: bool = False) -> Bounce | N
     if told:
         told = [_explained(one, text, original) for one in told]
     else:
-        if fields.groups or not _speaks_of_failure(email, signs, text):
+        if fields.groups or not _speaks_of_failure(email, signs, text, original):
             return None
         is_doubtful = signs < _CERTAIN or (signs == _CERTAIN and not _is_titled(email))
         told = _told_to_people(email, text, original, only_strong=is_doubtful)
@@ -109,7 +109,7 @@ def system_signs(email: IncomingEmail) -> int:
     signs += 3 if path == "" or (path and SENDERS.fullmatch(path) is not None and "daemon" in path) else 0
     signs += 3 if _is_report(email) else 0
     signs += 3 if local and SENDERS.fullmatch(local) else 0
-    signs += 1 if local and MAYBE_SENDERS.fullmatch(local) else 0
+    signs = signs or (1 if local and MAYBE_SENDERS.fullmatch(local) else 0)
     signs += 2 if NAMES.search(name) or not local else 0
     return signs
 
@@ -117,6 +117,12 @@ def system_signs(email: IncomingEmail) -> int:
 def _is_report(email: IncomingEmail) -> bool:
     kind = (email.header("Content-Type") or "").lower()
     return "multipart/report" in kind and "disposition-notification" not in kind and "feedback-report" not in kind
+
+
+def _is_own_return(email: IncomingEmail) -> bool:
+    """Tell whether failures of the mail would come back to its writer, as persons have it and reports should not."""
+    path, sender = email.return_path, email.sender
+    return bool(path and sender and normalised(path) == normalised(sender.address))
 
 
 def _is_titled(email: IncomingEmail) -> bool:
@@ -130,17 +136,26 @@ def _is_by_program(text: str) -> bool:
     return OF_PROGRAM.search(text[:_PROGRAM_CHARS].lower()) is not None or before_original(text, marks=False) != text
 
 
-def _speaks_of_failure(email: IncomingEmail, signs: int, text: str) -> bool:
+def _speaks_of_failure(email: IncomingEmail, signs: int, text: str, original: Original) -> bool:
     """Tell whether subject or text say so: both, where a person may have written them, or a program that is away."""
     if email.header("X-Failed-Recipients"):
         return True
-    lines = text[:TEXT_CHARS].lower().splitlines()
+    lines = [line for line in text[:TEXT_CHARS].lower().splitlines() if not line.startswith("> ")]
     by_reply = any(is_refusal(line[:_LINE_CHARS]) for line in lines[:_REFUSAL_LINES])
     told = [line for line in (email.subject.lower(), *lines) if NOT_DELIVERED.search(line)]
     is_titled = _is_titled(email)
     if signs > _CERTAIN or (signs == _CERTAIN and email.return_path != ""):
-        return is_titled or by_reply or bool(told)
+        return is_titled or ((by_reply or bool(told)) and (not _is_own_return(email) or _is_by_program(text)))
+    if email.return_path == "" and _gives_back(email, original):
+        return by_reply or bool(told)
     return is_titled and (by_reply or any(OF_MAIL.search(line) for line in told)) and (len(told) > 1 or by_reply)
+
+
+def _gives_back(email: IncomingEmail, original: Original) -> bool:
+    """Tell whether a whole mail is attached to go back to whoever wrote it."""
+    to = {normalised(mailbox.address) for mailbox in email.recipients}
+    is_attached = any(file.content_type == "message/rfc822" for file in email.files)
+    return is_attached and not to.isdisjoint(normalised(one) for one in (original.sender, original.return_path) if one)
 
 
 def _text(email: IncomingEmail) -> str:

@@ -74,8 +74,10 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     # Refusals of the sender, which speak of users and domains too.
     (Cause.POLICY, r"sender (?:e-?mail )?address (?:rejected|refused|verification)|sender (?:domain|verify|not|is not"
                    r"|denied)|(?:domain of )?sender .{0,60}(?:does not|doesn't) (?:exist|resolve)"
-                   r"|(?:invalid|null|bogus|empty envelope|unroute?able) sender|bogus mail from|mail from not"
-                   r"|from: domain|emetteur invalide|list of allowed rcpthosts|non-?members?\b|members?.only"
+                   r"|(?:invalid|null|bogus|empty envelope|unroute?able) sender|(?:bogus|verify) mail ?from"
+                   r"|mail from (?:not|is)|sender e-?mail|(?<!recipient )verification failed for|not (?:a )?local host"
+                   r"|not a gateway|from: domain|emetteur invalide|list of allowed rcpthosts|non-?members?\b"
+                   r"|members?.only"
                    r"|not subscribed|\bbatv\b|bouncedeny|fully.qualified"),
     (Cause.NO_ADDRESS, r"recipient address(?:es)? rejected: access denied|recipnotfound"
                        r"|all recipient addresses rejected"),
@@ -83,8 +85,8 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                  r"|full (?:mail ?box|inbox)|(?:folder|inbox|account|mailbox) (?:is |are )?full"
                  r"|disk (?:space|full)|too much mail|enough (?:disk )?space|space has been used"
                  r"|(?:receiving|mailbox|storage) limit|over (?:its|the) .{0,20}limit"
-                 r"|(?:insufficient|not enough|exceed\w*|out of|no) .{0,30}(?:storage|space)"
-                 r"|mailbox .{0,30}(?:size limit|exceed)"
+                 r"|(?:insufficient|not enough|exceed\w*|exhausted|out of|no) .{0,30}(?:storage|space)"
+                 r"|mailbox .{0,30}(?:size limit|exceed)|mailbox <?[^\s<>]{1,80}>? is full"
                  r"|storage .{0,20}exceed|too many mails? (?:stored|in)|recipient storage"
                  r"|(?:postfach|posteingang) .{0,20}voll|zu ?viele mails"
                  r"|speicherplatz|bo[iî]te .{0,40}pleine|plein(?:e)?\b|buz[oó]n .{0,30}llen[oa]"
@@ -93,16 +95,17 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                  r"|переполнен|превышен.{0,20}(?:квот|лимит|размер)|容量|いっぱい|一杯|已满|已滿|空间不足|空間不足"
                  r"|mailbox_full"),
     (Cause.TOO_LARGE, r"(?:message|mail|e-?mail|file|it) (?:is |was )?too (?:big|large|long)|size limit|message size"
-                      r"|(?:maximum|max) .{0,30}size"
+                      r"|(?:maximum|max) .{0,30}size|larger than .{0,30}(?:limit|maximum|allowed)"
                       r"|exceeds? .{0,40}size|zu gro(?:ß|ss)|trop (?:volumineu|gros|grand)|demasiado grande"
                       r"|troppo grande|te groot"
                       r"|слишком больш|サイズ|邮件过大|郵件過大"),
-    (Cause.LOOP, r"too many hops|hop ?count|loops? back|mail (?:forwarding )?loop|looping|\bloop detected"
+    (Cause.LOOP, r"too many hops|hop ?count|(?:loops?|points) back|mail (?:forwarding )?loop|looping|\bloop detected"
                  r"|(?:routing|forwarding) loop"),
     (Cause.NO_ADDRESS, r"(?:bad|valid)(?:rcpt|recipient)to|not present in|address(?:es)? (?:was|were) unknown"
                        r"|not an? active|(?:has )?no (?:local )?mail ?box\b(?! space)|no ?one at this|notfound"
                        r"|non.?existent (?:user|mail ?box|address)|missing home|name (?:is|was) not found"
-                       r"|(?:recipient|mail ?box) not (?:ok|present)|invalid destination add|n'existe plus"
+                       r"|(?:recipient|mail ?box|user)(?: <[^<>]{1,80}>)? not (?:ok|present)|invalid destination add"
+                       r"|n'existe plus"
                        r"|userunknown|unrecogni[sz]ed.{1,3}(?:recipient|user|address|o/?r.name)"
                        r"|(?:account|user) (?:is )?(?:unavailable|not available)"
                        r"|(?:nicht|non?|n[aã]o) .{0,40}(?:verzeichnis|annuaire|directorio|diret[oó]rio|rubrica)\b"
@@ -125,6 +128,8 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                        r"|resolve (?:user|name))"
                        r"|wasn.t found at|not found (?:in|at|on) .{0,60}(?:director|server|system|domain)"
                        r"|not (?:listed|found) in .{0,40}(?:director|book|list)|not our customer|user_unknown"
+                       r"|recipients? cannot be verified|wrong recipient|several matches"
+                       r"|not a member of (?:the )?domain|address lookup .{0,30}failed|did not (?:exactly )?match an"
                        r"|(?<!sender )address rejected(?!\s?[:;])|bad destination mailbox|bad (?:address|recipient"
                        r"|mailbox)"
                        r"|unrouteable address|no valid recipient|not on (?:this|our) (?:system|server)"
@@ -136,19 +141,22 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                        r"|non esiste|sconosciut|inesistent|n[aã]o existe|desconhecid|inexistente|desconocid"
                        r"|bestaat niet|onbekend|niet gevonden|nie istnieje|nieznan|brak takiego|konto niedost"
                        r"|не существует|не найден|неизвестн|нет такого|見つかりません|存在しません|宛先不明"
-                       r"|あて先不明|不存在|找不到|查无此|无此用户|不明なユーザ"
+                       r"|あて先不明|リストにありません|不存在|找不到|查无此|无此用户|不明なユーザ"
                        r"|ok(?:ä|a)nd (?:mottagare|användare)|finns inte|ukjent|ukendt|findes ikke|neexistuj|neznám"
                        r"|ismeretlen|nem létez|bulunamad|mevcut değil|não encontrad|no encontrad"),
-    (Cause.DISABLED, r"(?<!temporarily )(?:disabled(?! temporar)|in-?active|de-?activated|suspended)|not active"
+    (Cause.DISABLED, r"(?<!temporarily )(?:disabled(?! temporar)|in-?active|de-?activated|suspended)|not activ"
                      r"|discontinued|no longer (?:active"
                      r"|in use|valid|available|exist|with|employed|work|accept|used|on|here|at)"
-                     r"|(?:account|mailbox|user|address) (?:is |has |was |has been |have been )?(?:closed|locked"
-                     r"|expired|terminated|removed|deleted|cancel|frozen|moved)|has moved|been replaced by|archiv[eé]e"
-                     r"|deaktiviert|désactivé"
+                     r"|(?:account|mailbox|user|address)(?: status)? (?:is |has |was |has been |have been )?(?:closed"
+                     r"|locked|expired|terminated|removed|deleted|cancel|frozen|moved)|has moved|been replaced by"
+                     r"|archiv[eé]e|deaktiviert|désactivé|(?:casilla|cuenta|buz[oó]n|conta|caixa|casella"
+                     r"|compte) .{0,40}(?:expir"
+                     r"|caduc|suspend|cancel|cerrad|encerrad|bloque|bloccat|chius|ferm[ée]|scadut|supprim)"
                      r"|gesperrt|deshabilitad|desativad|disattivat|заблокирован|отключен|停用|無効|已被?禁用"),
-    (Cause.NO_DOMAIN, r"(?:host|domain)(?: or domain)?(?: name)?s? .{0,80}(?:unknown|not found(?!, try)|(?:does not"
-                      r"|doesn.t) (?:exist|resolve|accept mail)|n[o']t be found|is invalid|invalid|no longer)"
-                      r"|(?:unknown|invalid|bad|illegal|no such|non-?existent) (?:host|domain|destination system)"
+    (Cause.NO_DOMAIN, r"(?:host|domain)(?: or domain)?(?: name)?s? (?:(?! said).){0,80}(?:unknown|not found(?!, try)"
+                      r"|(?:does not|doesn.t) (?:exist|resolve|accept mail)|n[o']t be found|invalid|is invalid"
+                      r"|no longer)|(?:unknown|invalid|bad|illegal|no such|non-?existent) (?:host|domain"
+                      r"|destination system)"
                       r"|name service error|nxdomain|find any host|find a mail (?:exchanger|server|host)"
                       r"|no (?:valid |usable )?mx\b|null ?mx|no mail exchanger|domain .{0,80}(?:couldn.t be found"
                       r"|isn.t)|unrouteable|unroutable|dns (?:domain )?.{0,60}(?:does not exist|no such|not found"
@@ -164,7 +172,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                     r"|unwanted (?:message|mail|e-?mail)|bad (?:helo|ehlo)|open (?:proxy|relay)|dynamic ip"
                     r"|from your (?:ip|host|server|network)|mismatch\w* client|unresolvable relay|recipients? limit"
                     r"|recipients exceeded|cannot (?:resolve|find) your|smtp server of your|e-?mails per (?:hour|day)"
-                    r"|go away"),
+                    r"|go away|ip frequency|blocked ip"),
     (Cause.SPAM, r"spam|illegal attachment|message filtered|unsolicited"
                  r"|\bjunk|virus|malware|phish|trojan|content (?:reject|filter|restrict|den)"
                  r"|(?:message|mail) content|considered .{0,30}(?:bulk|unwanted)|suspicious|not rfc.{0,10}compl"
@@ -172,11 +180,12 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     (Cause.POLICY, r"policy|policies|\bspf\b|dkim|dmarc|sender ?id|auth(?:entication|orization)? (?:is )?(?:required"
                    r"|fail|needed|credential)|unauthenticated|relay(?:ing)? (?:access|denied|not|prohib|is )|(?:to"
                    r"|not|no|cannot) relay|not (?:permitted|allowed|authori[sz]ed|accepting"
-                   r"|accepted)|authrequired|notauthorized|permission|restrict|refus|access denied|prohibit"
+                   r"|accepted)|authrequired|notauthorized|permission|restrict|refus|access.denied|prohibit"
                    r"|preferences|not accept(?:ing)? (?:your |any )?(?:mail|message|e-?mail)"
                    r"|only accept|encrypt|tls required|starttls|administrative|rejected"
                    r"|organi[sz]ational settings|mail relay|closed (?:mailing )?list"
-                   r"|must authenticate|requires authentication|protocol violation|user reject|rule imposed"),
+                   r"|must authenticate|requires authentication|protocol violation|user reject|rule imposed"
+                   r"|no permit|local user only|by (?:the |your )?administrator|\bblocked\b"),
     (Cause.EXPIRED, r"failed \d{1,4} attempts|(?:delivery )?time (?:has )?(?:expired|exceeded)|retry (?:time|timeout"
                     r"|limit)"
                     r"|queue (?:too long|period|life ?time)|(?:in|on) (?:the )?queue (?:for|too)|expired"
@@ -208,6 +217,8 @@ def cause_of(status: str | None, words: str) -> Cause:
         return _BY_STATUS[detail]
     words = words[:_WORDS_CHARS]
     said = next((cause for cause, pattern in _PATTERNS if pattern.search(words)), None)
+    if said is Cause.POLICY and _PATTERNS[0][1].search(words):
+        return said
     # Exchange Online says so of an address that it does not know, others of a host that does not answer.
     by_status = (
         Cause.NO_ADDRESS
@@ -226,9 +237,8 @@ def is_hard(action: str, status: str | None, cause: Cause, words: str) -> bool:
     if action != "failed" or (status or reply or "5").startswith("4"):
         return False
     if cause is Cause.UNKNOWN:
-        return status in ("5.0.0", "5.1.0", "5.1.5") or (
-            status is None and reply in _SAYS_SO and len(words) < _BARE_CHARS
-        )
+        says_so = reply in _SAYS_SO or (reply is None and status is not None)
+        return status in ("5.1.0", "5.1.5") or (status in (None, "5.0.0") and says_so and len(words) < _BARE_CHARS)
     return cause.is_of_address
 
 

@@ -145,9 +145,9 @@ GENERATED = re.compile(r"generated (?:from|by) <?$")
 
 NOT_FAILED = re.compile(
     r"(?<![a-z0-9_à-ž])(?:from|sender|reply-?to|return-?path|contact\w*|message-id|e?-?mail us at|mail to"
-    r"|send (?:mail|e-?mail|a message) to|write to|help|support|via|cc|please|subject|references|by|mailto"
-    r"|envelope-from|mail from|von|absender|de|expéditeur|da|van|od|от|差出人|发件人|寄件者|administrator|assistance"
-    r"|visit)"
+    r"|e?-?mailing(?: to)?|send (?:mail|e-?mail|a message) to|write to|help|support|via|cc|please|subject|references|by"
+    r"|mailto|envelope-from|mail from|von|absender|de|expéditeur|da|van|od|от|差出人|发件人|寄件者|administrator"
+    r"|assistance|visit)"
     r"\s{0,3}(?:=|:|：|;|at)?\s{0,3}(?:smtp:|rfc822;|mailto:)?\s{0,2}[<\"'(\[「]{0,3}$"
 )
 """What stands right before an address that is somebody else's."""

@@ -241,6 +241,19 @@ def test_what_is_no_report_gives_nothing(raw: bytes) -> None:
         ("5.2.0", "550 ada is not present in our tables", "no_address"),
         ("5.2.0", "550 there is no one at this address", "no_address"),
         ("5.2.0", "550 no mailbox available for ada", "no_address"),
+        ("5.1.1", "550-Verification failed for <us@ours.test> 550 Sender verify failed", "policy"),
+        ("5.0.0", "550 Error: MAIL FROM is not the same as in the header", "policy"),
+        ("5.0.0", "550 IP frequency limited [blocked ip 192.0.2.1]", "blocked"),
+        ("5.0.0", "550 refused as<the mailbox <a@x.test> is full>", "full"),
+        ("5.0.0", "550 the user has exhausted the storage space", "full"),
+        ("5.0.0", "552 it is larger than the system limit", "too_large"),
+        ("5.0.0", "553 the MX list for x.test points back to mx.x.test", "loop"),
+        ("5.0.0", "553 RCPT TO: user <a@x.test> not OK", "no_address"),
+        ("5.0.0", "550 the recipient cannot be verified", "no_address"),
+        (None, "ada はディレクトリのリストにありません", "no_address"),
+        (None, "La cuenta de Ada ha caducado", "disabled"),
+        (None, "550 user status is locked", "disabled"),
+        ("5.0.0", "host mx.x.test[192.0.2.1] said: 554 invalid structure of the mail", "unknown"),
         (None, "nobody says why", "unknown"),
     ],
 )
@@ -253,6 +266,21 @@ def test_i9_a_code_that_may_pass_is_never_hard() -> None:
     assert not is_hard("failed", "4.1.1", Cause.NO_ADDRESS, "450 4.1.1 user unknown")
     assert not is_hard("failed", None, Cause.NO_ADDRESS, "450 user unknown, try again")
     assert not is_hard("delayed", "5.1.1", Cause.NO_ADDRESS, "550 user unknown")
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "hard"),
+    [
+        ("5.0.0", "", True),
+        ("5.0.0", "550 a@x.test", True),
+        (None, "550 a@x.test", True),
+        ("5.0.0", "554 Transaction failed", False),
+        ("5.0.0", f"550 {'something else ' * 20}", False),
+        (None, "", False),
+    ],
+)
+def test_i9_a_general_code_is_hard_only_where_nothing_else_is_said(status: str | None, words: str, hard: bool) -> None:
+    assert is_hard("failed", status, Cause.UNKNOWN, words) is hard
 
 
 QMAIL = b"""\
