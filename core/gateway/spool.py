@@ -225,20 +225,34 @@ async def finish(done: Sequence[tuple[Received, Account]]) -> None:
     An IntegrityError tells that a copy of one of them was dealt with meanwhile.
     """
     database = runtime().database
-    assignments = ", ".join(f"{column} = {database.dialect.param(at)}" for at, column in enumerate(_RESULT_COLUMNS, 2))
-    await database.execute_many(
-        f"""UPDATE inbound_email SET {assignments}, lease_token = NULL, lease_until = NULL
-            WHERE id = {database.dialect.param(1)}""",
-        [_result(received, account) for received, account in done],
-    )
+    assignments = ", ".join(f"{column} = given.{column}" for column in _RESULT_TYPES if column != "id")
+    sql = f"""UPDATE inbound_email SET {assignments}, lease_token = NULL, lease_until = NULL
+              FROM {{rows}} WHERE inbound_email.id = given.id"""
+    rows = [_result(received, account) for received, account in done]
+    await database.batch(database.dialect.over(sql, _RESULT_TYPES, rows))
     for _, account in done:
         await tell_states(_state(account), company_id=account.company_id)
 
 
-_RESULT_COLUMNS = (
-    *("state", "outcome", "trace", "error", "fingerprint", "message_id_header", "subject", "sender"),
-    *("res_model", "res_id", "message_id", "authentication", "recipient", "company_id", "original_id", "answer"),
-)
+_RESULT_TYPES = {
+    "id": "bigint",
+    "state": "text",
+    "outcome": "text",
+    "trace": "jsonb",
+    "error": "text",
+    "fingerprint": "text",
+    "message_id_header": "text",
+    "subject": "text",
+    "sender": "text",
+    "res_model": "text",
+    "res_id": "bigint",
+    "message_id": "bigint",
+    "authentication": "jsonb",
+    "recipient": "text",
+    "company_id": "bigint",
+    "original_id": "bigint",
+    "answer": "text",
+}
 
 
 def _state(account: Account) -> str:
@@ -247,12 +261,12 @@ def _state(account: Account) -> str:
     return STATES.get(account.outcome, "processed" if account.message else "ignored")
 
 
-def _result(received: Received, account: Account) -> list[object]:
+def _result(received: Received, account: Account) -> tuple[object, ...]:
     model, _, record_id = (account.record or "").partition(":")
     has_record = bool(record_id) and model != "Message"
     is_again = original_of(received.source) is not None
     parsed = received.parsed
-    return [
+    return (
         received.spool_id,
         _state(account),
         account.outcome,
@@ -271,7 +285,7 @@ def _result(received: Received, account: Account) -> list[object]:
         account.company_id,
         account.original,
         account.answer or "",
-    ]
+    )
 
 
 async def fail(mail: Spooled, token: str, error: str, *, counts: bool) -> bool:
