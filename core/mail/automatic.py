@@ -2,7 +2,8 @@
 
 What a header declares counts at once (RFC 3834 sections 2 and 5, and what Exchange, Gmail, vacation programs and ticket
 systems write beside it). A subject counts where only programs write it. Words that people write too, "I am out of
-office", count only beside something else that speaks for a program. It decides nothing.
+office", count only beside something else that speaks for a program, or where they are all that an automatic answer
+says: thanks, the absence, whom to ask instead. It decides nothing; the words are in `automatic_words`.
 """
 
 from __future__ import annotations
@@ -10,111 +11,35 @@ from __future__ import annotations
 import re
 
 from core.mail.address import domain_of
-from core.mail.body import html_to_text
+from core.mail.automatic_speech import own_words, speech_reason
+from core.mail.automatic_words import (
+    AUTOMATIC_HEADERS,
+    AUTOMATIC_VALUES,
+    AWAY,
+    CERTAIN_SUBJECT,
+    GENERATED,
+    LIST_HEADERS,
+    LIST_PATH,
+    LOTUS,
+    NOBODY,
+    PROGRAMS,
+    RECEIVED,
+    ROBOTS,
+    TAGGED,
+    TAKEN,
+)
 from core.mail.bounce_signs import ANSWERED, SENDERS
+from core.mail.quotation_words import FORWARDING_SUBJECT
 from core.mail.thread import alias_of
 from core.mail.values import IncomingEmail
 
-_BODY_CHARS = 3000
 _FIRST_CHARS = 600
 _NO = frozenset({"", "no", "none", "false", "0", "off"})
-_AUTO_REPLY = frozenset({"auto_reply", "auto-reply", "autoreply", "auto_replied", "vacation"})
 _BULK = frozenset({"bulk", "junk", "list"})
-_AUTOMATIC_HEADERS = re.compile(
-    r"x-(?:[a-z0-9]{1,20}-){0,2}(?:auto-?(?:repl(?:y|ied)|rply|respond(?:er)?|responses?|answer)|vacation"
-    r"|automatic-reply)(?:-(?:from|id|reply|message))?|x-auto-?(?:generated|submitted)|x-fc-machinegenerated"
+_NAMING_HEADERS = (
+    *("X-Mailer", "User-Agent", "X-POST-MessageClass", "X-MS-Exchange-Generated-Message-Source", "Delivered-To"),
 )
-"""`X-Autoreply`, `X-Amazon-Auto-Reply`, ...: but not `X-Auto-Response-Suppress`, which people's mail has."""
-_PROGRAMS = re.compile(
-    r"(?:vacation|autorespond|auto-?repl|out.?of.?office|gnarwl|mailbox rules agent|yahoo.* vacation)"
-)
-"""In X-Mailer, User-Agent, X-POST-MessageClass, X-MS-Exchange-Generated-Message-Source, Delivered-To."""
-_ROBOTS = re.compile(r"auto-?(?:respond\w*|repl\w*|answer\w*)|mailer-?daemon|mail-daemon|vacation|out-?of-?office")
-
-_CERTAIN_SUBJECT = re.compile(
-    r"[\[(*<【「（\s]*(?:"
-    # English.
-    r"(?:automatic|automated|auto(?:matic)?[ -]?generated|auto)[ -]?(?:e?-?mail )?(?:reply|response|answer"
-    r"|acknowledgement)"
-    r"|auto(?:reply|response|responder)|out of (?:the )?office[ -]{0,3}(?:auto ?reply|automatic reply|autoresponse"
-    r"|reply|response|notification|notice|message|assistant)?(?<!out of office)(?<!out of the office)"
-    r"|out of (?:the )?office(?=\s?:)|ooo(?=:? re:)|vacation (?:auto)?(?:reply|response|message|responder|notice)"
-    r"|away from my mail"
-    # German, French, Spanish, Portuguese, Italian, Dutch.
-    r"|automatische (?:antwort|abwesenheit\w*|e-?mail-?antwort|r[üu]ckantwort)|auto-?antwort"
-    r"|abwesenheits(?:notiz|nachricht|meldung|assistent|benachrichtigung|info)"
-    r"|r[eé]ponse automatique(?: d'absence)?|message (?:d'absence automatique|automatique d'absence)"
-    r"|(?:avis|notification|message) d'absence|abs(?:ent\w?|ence) du bureau(?=\s?:)"
-    r"|accus[eé] de r[eé]ception automatique|urlaubs(?:notiz|benachrichtigung|meldung)"
-    r"|aus[eê]ncia tempor[aá]ria(?=\s?:)|respuesta autom[aá]tica|contestaci[oó]n autom[aá]tica|auto ?respuesta"
-    r"|fuera de (?:la )?oficina(?=\s?:)|resposta autom[aáà]tica|risposta automatica|messaggio automatico"
-    r"|fuori (?:sede|ufficio)(?=\s?:)|automatische? (?:antwoord|beantwoording|reactie|bericht)"
-    r"|automatisch antwoord|afwezigheids(?:bericht|melding|assistent)|niet aanwezig(?=\s?:)"
-    # Scandinavian, Polish, Czech, Hungarian, Romanian, Turkish, Balkan, Baltic.
-    r"|automatiskt? (?:svar|besked|svarmelding)|autosvar|fr[aå]nvaromeddelande|frånvar(?:o|ande)(?=\s?:)"
-    r"|automaattinen (?:vastaus|poissaolo\w*)|poissaoloilmoitus|frav[æa]r(?:sassistent|smelding| fra kontoret)"
-    r"|odpowied[zź] automatyczna|automatyczna odpowied[zź]|autoodpowied[zź]|automatick[aá] odpov[eě][dď]"
-    r"|automatikus v[aá]lasz|h[aá]zon k[ií]v[uü]l|r[aă]spuns automat|otomatik (?:yan[ıi]t|cevap)"
-    r"|mimo kancel[aá][rř](?=\s?:)|poza biurem(?=\s?:)|sjálfvirkt svar|erantzun automatikoa"
-    r"|samodejni odgovor|automatski odgovor|automatinis atsakymas|autom[aā]tisk[aā] atbilde"
-    r"|automaatvastus|automaatne vastus"
-    # Greek, Cyrillic, and scripts of the east.
-    r"|αυτόματη απάντηση|автоответ(?:чик)?|ответ автоответчика|аутоматски одговор"
-    r"|автоматическ\w{2} (?:ответ|уведомление)"
-    r"|автоматичн[аи]\w? (?:відповідь|отговор)|автоматичен отговор|رد تلقائي|תשובה אוטומטית|ตอบกลับอัตโนมัติ"
-    r"|trả lời tự động|balasan otomatis|jawapan automatik|स्वचालित (?:उत्तर|जवाब)|پاسخ خودکار"
-    r"|自動(?:返信|応答|回覆|回复|答覆)(?:メール)?|不在(?:通知|応答|連絡|のお知らせ)"
-    r"|自动(?:回复|答复)|자동 ?(?:회신|응답)|부재중"
-    # A sentence that begins so is a person's: "Automatic reply does not work".
-    r")\s{0,2}(?:[:\])】」）>*|–—!-]|$|(?<=\s)(?:re|aw|from|von|de|to|an)\b)",
-)
-_TAGGED = re.compile(
-    r"[\[(](?:auto(?:matic|mated)?[ -]?(?:reply|response)|automatische antwort|réponse automatique"
-    r"|respuesta automática|risposta automatica|resposta automática)[\])]$"
-)
-"""What ticket systems put at the end."""
-_LOTUS = re.compile(
-    r"auto: .{0,120}(?:out of|away|absent|abwesend|return|zurück|fuera|fuori|not (?:in|available)|urlaub|vacation)"
-)
-"""`AUTO: Ada is out of the office (returning 06/12)`: Notes. A car is for sale under `Auto: ` too."""
-_AWAY = re.compile(
-    r"out of (?:the |my )?office|on (?:vacation|holiday|annual leave|leave|maternity|parental)|away from (?:my|the) "
-    r"(?:office|desk|mail|email)|(?:i am|i'm|i will be|will be) (?:currently )?(?:away|out|absent|travel)"
-    r"|(?:limited|no) access to (?:my )?e?-?mail|autorespon|auto-?reply|no longer (?:with|work|employed)"
-    r"|left the company|abwesen|nicht (?:im (?:büro|haus)|erreichbar)|im urlaub|in elternzeit|außer haus"
-    r"|wieder (?:da|erreichbar|im büro)|absent|en (?:congés?|vacances|déplacement)|de retour|bureau ferm|ausente"
-    r"|de vacaciones|fuera de la oficina|de f[eé]rias|fora do escrit|in ferie|fuori ufficio|assente|rientr"
-    r"|afwezig|op vakantie|niet op kantoor|nieobecn|na urlopie|poza biurem|semester|frånvarande|på ferie"
-    r"|tilbake|tillbaka|lomalla|poissa|nepřítom|dovolen|szabadság|în concediu|izin|tatilde|в отпуске|отсутств"
-    r"|у відпустці|不在|休暇|外出|休假|出差|不在办公室|휴가|부재"
-)
-"""What absent people have their program say, and say themselves."""
-_RECEIVED = re.compile(
-    r"thank you for (?:your (?:e-?mail|message|inquiry|enquiry|request)|contacting|writing|reaching)"
-    r"|(?:we (?:have|.ve)|has been|have been) received|(?:ticket|case) (?:#|\(#|number|id|has been)"
-    r"|request (?:#|\(|has been|received)|\[request received|support (?:request|ticket)"
-    r"|eingangsbestätigung|ihre (?:anfrage|nachricht|e-?mail) (?:ist|wurde|haben)|vielen dank für ihre (?:anfrage"
-    r"|nachricht|e-?mail)|accus[eé] (?:de )?réception|bien reçu votre|merci (?:de|pour) votre (?:message|mail|demande)"
-    r"|acuse de recibo|hemos recibido|gracias por (?:su|contactar|escribir)|recebemos (?:a )?su|obrigad[oa] p"
-    r"|abbiamo ricevuto|grazie per (?:aver|il suo|la sua)|ontvangstbevestiging|bedankt voor (?:uw|je)|otrzymaliśmy"
-    r"|dziękujemy za|tack för ditt|tak for din|takk for din|(?:ваше|ваш) .{0,30}получен|спасибо за обращение"
-    r"|благодарим за|受け付け|受付(?:完了|いた)|お問い合わせ(?:いただき|ありがとう)|已收到|收到您"
-)
-"""What is said at once to whoever writes; shops and newsletters say the like."""
-_SAYS_SO = re.compile(
-    r"(?:this|it) is an? (?:automat|auto-?(?:repl|gener|respon))|automatic(?:ally)? (?:generated|reply|response"
-    r"|sent)|auto-?(?:reply|response|generated)|automated (?:reply|response|message|e-?mail)"
-    r"|automatisch (?:erstellt|generiert|erzeugt|versendet|versandt)|automatische antwort|réponse automatique"
-    r"|(?:généré|envoyé) automatiquement|respuesta automática|(?:generado|enviado) automáticamente"
-    r"|risposta automatica|(?:generat|inviat)[oa] automaticamente|resposta automática|automatisch (?:gegenereerd"
-    r"|verzonden|bericht)|automatyczn|автоматическ|自動(?:送信|配信|返信)|自动(?:回复|发送)"
-)
-_NOBODY = re.compile(r"(?:no|do-?not|donot)[-_.]?reply\w*")
-_LIST_HEADERS = (
-    *("List-Id", "List-Post", "List-Unsubscribe", "Mailing-List", "X-Mailing-List", "X-BeenThere", "Feedback-ID"),
-    *("X-Mailman-Version", "X-Listname", "X-ListMember", "X-eGroups-Return", "X-Campaign", "X-Campaignid"),
-)
-_LIST_PATH = re.compile(r"owner-.*|.*[-+](?:owner|bounces?|request|admin|errors?|return|relay)(?:[-+=].*)?")
+_KIND_HEADERS = re.compile(r"x-[a-z0-9-]{0,40}(?:type|class|kind|reason)")
 
 
 def automatic_reason(email: IncomingEmail) -> str | None:
@@ -124,7 +49,7 @@ def automatic_reason(email: IncomingEmail) -> str | None:
 
 def program_reason(email: IncomingEmail) -> str | None:
     """Return in words why a program seems to have written this mail, or None."""
-    return _declared(email) or _reported(email) or _guessed(email) or _supported(email)
+    return _declared(email) or _reported(email) or _guessed(email) or _supported(email) or _spoken(email)
 
 
 def no_answer_reason(email: IncomingEmail) -> str | None:
@@ -148,7 +73,7 @@ def no_answer_reason(email: IncomingEmail) -> str | None:
 
 def list_header(email: IncomingEmail) -> str | None:
     """Return the name of a header that only mailing lists and mailings write (RFC 2369, RFC 2919), or None."""
-    return next((name for name in _LIST_HEADERS if email.header(name)), None)
+    return next((name for name in LIST_HEADERS if email.header(name)), None)
 
 
 def _declared(email: IncomingEmail) -> str | None:
@@ -156,22 +81,31 @@ def _declared(email: IncomingEmail) -> str | None:
     if submitted not in _NO and not _passes_on(email):
         return f"Auto-Submitted is {submitted}"
     for name in ("Precedence", "X-Precedence", "Preference"):
-        if (word := _word(email, name)) in _AUTO_REPLY:
+        if AUTOMATIC_VALUES.fullmatch(word := _word(email, name)) or word == "vacation":
             return f"{name} is {word}"
-    names = (name for name, _ in email.headers if _AUTOMATIC_HEADERS.fullmatch(name.lower()))
-    found = next((name for name in names if _word(email, name) not in _NO), None)
+    found = next((name for name, value in email.headers if _is_telling(name.lower(), value.lower())), None)
     if found:
         return f"it has the header {found}"
-    for name in (
-        "X-Mailer",
-        "User-Agent",
-        "X-POST-MessageClass",
-        "X-MS-Exchange-Generated-Message-Source",
-        "Delivered-To",
-    ):
-        if _PROGRAMS.search((email.header(name) or "").lower()[:200]):
+    for name in _NAMING_HEADERS:
+        if PROGRAMS.search((email.header(name) or "").lower()[:200]):
             return f"{name} names a program that answers by itself"
+    if _is_by_own_rule(email):
+        return "a rule of its sender's inbox sent it"
     return None
+
+
+def _is_telling(name: str, value: str) -> bool:
+    word = value.partition(";")[0].strip()[:60]
+    if AUTOMATIC_HEADERS.fullmatch(name):
+        return word not in _NO
+    return _KIND_HEADERS.fullmatch(name) is not None and AUTOMATIC_VALUES.fullmatch(word) is not None
+
+
+def _is_by_own_rule(email: IncomingEmail) -> bool:
+    """Tell whether Exchange answered by a rule; what a rule sends on has another author, or is no answer."""
+    looped = _word(email, "X-MS-Exchange-Inbox-Rules-Loop")
+    is_reply = bool(email.in_reply_to) and not FORWARDING_SUBJECT.match(email.subject)
+    return is_reply and email.sender is not None and looped == email.sender.address.lower()
 
 
 def _passes_on(email: IncomingEmail) -> bool:
@@ -192,34 +126,37 @@ def _reported(email: IncomingEmail) -> str | None:
 
 def _guessed(email: IncomingEmail) -> str | None:
     sender = alias_of(email.sender.address)[0] if email.sender else ""
-    if _ROBOTS.fullmatch(sender) or ("daemon" in sender and SENDERS.fullmatch(sender)):
+    if ROBOTS.fullmatch(sender) or ("daemon" in sender and SENDERS.fullmatch(sender)):
         return f"its sender is {sender}"
     if sender == "postmaster" and not email.return_path:
         return "its sender is postmaster, and no envelope sender is known"
     subject = _plain(email.subject)
-    if _CERTAIN_SUBJECT.match(subject) or _LOTUS.match(subject) or _is_tagged(email, subject):
+    if CERTAIN_SUBJECT.match(subject) or LOTUS.match(subject) or _is_tagged(email, subject):
         return "its subject is that of an automatic reply"
     return None
 
 
 def _is_tagged(email: IncomingEmail, subject: str) -> bool:
     """Tell whether a subject ends as ticket systems end theirs, and answers none of those."""
-    return _TAGGED.search(subject[-60:]) is not None and ANSWERED.match(subject) is None
+    return TAGGED.search(subject[-60:]) is not None and ANSWERED.match(subject) is None
 
 
 def _supported(email: IncomingEmail) -> str | None:
     """Believe the words of an automatic answer where the header speaks for one as well, and for no list or mailing."""
-    sign, is_weak = ("", True) if _is_passed_on(email) else _sign(email)
+    sign, received = ("", None) if _is_passed_on(email) else _sign(email)
     if not sign:
         return None
-    text = email.text if email.text and email.text.strip() else html_to_text((email.html or "")[: 10 * _BODY_CHARS])
-    body = " ".join(text[:_BODY_CHARS].lower().split())
+    body = own_words(email)
     subject = _plain(email.subject)
     # Web forms and groups pass on with such a header what people write, be it about their holidays.
-    by_subject = _AWAY.search(subject) or (not is_weak and _RECEIVED.search(subject))
-    by_body = _SAYS_SO.search(body) or (not is_weak and _AWAY.search(body[:_FIRST_CHARS]))
-    by_answer = not is_weak and _is_answer(email, subject) and _RECEIVED.search(body[:_FIRST_CHARS])
+    by_subject = AWAY.search(subject) or (received and RECEIVED.search(subject))
+    by_body = GENERATED.search(body) or (received and AWAY.search(body[:_FIRST_CHARS]))
+    by_answer = received and _is_answer(email, subject) and received.search(body[:_FIRST_CHARS])
     return f"{sign}, and it speaks as automatic answers do" if by_subject or by_body or by_answer else None
+
+
+def _spoken(email: IncomingEmail) -> str | None:
+    return None if _is_passed_on(email) else speech_reason(email, _plain(email.subject))
 
 
 def _is_passed_on(email: IncomingEmail) -> bool:
@@ -227,25 +164,25 @@ def _is_passed_on(email: IncomingEmail) -> bool:
     sender, author = email.header("Sender"), email.sender
     path = (email.return_path or "").partition("@")[0].lower()
     is_sent_for = bool(sender and author and author.address.lower() not in sender.lower())
-    return bool(list_header(email) or is_sent_for or email.header("Errors-To") or _LIST_PATH.fullmatch(path))
+    return bool(list_header(email) or is_sent_for or email.header("Errors-To") or LIST_PATH.fullmatch(path))
 
 
 def _is_answer(email: IncomingEmail, subject: str) -> bool:
-    return bool(email.in_reply_to or email.references) or subject.startswith(("re:", "aw:", "[", "rép", "odp:", "sv:"))
+    return bool(email.in_reply_to or email.references or subject.startswith("[")) or bool(ANSWERED.match(subject))
 
 
-def _sign(email: IncomingEmail) -> tuple[str, bool]:
-    """Return what speaks for a program beside the words, and whether people's mail often has it too."""
+def _sign(email: IncomingEmail) -> tuple[str, re.Pattern[str] | None]:
+    """Return what speaks for a program beside words, and the words of a confirmation; None where people have it too."""
     precedence = _word(email, "Precedence")
     if precedence in ("bulk", "junk"):
-        return f"Precedence is {precedence}", False
+        return f"Precedence is {precedence}", RECEIVED
     sender = alias_of(email.sender.address)[0] if email.sender else ""
-    if email.in_reply_to and _NOBODY.fullmatch(sender):
-        return f"its sender is {sender}", False
+    if email.in_reply_to and NOBODY.fullmatch(sender):
+        return f"its sender is {sender}", TAKEN
     suppress = _word(email, "X-Auto-Response-Suppress")
     if "all" in suppress or "autoreply" in suppress:
-        return f"X-Auto-Response-Suppress is {suppress}", True
-    return ("a rule of an inbox sent it", True) if email.header("X-MS-Exchange-Inbox-Rules-Loop") else ("", True)
+        return f"X-Auto-Response-Suppress is {suppress}", None
+    return ("a rule of an inbox sent it" if email.header("X-MS-Exchange-Inbox-Rules-Loop") else "", None)
 
 
 def _plain(subject: str) -> str:

@@ -1,0 +1,123 @@
+"""What the body of a mail says of itself: that it is an automatic answer, or no more than automatic answers say.
+
+Only own words count, never what is quoted. That it is automatic is said in a sentence. Otherwise several things that
+such mails say have to come together, and hardly anything else: whoever asks, or speaks of the matter, is a person.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from core.mail.address import domain_of
+from core.mail.automatic_words import (
+    AWAY,
+    AWAY_SUBJECT,
+    CLOSING,
+    FURNITURE,
+    GENERATED,
+    MYSELF,
+    NUMBERED,
+    PROMISED,
+    RECEIVED_SUBJECT,
+    STATED,
+    TAKEN,
+    THANKS,
+    UNREAD,
+    UNTIL,
+    UNWATCHED,
+    URGENT,
+)
+from core.mail.body import html_to_text
+from core.mail.bounce_signs import ANSWERED
+from core.mail.quotation import Part, passages, split_reply_html
+from core.mail.values import IncomingEmail
+
+_BODY_CHARS = 3000
+_SHORT_CHARS = 1500
+_LINK = re.compile(r"https?:\S+")
+_ASKS = re.compile(r"[?？](?=\W|$)")
+_CLAUSE = re.compile(
+    r"[.,;:!¶。、！，；：()]|\s(?:and|but|und|aber|et|mais|y|pero|e|ma|mas|maar|och|og|men|ja|mutta|i|ale|и|но|ve|ama)\s"
+    r"|但是?|ですが|지만"
+)
+_TELLING = re.compile(r"(?:[^\W\d]\S{0,40} +){2}[^\W\d]|[^\W\d]{5,30} +[^\W\d]{6,30}|[\u3040-\u9fff]{5}")
+"""Three words, or two long ones, or as much in writing without spaces: less tells nothing."""
+_MATTER = re.compile(r"[а-яё]{4,30}|[^\W\d]{6,30}")
+_CONFIRMING = (FURNITURE, GENERATED, NUMBERED, PROMISED, STATED, TAKEN, THANKS, UNWATCHED)
+_ABSENT = (AWAY, FURNITURE, PROMISED, THANKS, UNREAD, UNTIL, UNWATCHED, URGENT)
+
+
+def own_words(email: IncomingEmail) -> str:
+    """Return in lower case what it says beside quotations and links; what may begin a sentence has a mark before it."""
+    text = _text(email)
+    cut = "\n".join(text[one.start : one.end] for one in passages(text) if one.part in (Part.OWN, Part.SIGNATURE))
+    lines = (" ".join(line.split()) for line in _LINK.sub("", cut).splitlines())
+    return " ".join(line if line[0].islower() else f"¶ {line}" for line in lines if line).lower()
+
+
+def speech_reason(email: IncomingEmail, subject: str) -> str | None:
+    """Return in words why what it says can only be an automatic answer, or None; `subject` is in lower case."""
+    own = own_words(email)
+    if STATED.search(own):
+        return "it says that it is an automatic reply"
+    if len(own) > _SHORT_CHARS or _ASKS.search(own):
+        return None
+    is_answer = bool(email.in_reply_to or email.references) or ANSWERED.match(subject) is not None
+    if not is_answer and _is_answered_elsewhere(email):
+        return None
+    if UNWATCHED.search(own) and is_answer and _foreign(own, _ABSENT) < 2:
+        return "it says that nobody reads what is sent to its address"
+    if _confirms(own, subject):
+        return "it says nothing but that a mail has come, as programs do"
+    if is_answer and _is_absence(own, subject):
+        return "it says nothing but that its writer is away, as programs do"
+    if is_answer and AWAY_SUBJECT.match(subject) and not _foreign(own, _ABSENT):
+        return "its subject is not that of the mail that it answers, but that its writer is away"
+    return None
+
+
+def _text(email: IncomingEmail) -> str:
+    if email.text and email.text.strip():
+        return email.text[:_BODY_CHARS]
+    return html_to_text(split_reply_html((email.html or "")[: 10 * _BODY_CHARS]).new)[:_BODY_CHARS]
+
+
+def _confirms(own: str, subject: str) -> bool:
+    """Tell whether it confirms that a mail has come, and two of four: its number, an answer, thanks, the subject."""
+    is_taken, is_generated = TAKEN.search(own) is not None, GENERATED.search(own) is not None
+    if not (is_taken or is_generated) or MYSELF.search(own):
+        return False
+    number = NUMBERED.search(own) or NUMBERED.search(subject)
+    said = [PROMISED.search(own), THANKS.search(own), RECEIVED_SUBJECT.match(subject), number if is_taken else None]
+    is_meant = (is_taken and is_generated) or sum(one is not None for one in said) > 1
+    return is_meant and _foreign(own, _CONFIRMING) < (2 if number or is_generated else 1)
+
+
+def _is_absence(own: str, subject: str) -> bool:
+    """Tell whether it says who is away, and two of three: thanks, whom to ask instead, that nobody reads it."""
+    if not AWAY.search(own):
+        return False
+    said = sum(pattern.search(own) is not None for pattern in (THANKS, URGENT, UNREAD))
+    return said > 1 and not _names_matter(own, subject) and not _foreign(own, _ABSENT)
+
+
+def _names_matter(own: str, subject: str) -> bool:
+    """Tell whether it speaks of what the subject names: programs do not know what a mail is about."""
+    words = {found[0] for found in _MATTER.finditer(own)}
+    return any(found[0] in words for found in _MATTER.finditer(ANSWERED.sub("", subject, count=1)))
+
+
+def _foreign(own: str, known: tuple[re.Pattern[str], ...]) -> int:
+    """Count what it says that such answers do not."""
+    return sum(1 for clause in _clauses(own) if not any(pattern.search(clause) for pattern in known))
+
+
+def _clauses(own: str) -> Iterator[str]:
+    clauses = _CLAUSE.split(CLOSING.split(own, maxsplit=1)[0])
+    return (f"¶ {clause.strip()}" for clause in clauses if _TELLING.search(clause))
+
+
+def _is_answered_elsewhere(email: IncomingEmail) -> bool:
+    author = email.sender
+    return author is None or any(domain_of(one.address) != domain_of(author.address) for one in email.reply_to)

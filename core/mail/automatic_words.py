@@ -1,0 +1,342 @@
+"""By what automatic mail is known: the names of headers, and the words of subjects and bodies, by language.
+
+Tables alone, what they prove is said in `automatic`. Patterns are lower-case, tried on lower-case text, and linear.
+"""
+
+from __future__ import annotations
+
+import re
+
+# ---- headers
+
+AUTOMATIC_HEADERS = re.compile(
+    r"(?:x-)?(?!auto-response-suppress)(?:[a-z0-9]{1,20}-){0,2}[a-z]{0,6}"
+    r"(?:auto-?(?:repl(?:y|ied)|rply|respond(?:er)?|responses?|answer)|vacation|automatic-reply)"
+    r"(?:-(?:from|id|reply|message))?|x-auto-?(?:generated|submitted)|auto-submit|x-fc-machinegenerated"
+)
+"""`X-Autoreply`, `X-Amazon-Auto-Reply`, ...: but not `X-Auto-Response-Suppress`, which people's mail has."""
+
+AUTOMATIC_VALUES = re.compile(r"auto(?:matic)?[-_. ]?(?:repl(?:y|ied)|respon(?:se|d|der)|answer)")
+"""All that a header of a vendor says: `X-Msgtype: autoreply`, `X-Mail-Type: auto.reply`."""
+
+PROGRAMS = re.compile(
+    r"(?:vacation|autorespond|auto-?repl|out.?of.?office|gnarwl|mailbox rules agent|yahoo.* vacation)"
+)
+"""In X-Mailer, User-Agent, X-POST-MessageClass, X-MS-Exchange-Generated-Message-Source, Delivered-To."""
+
+ROBOTS = re.compile(r"auto-?(?:respond\w*|repl\w*|answer\w*)|mailer-?daemon|mail-daemon|vacation|out-?of-?office")
+"""Local parts of senders."""
+
+NOBODY = re.compile(r"(?:no|do-?not|donot)[-_.]?reply\w*")
+
+LIST_HEADERS = (
+    *("List-Id", "List-Post", "List-Unsubscribe", "Mailing-List", "X-Mailing-List", "X-BeenThere", "Feedback-ID"),
+    *("X-Mailman-Version", "X-Listname", "X-ListMember", "X-eGroups-Return", "X-Campaign", "X-Campaignid"),
+)
+
+LIST_PATH = re.compile(r"owner-.*|.*[-+](?:owner|bounces?|request|admin|errors?|return|relay)(?:[-+=].*)?")
+
+# ---- automatic, and reply
+
+_AUTOMATIC = (
+    r"(?:(?:[ao]u?|av|aw|aŭ)tom[aáàā]\w{0,12}|(?:авто|ауто|аўта)мат\w{0,10}|αυτόματ\w{0,3}|savaimi\w{0,4}"
+    r"|sjálfvirk\w{0,4}|samodejn\w{0,3}"
+    r"|uathoibr\w{0,6}|自[動动]|자동|تلقائي\w?|خودکار|אוטומטי\w?|tự động|स्वचालित|ავტომატურ\w{0,3}|ավտոմատ\w{0,4})"
+)
+"""In any language: nearly all have the Greek word. Not `automotive`."""
+
+_AUTO = rf"(?:{_AUTOMATIC}|auto|авто)"
+
+_REPLY = (
+    r"(?:repl(?:y|ies)|respon[ds]\w{0,4}|answer|acknowledge?ment|antwort|r[eé]ponse|respuesta|contestaci\w{2}"
+    r"|resposta|risposta|antwoord|beantwoording|reactie|svar|vastau\w|vastus|v[aá]lasz|odpowied[zź]|odpov[eě][dď]"
+    r"|r[aă]spuns|yan[ıi]t|cevap|cavab|javob|odgovor|atsakymas|atbilde|одговор|отговор|ответ|відповідь|адказ|жауап"
+    r"|απάντηση|balasan|jawapan|jawaban|tugon|përgjigj\w|erantzun|ateb|freagra|respondo"
+    r"|رد|جواب|پاسخ|תשובה|מענה|trả lời|phản hồi|उत्तर|जवाब|პასუხი|պատասխան|返信|応答|回[覆复復]|答[复覆]|회신|응답|답장)"
+)
+
+_AUTOMATIC_REPLY = (
+    rf"(?:{_AUTO}[ -]{{0,2}}(?:e?-?mail[ -]?|bir )?{_REPLY}\w{{0,4}}|{_REPLY}\w{{0,3}} ?{_AUTOMATIC}|ตอบกลับอัตโนมัติ)"
+)
+
+# ---- subjects
+
+_SUBJECT_ENDS = r"\s{0,2}(?:[:\])】」）>*|–—!-]|$|(?<=\s)(?:re|aw|from|von|de|to|an)\b)"
+"""A sentence that begins so is a person's: `Automatic reply does not work`."""
+
+CERTAIN_SUBJECT = re.compile(
+    rf"[\[(*<【「（\s]*(?:(?:yahoo!? )?{_AUTOMATIC_REPLY}(?: d'absence)?"
+    # English.
+    r"|auto(?:matic)?[ -]?generated (?:reply|response|answer)|auto(?:reply|response|responder)"
+    r"|out of (?:the )?office[ -]{0,3}(?:auto ?reply|automatic reply|autoresponse"
+    r"|reply|response|notification|notice|message|assistant)?(?<!out of office)(?<!out of the office)"
+    r"|out of (?:the )?office(?=\s?:)|ooo(?=:? re:| [–-] re:)|vacation (?:auto)?(?:reply|response|message|responder"
+    r"|notice)"
+    r"|away from my mail"
+    # German, French, Spanish, Portuguese, Italian, Dutch.
+    r"|automatische (?:abwesenheit\w*|r[üu]ckantwort)"
+    r"|abwesenheits(?:notiz|nachricht|meldung|assistent|benachrichtigung|info)"
+    r"|message (?:d'absence automatique|automatique d'absence)"
+    r"|(?:avis|notification|message) d'absence|abs(?:ent\w?|ence) du bureau(?=\s?:)"
+    r"|accus[eé] de r[eé]ception automatique|urlaubs(?:notiz|benachrichtigung|meldung)"
+    r"|aus[eê]ncia tempor[aá]ria(?=\s?:)|fuera de (?:la )?oficina(?=\s?:)|messaggio automatico"
+    r"|fuori (?:sede|ufficio)(?=\s?:)|automatische? bericht|afwezigheids(?:bericht|melding|assistent)"
+    r"|niet aanwezig(?=\s?:)"
+    # Scandinavian, Finnish, Polish, Czech, Hungarian.
+    r"|automatiskt? (?:besked|svarmelding)|fr[aå]nvaromeddelande|frånvar(?:o|ande)(?=\s?:)"
+    r"|automaattinen poissaolo\w*|poissaoloilmoitus|frav[æa]r(?:sassistent|smelding| fra kontoret)"
+    r"|h[aá]zon k[ií]v[uü]l|mimo kancel[aá][rř](?=\s?:)|poza biurem(?=\s?:)"
+    # Russian, Japanese, Korean.
+    r"|автоответчик|автоматическое уведомление|不在(?:通知|応答|連絡|のお知らせ)|自動返信メール|부재중"
+    rf"){_SUBJECT_ENDS}",
+)
+
+TAGGED = re.compile(rf"[\[(]{_AUTOMATIC_REPLY}[\])]$")
+"""What ticket systems put at the end."""
+
+LOTUS = re.compile(
+    r"auto ?: .{0,120}(?:(?:is|am) (?:out of|away|not (?:in|available)|on )|out of the office|abwesend|außer haus"
+    r"|im urlaub"
+    r"|est absent|ausente|fuera de la oficina|fuori (?:sede|ufficio)|\((?:return|rückkehr|zurück|retour|regres|rientr"
+    r"|ritorn|vuelt))"
+)
+"""`AUTO: Ada is out of the office (returning 06/12)`: Notes. A car is for sale under `Auto: ` too."""
+
+AWAY_SUBJECT = re.compile(
+    r"\S.{0,60} is (?:currently )?(?:out of (?:the )?office|on (?:vacation|holiday|leave))\.?$"
+    r"|(?:on (?:vacation|holiday)|out of (?:the )?office|away|absent|urlaub|abwesend) \(?(?:was|war): "
+)
+"""`Ada is out of the office`, `On vacation (was: Your invoice)`: people leave the subject of what they answer."""
+
+RECEIVED_SUBJECT = re.compile(
+    r"(?:\[[^\]]{1,60}\] ?|(?:ticket|case|request) ?#?\w{1,20} ?[:-] ?)?(?:eingangsbestätigung|empfangsbestätigung"
+    r"|accus[eé] (?:de )?r[eé]ception|acuse de recibo|conferma (?:di )?(?:ricezione|ricevimento)"
+    r"|ontvangstbevestiging|potwierdzenie (?:otrzymania|przyjęcia)|acknowledge?ment of|confirmation of receipt"
+    r"|(?:\[?request|ticket|case|message|enquiry|inquiry|support ticket) (?:received|opened|created)"
+    r"|(?:we have|we've|we) received your|thank(?:s| you) for (?:contacting|your (?:message|e-?mail|[ei]nquiry"
+    r"|request)))"
+)
+
+# ---- bodies: one table for each thing that automatic answers say
+
+AWAY = re.compile(
+    r"out of (?:the |my )?office|on (?:vacation|holiday|annual leave|leave|maternity|parental)|away from (?:my|the) "
+    r"(?:office|desk|mail|email)|(?:i am|i'm|i will be|will be) (?:currently )?(?:away|out|absent|travel)"
+    r"|(?:limited|no) access to (?:my )?e?-?mail|autorespon|auto-?reply|no longer (?:with|work|employed)"
+    r"|(?:has )?left the (?:company|organi[sz]ation)|abwesen|nicht (?:im (?:büro|haus)|erreichbar)|im urlaub"
+    r"|in elternzeit|außer haus|nicht mehr (?:für|bei|in) .{0,40}(?:tätig|beschäftigt)"
+    r"|wieder (?:da|erreichbar|im büro)|absent|en (?:congés?|vacances|déplacement)|de retour|bureau ferm|ausente"
+    r"|ne (?:travaille|fait) plus|ya no (?:trabaja|forma)|non lavora più|não (?:trabalha|faz) mais|już nie pracuje"
+    r"|de vacaciones|fuera de la oficina|de f[eé]rias|fora do escrit|in ferie|fuori ufficio|assente|rientr"
+    r"|afwezig|op vakantie|niet op kantoor|niet (?:meer|langer) werkzaam|nieobecn|na urlopie|poza biurem|semester"
+    r"|frånvarande|på ferie|slutat|tilbake|tillbaka|lomalla|poissa|nepřítom|dovolen|szabadság|în concediu|izin"
+    r"|tatilde|в отпуске|отсутств|больше не работает|у відпустці|不在|休暇|外出|退職|休假|出差|离职|不在办公室"
+    r"|휴가|부재|퇴사"
+)
+"""What absent people have their program say, and say themselves."""
+
+RECEIVED = re.compile(
+    r"thank you for (?:your (?:e-?mail|message|inquiry|enquiry|request)|contacting|writing|reaching)"
+    r"|(?:we (?:have|.ve)|has been|have been) received|received your (?:e-?mail|mail|message)"
+    r"|(?:ticket|case) (?:#|\(#|number|id|has been)"
+    r"|request (?:#|\(|has been|received)|\[request received|support (?:request|ticket)"
+    r"|eingangsbestätigung|ihre (?:anfrage|nachricht|e-?mail) (?:ist|wurde|haben)|vielen dank für ihre (?:anfrage"
+    r"|nachricht|e-?mail)|accus[eé] (?:de )?réception|bien reçu votre|merci (?:de|pour) votre (?:message|mail|demande)"
+    r"|acuse de recibo|hemos recibido|gracias por (?:su|contactar|escribir)|recebemos (?:a )?su|obrigad[oa] p"
+    r"|abbiamo ricevuto|grazie per (?:aver|il suo|la sua)|ontvangstbevestiging|bedankt voor (?:uw|je)|otrzymaliśmy"
+    r"|dziękujemy za|tack för ditt|tak for din|takk for din|(?:ваше|ваш) .{0,30}получен|спасибо за обращение"
+    r"|благодарим за|受け付け|受付(?:完了|いた)|お問い合わせ(?:いただき|ありがとう)|已收到|收到您"
+)
+"""What is said at once to whoever writes; shops and newsletters say the like."""
+
+_BEGINS = r"(?:[¶.!?。！？*※|–—-] ?)(?:[^\W\d]{1,14} ?: )?(?:please note:? (?:that )?)?"
+_THIS = (
+    r"(?:this|it|das|dies\w{0,2}|dit|deze|ceci|cet?|este|esta|esto|isto|questo|questa|to|toto|ta(?:to)?|niniejsza"
+    r"|detta|det|denne|dette|tämä|ez|aceasta?|acesta?|это|данное|настоящее|цей|це|това|ова|bu|αυτ\w|see|šis|tai|ovo)"
+    r"(?: (?:e-?mail|mail|message|reply|response|note|nachricht|antwort|mensaje|correo|mensagem|messaggio|courriel"
+    r"|wiadomość|meddelande|besked|viesti|üzenet|mesaj|письмо|сообщение|e-?posta|bericht))?"
+)
+_ARTICLE = r"(?:(?:just |only )?an?|eine?|une?|una|uma|een|ett?|en|egy|um|un|o|bir|μια)"
+_IS = (
+    rf"(?:{_THIS}(?: (?:is|was|ist|war|est|es|é|è|jest|je|är|er|on|este|е|είναι|ir|yra)(?: {_ARTICLE})?| {_ARTICLE})"
+    rf"|(?:it's|c'est|it’s|c’est)(?: {_ARTICLE})?|это|це|to|bu(?= \w{{4,12}} bir )|هذ[اه]|זו\w{{0,2}}|זהו)"
+)
+"""`This is an`; not `this` alone: `This automatic reply came at night` is what a person says."""
+
+STATED = re.compile(
+    rf"{_BEGINS}{_IS} {_AUTOMATIC_REPLY}"
+    r"|(?:you have|you've) (?:replied|responded|written|sent an? \w+) to an un(?:monitored|attended) (?:e-?mail"
+    r"|mailbox|inbox"
+    r"|address|account)"
+    rf"|^¶ ?[\[(*]{{0,3}}{_AUTOMATIC_REPLY}\s?(?:[:\])¶]|$)"
+    r"|(?:この|本|当)(?:メール|メッセージ|返信)[はも]?.{0,6}自動(?:返信|応答)"
+    r"|[此本这這](?:封|是)?(?:邮件|郵件|信件?)?(?:是|为|為|系)?.{0,6}自[动動](?:回[复覆復]|答[复覆])"
+    r"|이 ?(?:메일|이메일|메시지)[은는] ?자동 ?(?:회신|응답|답장)"
+)
+"""A sentence in which a mail says that it is an automatic reply; not what somebody tells of one."""
+
+_SENT = (
+    r"(?:sent|send|gesend|generat|gener|génér|gegenere|erstell|erzeug|versand|versend|verschick|verzond|aangemaakt"
+    r"|envoy|envi|invia|creat|cread|creé|criad|gerad|message|messag|mensa|mesaj|e-?mail|nachricht|bericht|meddel"
+    r"|skick|melding|besked|viest|lähetet|üzenet|küldött|wygenerow|wysłan|wiadomoś|vygenerov|odeslán|odoslan|zpráv"
+    r"|сформиров|отправ|создан|сообщен|письм|уведомлен|згенер|надісл|изпрат|gönder|oluştur|μήνυμα|poslan|sporočil"
+    r"|poruk|laišk|ziņ|kiri|送信|配信|生成|发送|发出|發送|寄出|발송|전송|생성)"
+)
+GENERATED = re.compile(
+    rf"{_BEGINS}(?:{_THIS}|wiadomość|e-?mail|mensaje|mensagem|messaggio|message|сообщение|письмо|správa|zpráva)"
+    rf"[^.!?¶\"“„«:]{{0,40}}(?: {_AUTO}[ -]{{0,2}}(?:olarak )?{_SENT}|{_SENT}\w{{0,10}} {_AUTO})"
+    r"|[本この当]メール(?:は|アドレスは)?.{0,12}自動(?:送信|配信|生成|的に)"
+    r"|[此本这該该](?:封|为|為)?(?:邮件|郵件|信件?)?[^。¶]{0,8}自[动動](?:发送|发出|發送|發出|生成|寄出)"
+    r"|(?:이|본) ?(?:메일|이메일|메시지)[은는] ?[^.¶]{0,16}자동(?:으로)? ?(?:발송|전송|생성)"
+)
+"""A sentence in which a mail says that a program sent it, as programs that pass on a person's words do too."""
+
+THANKS = re.compile(
+    r"thank(?:s| you)(?: very much)? for (?:your (?:e-?mail|mail|message|[ei]nquiry|request|interest)"
+    r"|contacting|writing|reaching|getting in touch|the (?:e-?mail|message))"
+    r"|(?:vielen|herzlichen)? ?dank für (?:ihre?|die|deine) (?:nachricht|e-?mail|mail|anfrage|mitteilung|kontakt)"
+    r"|merci (?:de|pour) (?:votre|vous|nous|ton)|nous vous remercions|gracias por (?:su|tu|contactar|escribir|ponerse)"
+    r"|obrigad[oa] p(?:or|elo|ela)|agrade[cç](?:emos|o|ido) (?:o|a|pel)|grazie per (?:il|la|aver|averci)"
+    r"|la ringraziamo per|bedankt voor|dank (?:u|je) (?:wel )?voor|dziękuj(?:ę|emy) za|děkuj(?:i|eme) za"
+    r"|ďakujem(?:e)? za|köszön(?:öm|jük) (?:a|az|meg)|mulțumi(?:m|esc) pentru|tack för|tak for|takk for|kiitos|kiitämme"
+    r"|спасибо за|благодар\w{1,3} (?:вас )?за|дякую?є?мо? за|teşekkür|hvala (?:na|za|vam)|ευχαριστούμε για|terima kasih"
+    r"|cảm ơn|ご連絡ありがとう|お問い合わせ(?:いただき|ありがとう)|感谢您|感謝您|谢谢您"
+)
+"""What opens nearly every automatic answer, and many others."""
+
+_YOURS = r"(?:e-?mail|mail|message|request|[ei]nquiry|submission|query|question|ticket|case)"
+_THEN = r"(?=\W{0,2}(?:[.,!;(#¶:\"„«“。]|$|(?:and|und|et|y|e|en|och|og|ja|и|i|a|is|which|but|dated|on)\b))"
+"""What is said of it is no more than that: not `your request for ten chairs`."""
+
+TAKEN = re.compile(
+    rf"(?:(?:received|got) your {_YOURS}{_THEN}|your {_YOURS}(?: ?[(\[#\"„“][^.]{{0,60}}?| \d+)? (?:has|have"
+    rf"|was) (?:been )?"
+    r"(?:\w{1,12}ly )?(?:received|logged|registered|created|opened|submitted|queued|assigned)(?! by)"
+    r"|(?:ticket|case|request for support|support request)\b.{0,30}? (?:has|was) (?:been )?(?:created|opened|logged"
+    r"|registered|assigned)(?! by)"
+    rf"|haben (?:wir )?ihre? (?:e-?mail|mail|nachricht|anfrage"
+    rf"|mitteilung)(?: vom .{{0,20}}?)? (?:dankend )?(?:erhalten|bekommen)"
+    r"|ihre? (?:e-?mail|mail|nachricht|anfrage|mitteilung)(?: ist| wurde)? .{0,30}?(?:eingegangen|erhalten"
+    r"|entgegengenommen)"
+    rf"|(?:reçu|pris en compte) votre (?:message|mail|e-?mail|courriel|demande){_THEN}|votre (?:message|demande|mail"
+    r"|courriel)(?: n°? ?\w+)? (?:a (?:bien )?été|est bien) (?:reçue?|enregistrée?|prise? en compte|parvenue?"
+    r"|transmise?)"
+    rf"|recibido su (?:mensaje|correo|consulta|solicitud){_THEN}"
+    r"|su (?:mensaje|correo|consulta|solicitud) ha sido (?:recibid|registrad)"
+    rf"|recebemos (?:a |o )?(?:sua?|seu) (?:mensagem|e-?mail|contat?o|contacto|solicitação|pedido){_THEN}"
+    rf"|(?:ricevuto|preso in carico) (?:il|la|la sua|il suo|la tua) (?:messaggio|richiesta|e-?mail|mail){_THEN}"
+    r"|uw (?:bericht|e-?mail|mail|aanvraag|vraag)(?: in goede orde)? (?:is )?ontvangen|je (?:bericht|e-?mail|vraag) "
+    rf"(?:is )?ontvangen|otrzymaliśmy (?:twoj\w|państwa|pana) (?:wiadomość|e-?mail|zgłoszenie){_THEN}"
+    r"|zgłoszenie .{0,30}?(?:przyjęte|zarejestrowane|utworzone)|(?:obdrželi|přijali) jsme (?:vaš|váš)"
+    r"|(?:vaši?|váš) (?:zpráv\w|dotaz|e-?mail)(?: jsme)? (?:obdrželi|přijat)|megkaptuk (?:az? )?(?:üzenet|level"
+    r"|megkeres)"
+    r"|am primit (?:mesajul|solicitarea)|har (?:nu )?(?:mottagit|tagit emot|modtaget|mottatt|fått) (?:ditt|din|dit) "
+    rf"(?:mejl|mail|e-?post|meddelande|henvendelse|ärende|e-?mail|besked){_THEN}"
+    r"|(?:vastaanotta\w+|saaneet) (?:viesti|yhteydenotto)|viestisi on vastaanotettu"
+    r"|(?:ваш\w?|твоё) (?:письмо|сообщение|обращение|запрос|заявка)(?: ?(?:№|#) ?\w+)? (?:было |был "
+    r"|была )?(?:успешно )?"
+    rf"(?:получен|принят|зарегистрирован|доставлен)|(?:получили|приняли) ваш\w? (?:письмо|сообщение|обращение|запрос"
+    rf"|заявку)"
+    r"|ваш\w? (?:лист|звернення|запит) (?:отриман|прийнят|зареєстр)"
+    r"|(?:mesaj|talep|e-?posta)\w{0,8} (?:bize ulaş|alın|tarafımıza)|zaprimili smo|prejeli smo|λάβαμε το (?:μήνυμα"
+    r"|αίτημα)"
+    r"|受け付け(?:いた|まし|完了)|受付(?:完了|いた)|承りました|(?:邮件|郵件|来信|信件|留言|咨询|申请|请求)(?:我们)?已(?:经)?(?:收到|受理)|收到您的(?:邮件|郵件|来信|留言)|접수되었)"
+)
+"""That the very message has arrived, or got a number: not an invoice, nor a parcel."""
+
+PROMISED = re.compile(
+    r"(?:get|be|come) back to you|(?:representative|agent|someone|somebody|specialist|advis[eo]r|colleague|member|team"
+    r"|staff|engineer)s?\b.{0,30} will\b|(?:mitarbeiter\w*|kolleg\w+|team) (?:wird|werden)|担当者?より|"
+    r"(?:will|'ll) (?:\w{1,9} )?(?:respond|reply|answer|be in touch|contact you|be reviewed"
+    r"|be processed|follow-?up)|(?:is|are) being (?:reviewed|processed)|we're on it|(?:repl(?:y|ies)|respond) within"
+    r"|melden uns|(?:so (?:schnell|bald) wie|schnellst|baldmöglichst|in kürze|umgehend|werktag"
+    r"|reihenfolge des eingangs)"
+    r"|we (?:usually|typically|normally|aim to) (?:reply|respond|answer)|dès que possible"
+    r"|(?:dans les (?:meilleurs|plus brefs)|répondr(?:ons|a)|reviendrons vers|sous \d+ ?h)|a la (?:mayor )?brevedad"
+    r"|lo antes posible|(?:responderemos|contestaremos)|le responder|o mais breve|assim que poss|entraremos em contato"
+    r"|(?:prima|presto) possibile|(?:risponderemo|ricontatter)|zo (?:snel|spoedig) mogelijk|(?:reageren|antwoorden) wij"
+    r"|wij (?:reageren|nemen)|werkdagen|najszybciej|możliwe|(?:odpowiemy|skontaktujemy)|co nejdříve|(?:odpovíme|ozveme)"
+    r"|hamarosan|cel mai scurt|så (?:snart|fort|raskt) (?:som|vi)|hurtigst|snarest|(?:arkipäiv|mahdollisimman pian"
+    r"|palaamme)"
+    r"|(?:в ближайшее время|в течение|ответим|свяжемся)|найближчим|en kısa sürede|u najkraćem|v najkrajšom"
+    r"|το συντομότερο|(?:営業日|折り返し|追って)|(?:尽快|儘快|工作日)|(?:빠른 시일|빠르게|영업일)"
+)
+"""That somebody, not the writer, will answer some time."""
+
+NUMBERED = re.compile(
+    r"(?:ticket|case|request|reference|ref|inquiry|enquiry|tracking|vorgang\w{0,8}|anfrage|demande|dossier|solicitud"
+    r"|caso|chamado|protocolo|richiesta|zgłoszeni\w|numer\w?|номер\w?|обращени\w|заявк\w|受付番号|工单|编号|접수번호)\W{0,3}"
+    r"(?:(?:id|number|no|nr|num|#|nummer|numéro|número|numero|номер)\W{0,4}(?:is |ist |est "
+    r"|es )?)?[a-z]{0,6}[-#]?\d{2,}"
+    r"|\[#?[a-z]{0,10}[-#: ]{0,2}\d{3,}\]|^[a-z]{2,10}-\d+\b"
+)
+"""The number that a ticket system gave it, in the body or the subject."""
+
+URGENT = re.compile(
+    r"urg[eê]n|emergenc|immediate (?:attention|assistance|help)|dringend|piln[yea]|naléhav|sürgős|brådskande|haste[rn]"
+    r"|kiireelli|срочн|терміново|\bacil|hitn[eoia]|nujn[eoia]|επείγ|お急ぎ|緊急|紧急|急事|긴급|급한"
+    r"|(?:please|kindly) (?:contact|direct|e-?mail|write|reach|address)\b[^.!?¶]{0,80}(?:@|\d{3}|future|all )"
+    r"|fale com |(?:wenden sie sich|wende dich|kontaktieren sie|merci de|veuillez|contacte|contattare|rivolgersi"
+    r"|neem contact"
+    r"|proszę o kontakt|kontaktujte|forduljon|kontakta|kontakt|ota yhteyttä|обращайтесь|entre em contato)"
+    r"[^!?¶]{0,80}(?:@|\d\d)|(?:meine|meiner|an) vertretung"
+)
+"""Whom to ask instead."""
+
+UNREAD = re.compile(
+    r"(?:limited|no|without|intermittent|irregular) access|not (?:be |being )?(?:read|monitored|checked|forwarded"
+    r"|checking"
+    r"|reading)|not (?:have|be having) access|on my return|(?:when|once|as soon as) (?:i(?: a|')m|i) (?:back|return)"
+    r"|upon my return|no longer (?:monitored|in use|active|read|valid)|been (?:automatically )?forwarded"
+    r"|(?:nicht|weder|keine).{0,30}(?:weitergeleitet|gelesen|bearbeitet|zugriff|abgerufen)|nach meiner rückkehr"
+    r"|(?:automatisch|wird) weitergeleitet|à mon retour|ne (?:sera|seront) pas (?:lu|traité|transf)|pas accès"
+    r"|n'est plus (?:utilisée|consultée|valide|lue)|(?:no tendré|sin|sem|não terei) acceso|acesso|(?:a mi"
+    r"|ao) (?:regreso"
+    r"|vuelta|retornar|voltar)|al mio (?:rientro|ritorno)|non (?:avrò|sarà|verrà).{0,20}(?:accesso|letta|monitor)"
+    r"|niet (?:doorgestuurd|gelezen)|(?:bij|na) mijn terugkeer|po powrocie|nie (?:będzie|jest|są) (?:czytan|przekaz)"
+    r"|po (?:mém )?návratu|visszatér|när jag är tillbaka|når jeg er tilbage|når jeg er tilbake|palattuani"
+    r"|после возвращения|по возвращении|döndüğümde|döndükten|確認(?:が|でき)|返信が遅|无法及时|無法及時|확인이 어렵"
+)
+"""That nobody reads it now."""
+
+UNWATCHED = re.compile(
+    rf"{_BEGINS}(?:(?:you have|you've|your (?:reply|message) (?:was|has been|is)) .{{0,40}}(?:un(?:monitored|attended)"
+    r"|not (?:monitored|read))|(?:this|the) (?:e-?mail )?(?:mailbox|inbox|address|account)\b.{0,50}? (?:is|was)"
+    r" (?:not|no longer|never) (?:being )?(?:monitored|read|attended|checked|in use|active))"
+)
+"""That nobody reads what is sent to its address, said by the answer of that address."""
+
+UNTIL = re.compile(
+    r"\b(?:return|back)\b|until|zurück|rückkehr|wieder|bis (?:zum )?|vom \d|retour|jusqu|hasta|vuel[vt]|regres|até"
+    r"|volt|fino"
+    r"|torn[oe]|rientr|terug|tot |powrot|wrac|do \d|zpět|vrát|vissza|revin|înapoi|tillbaka|tilbage|tilbake|palaa"
+    r"|takaisin"
+    r"|\bверн|возвра|до \d|поверн|dön|kadar|vrać|vrnil|επιστρ|まで|戻|返回|回来|까지|복귀"
+)
+"""Until when."""
+
+MYSELF = re.compile(r"\b(?:i|i'm|i'll|i've|i’m|i’ll|i’ve|ich|mir|j'\w+|je (?:vous|suis|ne|reviens)|ik|jag|jeg|io|я)\b")
+"""A confirmation speaks for a house."""
+
+FURNITURE = re.compile(
+    r"\b(?:dear|hello|guten|sehr geehrte|bonjour|madame|hola|estimad|olá|prezad|caro|ciao|buongiorno|gentile|geachte"
+    r"|beste"
+    r"|dzień dobry|szanown|hej|kære|kära|hyvä|добрый день|здравствуйте|уважаем|merhaba|sayın|dobrý den|vážen|tisztelt)"
+    r"|(?:type|write) your reply above|reply above this|comments|reply to this|(?:do not|don't|not) (?:reply|respond"
+    r"|answer)"
+    r"|(?:view|check|track) (?:your|the|this)|(?:office|business|opening|working) hours|frequently asked|wishes|regards"
+    r"|nicht (?:auf diese|antworten)|auf diese (?:e-?mail|nachricht)|ne pas (?:y )?répondre|merci de ne pas"
+    r"|no responda|não responda"
+    r"|non rispond|niet (?:te )?(?:beantwoord|reageren)|niet op d[ie]|nie odpowiadać|neodpovíd|ne válaszol|svara inte"
+    r"|ikke (?:svar|besvar)|älä vastaa|не отвеча|отвечать на|не відповід|yanıtlamay|yanıt vermey"
+    r"|返信(?:いただ|でき|しない)|ご了承|请勿|請勿|回复此|회신하지"
+)
+"""What is said on the edge of such mails."""
+
+CLOSING = re.compile(
+    r"(?<=\S )¶ (?:(?:mit |with |kind |best |many |beste |viele |freundliche |schöne |een |med |z |s |с )*"
+    r"(?:freundlichen grüßen|regards|wishes|grüße|gruß|sincerely|faithfully|cordialement|cordiali saluti|saluti|saludos"
+    r"|atentamente|atenciosamente|groet\w*|hälsning\w*|hilsen|terveisin|poważaniem|pozdrav\w*|уважением|saygılar\w*"
+    r"|üdvözlettel|thanks|team|your|ihr|votre))[^¶]{0,20}(?=¶|$)"
+)
+"""After this comes who writes."""

@@ -1,0 +1,137 @@
+"""What a body says of itself (SECURITY.md I8): automatic answers without any header, and people who say nearly that."""
+
+from __future__ import annotations
+
+from time import process_time
+
+import pytest
+
+from core.mail.automatic import program_reason
+from core.mail.parse import parse
+
+ANSWER = "From: Ada <ada@x.test>\nIn-Reply-To: <1@our.test>\nSubject: Re: Your invoice\n"
+NEW = "From: Ada <office@x.test>\nSubject: Your message\n"
+
+
+def reason(head: str, body: str) -> str | None:
+    return program_reason(parse(f"{head}Content-Type: text/plain; charset=utf-8\n\n{body}".encode()))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Hello,\n\nThis is an automated response. We are closed today.",
+        "We are closed today\n\n*** This is an automatic reply ***",
+        "It's an automatic reply.",
+        "Note: This is an automatic reply to your message.",
+        "Auto-reply: I'm driving.",
+        "Hinweis: Dies ist eine automatische Antwort auf Ihre Nachricht.",
+        "Remarque : ceci est une réponse automatique à votre message.",
+        "Esta es una respuesta automática.",
+        "Questa è una risposta automatica.",
+        "To jest automatyczna odpowiedź.",
+        "Detta är ett automatiskt svar.",
+        "Это автоматический ответ.",
+        "Ez egy automatikus válasz.",
+        "Bu otomatik bir yanıttır.",
+        "このメールは自動返信です。",
+        "本邮件为自动回复。",
+        "이 메일은 자동 회신입니다.",
+        "You have replied to an unmonitored mailbox. Nobody reads this.",
+    ],
+)
+def test_i8_a_mail_that_says_that_it_is_an_automatic_answer(body: str) -> None:
+    assert reason(NEW, body) == "it says that it is an automatic reply"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Thank you for contacting us. We have received your message and will reply as soon as possible.",
+        "Your request (4711) has been received and is being reviewed by our support staff.",
+        "We've received your enquiry.\n\nThis is an automated message, please do not reply to it.",
+        "Wir haben Ihre E-Mail erhalten und melden uns in Kürze.\n\nDiese E-Mail wurde automatisch erstellt.",
+        "Nous avons bien reçu votre message.\n\nCeci est un message automatique, merci de ne pas y répondre.",
+        "Gracias por su mensaje. Le responderemos pronto. Este es un mensaje automático.",
+        "Ваше обращение принято.\n\nЭто письмо сформировано автоматически, отвечать на него не нужно.",
+        "您的邮件我们已收到。此邮件为系统自动发送，请勿直接回复。",
+    ],
+)
+def test_i8_a_mail_that_says_nothing_but_that_another_has_come(body: str) -> None:
+    assert reason(NEW, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Thank you for your message. I am out of the office until 10 June. In urgent cases please call 0171 123.",
+        "Vielen Dank für Ihre Nachricht. Ich bin bis 13. Juni nicht im Haus. Ihre E-Mail wird nicht weitergeleitet.",
+        "Je suis absente jusqu'au 12 juin. Je lirai votre message à mon retour. Pour toute urgence : 01 23 45 67.",
+        "Gracias por su mensaje. Estoy fuera de la oficina hasta el lunes. Para asuntos urgentes: ventas@x.test.",
+        "Dziękuję za wiadomość. Jestem na urlopie do 12 czerwca. W pilnych sprawach proszę o kontakt: anna@x.test.",
+        "Please note that Ada is no longer with us. Please direct mail to a@x.test. This mailbox is not monitored.",
+    ],
+)
+def test_i8_an_answer_that_says_nothing_but_that_its_writer_is_away(body: str) -> None:
+    assert reason(ANSWER, body)
+    assert reason(NEW, body) is None, "people announce it to everybody"
+
+
+def test_i8_the_subject_of_an_answer_says_that_its_writer_is_away() -> None:
+    answer = "From: Ada <ada@x.test>\nIn-Reply-To: <1@our.test>\nSubject: Ada Byron is out of the office\n"
+    assert reason(answer, "Back on Monday.")
+    assert reason(answer, "She left me your draft. Please change the second paragraph.") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # About automatic answers.
+        "This automatic reply came at night. I'd like a person to answer me.",
+        'I got this from you:\n\n"This is an automated response. We have received your message."',
+        "They sent me this: This is an automated response to your message.",
+        "Ich erhalte immer nur den Satz: Diese E-Mail wurde automatisch erstellt, bitte antworten Sie nicht.",
+        "Dies ist eine automatische Tür, wir brauchen eine Drehtür.",
+        "Sorry, that was our robot.\n\nOn Mon, 2 Jun 2025, Ada wrote:\n> This is an automated response.",
+        # Who is away, and speaks of the matter.
+        "I'm currently out of the office, but the total is right, the VAT number isn't.",
+        "Thanks for your e-mail. I'm on vacation, the invoice looks right. If it's urgent, contact Tom.",
+        "Thanks for your message. I'm away until Monday, please contact Lena at lena@x.test and let her sign for me.",
+        "Thank you for your message. I'm on vacation until Monday. In urgent cases call Tom. Is Tuesday early enough?",
+        "Gracias por su mensaje. Estoy de vacaciones, pero la factura está bien. Si es urgente, llame a Juan.",
+        "Спасибо за письмо. Я в отпуске, но счёт проверил: сумма неверная. Срочные вопросы решает Иван.",
+        # What has come, and what is to be done.
+        "Thank you for your message. We have received your invoice and will pay it by Friday.",
+        "Thank you for your e-mail. We've received your request for 20 chairs and will get back to you.",
+        "Thank you for your message. I've got it and will get back to you as soon as I can.",
+        "Merci pour votre message. Nous avons bien reçu votre demande, il nous faut encore le plan du toit.",
+        "Your ticket has been assigned to me. Your account was locked on Friday. I have unlocked it, please try again.",
+        "Thank you for your message. Ticket 5521 was opened by my colleague, she will reply on Monday.",
+    ],
+)
+def test_i8_what_people_write_is_not_taken_for_that(body: str) -> None:
+    assert reason(ANSWER, body) is None
+    assert reason(NEW, body) is None
+
+
+def test_i8_what_a_page_quotes_is_not_what_it_says() -> None:
+    quoted = "<p>Is anybody there</p><blockquote type=cite>This is an automated response.</blockquote>"
+    assert program_reason(parse(f"{ANSWER}Content-Type: text/html\n\n{quoted}".encode())) is None
+    assert program_reason(parse(f"{ANSWER}Content-Type: text/html\n\n<p>This is an automated response.".encode()))
+
+
+def test_i8_a_form_passes_on_what_a_person_wrote() -> None:
+    form = "From: Shop <form@shop.test>\nReply-To: ada@x.test\nSubject: Contact form\n"
+    body = "Thank you for your message. We have received your request and will reply.\n\nSent by a form."
+    assert reason(form, body) is None
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "a ", "this is an ", "your request (", "ticket ", ". this ", "nicht ", "reply auto ", "[a-", "é ", "\n"],
+)
+def test_i13_long_bodies_are_read_in_no_time(piece: str) -> None:
+    email = parse(f"{ANSWER}\n{piece * (100_000 // len(piece))}".encode())
+    started = process_time()
+    program_reason(email)
+    assert process_time() - started < 0.3
