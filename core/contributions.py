@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from core.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class AddonInfo:
     """An addon as found on disk: what its manifest says, and where its files are."""
 
@@ -35,7 +37,7 @@ class AddonInfo:
     """The word that its commands stand behind; empty means its name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """An HTML page under `/addons/<addon>/<path>`.
 
@@ -55,7 +57,7 @@ class Page:
     topics: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Route:
     """An HTTP endpoint: `endpoint` is a FastAPI path function, with its types for OpenAPI.
 
@@ -76,7 +78,7 @@ class Route:
     media_type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MenuItem:
     """An entry of the navigation; lower `order` comes first."""
 
@@ -85,7 +87,7 @@ class MenuItem:
     order: int = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """A CLI command `postroom <addon> <name>`: `run` is awaited inside an open host with the given words.
 
@@ -99,7 +101,7 @@ class Command:
     example: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TemplateFilter:
     """A Jinja filter: `function(value, *arguments)` on plain data, without side effects."""
 
@@ -107,7 +109,7 @@ class TemplateFilter:
     function: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Channel:
     """A way to people beside e-mail, on the same queue (see `core.delivery.channel`).
 
@@ -127,7 +129,7 @@ class Channel:
     measure: Callable[[str], str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GatewayRule:
     """A rule for inbound mail, tried in `order` among core's own (see `core.gateway.rules`).
 

@@ -14,6 +14,7 @@ from html import escape
 from lxml.etree import LxmlError
 from lxml.html import HtmlElement, HTMLParser, document_fromstring, tostring
 
+from core.frozen import frozen
 from core.mail.quotation_rules import Hint, Line, Part, heads, parts_of
 from core.mail.values import Reply
 from core.pattern import pattern
@@ -80,7 +81,7 @@ def split_reply_html(html: str, *, is_forward: bool = False) -> Reply:
     return Reply(_without(page, folded), _without(other, shown_there), is_signature)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Leaf:
     """A piece of text: the one inside an element before its first child, or behind it; or an element without any."""
 
@@ -127,7 +128,7 @@ def _read(html: str) -> _Page | None:
     return page
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Opened:
     """What an element began, to be ended with it."""
 

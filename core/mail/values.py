@@ -7,11 +7,13 @@ brackets (`<unique@domain>`, RFC 5322 section 3.6.4). Bcc is never a header: a b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime
 
+from core.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Mailbox:
     """A person or a place that mail goes to: a display name, which may be empty, and an address without brackets."""
 
@@ -19,7 +21,7 @@ class Mailbox:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class File:
     """An attached or inline file: its name, lower-case content type, bytes, and Content-ID without angle brackets."""
 
@@ -29,7 +31,7 @@ class File:
     content_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Calendar:
     """An invitation as iCalendar text (RFC 5545), and the iTIP method that the text names: REQUEST, CANCEL, REPLY."""
 
@@ -37,7 +39,7 @@ class Calendar:
     method: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OutgoingEmail:
     """All that composition needs, and nothing about the envelope or the server.
 
@@ -78,7 +80,7 @@ class OutgoingEmail:
     """auto-generated or auto-replied (RFC 3834): no person wrote this mail, and no program should answer it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Event:
     """What an invitation that came in says: it starts at a moment, or on a day that it takes whole, or nobody knows.
 
@@ -93,7 +95,7 @@ class Event:
     starts_on: date | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class IncomingEmail:
     """A mail as read: every text decoded and free of NUL and surrogates, where a header came twice the first one.
 
@@ -141,7 +143,7 @@ class IncomingEmail:
         return self._by_name.get(name.lower(), ())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """A body in two: what its writer added, and the older text under it, with the signature, to be shown folded."""
 
@@ -151,7 +153,7 @@ class Reply:
     """Whether nothing but a signature is folded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class BouncedRecipient:
     """One recipient's fate in a delivery report (RFC 3464 section 2.3).
 
@@ -169,7 +171,7 @@ class BouncedRecipient:
     cause: str = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Bounce:
     """A delivery report: what became of each recipient, and of which of our mails it speaks.
 

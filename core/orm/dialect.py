@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Protocol
 
+from core.frozen import frozen
 from core.orm.statement import Statement
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rows:
     """New rows of a table: the values that they share, and those of their own, by column.
 
@@ -30,7 +31,7 @@ class Rows:
     types: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Children:
     """Rows of another table that go in with their parents.
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 
+from core.frozen import frozen
 from core.render.catalogue import Catalogue
 
 CLOCK_EVERY_UNITS = 32
@@ -19,7 +20,7 @@ CHARS_PER_UNIT = 8
 """A unit stands for one loop step, one list element or eight characters: up to about 40 bytes of memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Audience:
     """Whom a text is rendered for; filters and translations follow it.
 
@@ -31,7 +32,7 @@ class Audience:
     currency: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RenderLimits:
     """What one render may take at most."""
 

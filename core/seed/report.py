@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from core.frozen import frozen
 
 
 class Outcome(StrEnum):
@@ -19,7 +20,7 @@ class Outcome(StrEnum):
     skipped = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordReport:
     """One record: `updated` and `kept` name fields, `reason` says why it was kept or skipped."""
 
@@ -43,7 +44,7 @@ class RecordReport:
         return ": ".join([parts[0], "; ".join(parts[1:])]) if parts[1:] else parts[0]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeedReport:
     """The records of one addon, in the order in which they were applied."""
 

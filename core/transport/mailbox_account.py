@@ -5,11 +5,12 @@ Holds the password and never shows it. Refuses what could be read as a second co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 from core.errors import ConfigError, TransportError
+from core.frozen import frozen
 from core.pattern import pattern
 from core.transport.oauth import TokenSource
 from core.transport.peer import PeerPolicy
@@ -22,7 +23,7 @@ _NOT_IN_A_HOST = pattern(r"[\x00-\x20\x7f]")
 _SHOWN_CHARACTERS = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MailboxAccount:
     """An incoming mail server and our login there.
 

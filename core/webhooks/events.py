@@ -7,15 +7,16 @@ for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+
+from core.frozen import frozen
 
 TEST = "webhook.test"
 _REASON_CHARS = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Happened:
     """An event as receivers are told of it; `model` and `company_id` choose who is."""
 

@@ -7,8 +7,9 @@ together does not come back together.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from enum import StrEnum
+
+from core.frozen import frozen
 
 _DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 MOST_ATTEMPTS = len(_DELAYS_S) + 1
@@ -27,7 +28,7 @@ class Next(StrEnum):
     """The receiver wants no more of any (410): the webhook is switched off, and its calls wait."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """What becomes of a call, and for `AGAIN` in how many seconds."""
 

@@ -15,7 +15,8 @@ from core.testing.imports import Import, imports_of
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
-    ("errors", "clock", "paths", "contributions", "hashing", "pattern", "tracing"),
+    ("frozen", "pattern"),
+    ("errors", "clock", "paths", "contributions", "hashing", "tracing"),
     ("mail", "orm", "render", "config"),
     ("hookspecs", "transport"),
     ("hooks",),
@@ -29,6 +30,8 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 HEAVY = {
     "addons.mass_mailing.api": "FastAPI",
+    "addons.sms.webhook": "Starlette",
+    "addons.whatsapp.webhook": "Starlette",
     "core.web.server": "FastAPI",
     "core.cli.logs": "structlog",
     "core.transport.imap_protocol": "aioimaplib",
