@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 _AT_ONCE = 2
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$Hx7IfRGC0qNJKHTpBGNkTnTV9fN1wYkbLJ5N0Wm3QnA"
@@ -24,8 +25,13 @@ class Hasher:
     """Makes and checks hashes on threads of its own."""
 
     def __init__(self, at_once: int = _AT_ONCE):
-        self._argon2 = PasswordHasher()
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="hasher")
+
+    @cached_property
+    def _argon2(self) -> PasswordHasher:
+        from argon2 import PasswordHasher  # Nearly no command needs it.
+
+        return PasswordHasher()
 
     def close(self) -> None:
         """End the threads once what they work on is done."""
@@ -40,6 +46,8 @@ class Hasher:
         return await self._away(lambda: self._verify(stored or _NOBODY, secret)) and bool(stored)
 
     def _verify(self, stored: str, secret: str) -> bool:
+        from argon2.exceptions import InvalidHashError, VerificationError
+
         try:
             return self._argon2.verify(stored, _as_bytes(secret))
         except (VerificationError, InvalidHashError):

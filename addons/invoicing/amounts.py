@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from babel.numbers import get_currency_precision
-
 ZERO = Decimal(0)
 
 
@@ -48,6 +46,8 @@ def totals(lines: Iterable[tuple[Decimal, Decimal]], currency: str) -> Totals:
 
 def rounded(amount: Decimal, currency: str) -> Decimal:
     """Return an amount in the currency's smallest unit: a hundredth for EUR, a whole one for JPY."""
+    from babel.numbers import get_currency_precision  # Babel costs start-up time.
+
     return amount.quantize(Decimal(1).scaleb(-get_currency_precision(currency)), ROUND_HALF_UP)
 
 

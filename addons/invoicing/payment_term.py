@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_timedelta
 
 # The days are put in by CLDR, with each language's own plural.
 _SENTENCES = {
@@ -50,6 +49,8 @@ def in_words(days: int, locale: str) -> str:
         known = Locale("en")
     if days <= 0:
         return _AT_ONCE[known.language]
+    from babel.dates import format_timedelta  # It costs start-up time.
+
     # Not `format_unit`: in Babel 2.18 that knows no Arabic day.
     in_days = format_timedelta(timedelta(days=days), granularity="day", threshold=_ALWAYS_DAYS, locale=known)
     return _SENTENCES[known.language].format(days=in_days)

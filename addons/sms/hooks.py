@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from core.api import Channel, Command, Route, channel_commands, hookimpl, phone_number, settings, sms_length
 
-from . import webhook
 from .models.sms_provider import SmsProvider
 
 
@@ -28,6 +27,8 @@ def register_channels() -> list[Channel]:
 
 @hookimpl
 def register_routes() -> list[Route]:
+    from . import webhook  # It brings Starlette, which commands can do without.
+
     path = "/api/sms/webhook/{provider_id}"
     return [Route("POST", path, webhook.receive, "Receipts and messages from an SMS provider", public=True)]
 

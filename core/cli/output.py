@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
 
 _WIDE = 1_000
+_GAP = "  "
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 
 
@@ -50,20 +53,37 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str], *, as_
     if not rows:
         typer.echo(empty)
         return
-    # Only tables for people need it.
+    names = list(columns)
+    table = [[name.replace("_", " ") for name in names], *([shown(row.get(name)) for name in names] for row in rows)]
+    # What goes to a file or a filter is never folded: an identifier stays in one piece.
+    room = get_terminal_size().columns if sys.stdout.isatty() else _WIDE
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    if all(map(_is_narrow, chain.from_iterable(table))) and sum(widths) + len(_GAP) * (len(widths) - 1) <= room:
+        for number, cells in enumerate(table):
+            line = _GAP.join(map(str.ljust, cells, widths))
+            typer.echo(line if number else typer.style(line, bold=True))
+    else:
+        _print_folded(table, room)
+
+
+def _is_narrow(text: str) -> bool:
+    """Whether each character takes one column, all of them on one line."""
+    return text.isascii() and "\n" not in text
+
+
+def _print_folded(table: Sequence[Sequence[str]], room: int) -> None:
+    # It takes longer to load than most tables take to be read from the database.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    names = list(columns)
-    for name in names:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for row in rows:
+    folded = Table(box=None, pad_edge=False, header_style="bold")
+    for name in table[0]:
+        folded.add_column(name, overflow="fold")
+    for cells in table[1:]:
         # Text, not markup: values are strangers' words.
-        table.add_row(*(Text(shown(row.get(name))) for name in names))
-    # What goes to a file or a filter is never folded: an identifier stays in one piece.
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+        folded.add_row(*map(Text, cells))
+    Console(width=room).print(folded)
 
 
 def shown(value: Any) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from uuid import UUID
-from xml.sax.saxutils import escape
 
 from core.errors import UserError
 from core.pattern import pattern
@@ -53,7 +53,7 @@ def file_list(files: Iterable[ListedFile]) -> str | None:
 
 
 def _text(value: str) -> str:
-    return escape(_NOT_XML.sub("", value))
+    return escape(_NOT_XML.sub("", value), quote=False)
 
 
 def _uuid(word: str) -> str:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import filetype
-
 from core.pattern import pattern
 
 BYTES = "application/octet-stream"
@@ -46,6 +44,8 @@ def _says_more(said: str, shown: str) -> bool:
 
 
 def _shown(start: bytes) -> str | None:
+    import filetype  # Only files need it.
+
     kind: Any = filetype.guess(start) if start else None
     if kind is None or (kind.mime in _OF_TWO_LETTERS and b"\0" not in start):
         return None

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.exceptions import HTTPException
-
 from core.access import Access, Right
 from core.errors import UnknownName, UserError
 from core.runtime import get_model
 from core.web.entries import visible_entries
+from core.web.record_faults import Conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ async def delete_file(access: Access, file: Any) -> None:
     Refused with 409 for what is part of a message, which stays as it was sent.
     """
     if await _entries_of([file]):
-        raise HTTPException(409, "This file is part of a message, which stays as it is.")
+        raise Conflict("This file is part of a message, which stays as it is.")
     if file.res_model is not None or file.created_by_id != access.user_id:
         access.require("Attachment", Right.DELETE)
     if file.res_model is not None and not access.is_admin:
