@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from operator import attrgetter
 
 from core.contributions import GatewayRule
 from core.gateway.lookup import Lookup
@@ -13,7 +14,7 @@ from core.runtime import runtime
 def rules_in_order() -> tuple[GatewayRule, ...]:
     """Return the rules of all addons in the order in which they are asked."""
     registered = [rule for _, rule in runtime().contributions.gateway_rules]
-    return tuple(sorted(registered, key=lambda rule: rule.order))
+    return tuple(sorted(registered, key=attrgetter("order")))
 
 
 LONGEST_RULE_S = 10.0

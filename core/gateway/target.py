@@ -29,16 +29,16 @@ def check_route(target_model: str, target_name_field: str, defaults: Mapping[str
         raise UserError(f"target_model: {error}") from error
     if not getattr(model, "_accepts_email", False):
         raise UserError(f"target_model: {target_model} takes no mail; only models with a timeline (Chatter) do.")
-    fillable = _fillable(model)
     faults = []
-    if not isinstance(fillable.get(target_name_field), CharField | TextField):
-        hint = did_you_mean(target_name_field, fillable)
+    if not isinstance(_fillable(model, target_name_field), CharField | TextField):
+        hint = did_you_mean(target_name_field, _all_fillable(model))
         faults.append(f'target_name_field: {target_model} has no text field "{target_name_field}".{hint}')
     for name, value in defaults.items():
-        if name not in fillable:
-            hint = did_you_mean(name, fillable)
+        field = _fillable(model, name)
+        if field is None:
+            hint = did_you_mean(name, _all_fillable(model))
             faults.append(f'defaults: "{name}" is no field of {target_model} that a route may set.{hint}')
-        elif fault := _fault_of(fillable[name], value):
+        elif fault := _fault_of(field, value):
             faults.append(f"defaults: {fault}")
     if faults:
         raise UserError(" ".join(faults))
@@ -74,11 +74,10 @@ def _values_of(model: type[Any], route: Route, email: Received, contact_id: int 
         "description": email.text,
         route.target_name_field: " ".join(parsed.subject.split()) or NO_SUBJECT,
     }
-    fillable = _fillable(model)
     values: dict[str, Any] = {
-        name: _cut(fillable[name], text)
+        name: _cut(field, text)
         for name, text in said.items()
-        if text and isinstance(fillable.get(name), CharField | TextField)
+        if text and isinstance(field := _fillable(model, name), CharField | TextField)
     }
     if route.company_id is not None and "company" in model._meta.fk_fields:
         values["company_id"] = route.company_id
@@ -89,22 +88,24 @@ def _values_of(model: type[Any], route: Route, email: Received, contact_id: int 
     return values
 
 
-def _fillable(model: type[Any]) -> dict[str, Any]:
-    """Return the plain fields that mail may fill, by name."""
+def _all_fillable(model: type[Any]) -> list[str]:
+    return [name for name in model._meta.fields_map if _fillable(model, name) is not None]
+
+
+def _fillable(model: type[Any], name: str) -> Any:
+    """Return the plain field of that name, if there is one and mail may fill it."""
     meta = model._meta
-    relations = {getattr(meta.fields_map[name], "source_field", None) for name in meta.fk_fields | meta.o2o_fields}
-    private = getattr(model, "_private", ())
-    return {
-        name: field
-        for name, field in meta.fields_map.items()
-        if name in meta.db_fields
+    field = meta.fields_map.get(name)
+    is_plain = (
+        name in meta.db_fields
         and name not in _NEVER
-        and name not in relations
-        and name not in private
+        and name not in getattr(model, "_private", ())
         and not isinstance(field, SecretField | BinaryField)
         and not getattr(field, "auto_now", False)
         and not getattr(field, "auto_now_add", False)
-    }
+        and not any(meta.fields_map[one].source_field == name for one in (*meta.fk_fields, *meta.o2o_fields))
+    )
+    return field if is_plain else None
 
 
 def _fault_of(field: Any, value: Any) -> str:

@@ -79,8 +79,8 @@ def tokens_in(addresses: Iterable[str], alias: str, domain: str) -> tuple[str, .
     behind the token. It says nothing about whether a token was ever given out.
     """
     own = domain_of(f"@{domain}")
-    ours = (normalised(address).rpartition("@")[0] for address in addresses if domain_of(address) == own)
-    tags = (_tag_behind(alias.lower(), local.strip('"')) for local in ours)
+    parts = [normalised(address).rpartition("@") for address in addresses]
+    tags = [_tag_behind(alias.lower(), local.strip('"')) for local, _, domain in parts if domain == own]
     return tuple(dict.fromkeys(tag for tag in tags if _TOKEN.fullmatch(tag)))
 
 
