@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from html import unescape
 from itertools import compress
 
-from lxml.etree import HTMLParser, XMLSyntaxError, fromstring, strip_elements, tostring
-
 from core.pattern import pattern
 
 # What is taken out of the HTML before it is read: these stand for layout until the end.
@@ -94,6 +92,9 @@ def _without_comments(html: str) -> str:
 
 def _tidied(html: str) -> str:
     """Return the HTML with every element closed and every attribute quoted, without comments and what is dropped."""
+    # Only what is not tidy needs it.
+    from lxml.etree import HTMLParser, XMLSyntaxError, fromstring, strip_elements, tostring
+
     parser = HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
     try:
         tree = fromstring(html.encode(), parser)
