@@ -10,14 +10,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-
-from lxml.etree import LxmlError
-from lxml.html import HtmlElement, HTMLParser, document_fromstring, tostring
+from typing import TYPE_CHECKING
 
 from core.frozen import frozen
 from core.mail.quotation_rules import Hint, Line, Part, heads, parts_of
 from core.mail.values import Reply
 from core.pattern import pattern
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
 
 _MAX_CHARS = 1024 * 1024
 _MAX_TAGS = 25_000
@@ -113,6 +114,10 @@ def _read(html: str) -> _Page | None:
     """Return the page; None for what is empty, or too much to look at."""
     if not html.strip() or len(html) > _MAX_CHARS or html.count("<") > _MAX_TAGS:
         return None
+    # Only a command that reads mail needs it.
+    from lxml.etree import LxmlError
+    from lxml.html import HTMLParser, document_fromstring
+
     parser = HTMLParser(encoding="utf-8", no_network=True)
     try:
         root = document_fromstring(html.encode("utf-8", "replace"), parser=parser, ensure_head_body=True)
@@ -278,6 +283,8 @@ def _begins_mail(lines: Sequence[_HtmlLine], at: int, before: Sequence[Line]) ->
 
 def _without(page: _Page, leaves: Sequence[_Leaf]) -> str:
     """Return the page without some leaves, and without the elements that held nothing else."""
+    from lxml.html import tostring
+
     touched: set[HtmlElement] = set()
     gone: set[HtmlElement] = set()
     for leaf in leaves:
