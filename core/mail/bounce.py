@@ -60,7 +60,9 @@ def read_bounce(email: IncomingEmail, *, is_wrapped: bool = False) -> Bounce | N
     if told:
         told = [_explained(one, text, original) for one in told]
     else:
-        if fields.groups or not _speaks_of_failure(email, signs, text, original):
+        # Exim gives the file or the program of a local delivery there, and the address in a field of its own.
+        is_elsewhere = fields.groups and not email.header("X-Failed-Recipients")
+        if is_elsewhere or not _speaks_of_failure(email, signs, text, original):
             return None
         is_doubtful = signs < _CERTAIN or (signs == _CERTAIN and not _is_titled(email))
         told = _told_to_people(email, text, original, only_strong=is_doubtful)
@@ -173,7 +175,7 @@ def _explained(one: BouncedRecipient, text: str, original: Original) -> BouncedR
     found = next(iter(told_in(said, Known(hints=names))), None)
     words = found.words if found else all_words(said)
     cause = cause_of(one.status, words)
-    return replace(one, cause=cause.value, hard=is_hard(one.action, one.status, cause, words or one.diagnostic))
+    return replace(one, cause=cause.value, hard=is_hard(one.action, one.status, cause, one.diagnostic or words))
 
 
 def _told_to_people(

@@ -72,18 +72,20 @@ _CERTAIN_STATUS = frozenset({"2.2", "2.3", "3.4", "4.6", "4.7", "1.7", "1.8"})
 
 _TABLE: tuple[tuple[Cause, str], ...] = (
     # Refusals of the sender, which speak of users and domains too.
-    (Cause.POLICY, r"sender (?:e-?mail )?address (?:rejected|refused|verification)|sender (?:domain|verify|not|is not"
+    (Cause.POLICY, r"bad ?sender|sender (?:e-?mail )?address (?:rejected|refused|verification)|sender (?:domain"
+                   r"|verify|not|is not"
                    r"|denied)|(?:domain of )?sender .{0,60}(?:does not|doesn't) (?:exist|resolve)"
                    r"|(?:invalid|null|bogus|empty envelope|unroute?able) sender|(?:bogus|verify) mail ?from"
                    r"|mail from (?:not|is)|sender e-?mail|(?<!recipient )verification failed for|not (?:a )?local host"
                    r"|not a gateway|from: domain|emetteur invalide|list of allowed rcpthosts|non-?members?\b"
                    r"|members?.only"
                    r"|not subscribed|\bbatv\b|bouncedeny|fully.qualified"),
+    (Cause.BLOCKED, r"\byour ip\b|spamhaus"),
     (Cause.NO_ADDRESS, r"recipient address(?:es)? rejected: access denied|recipnotfound"
                        r"|all recipient addresses rejected"),
     (Cause.FULL, r"quota|mail ?box (?:is |was )?(?:almost |currently )?full|box(?:en)? (?:is )?full|mailfull"
                  r"|full (?:mail ?box|inbox)|(?:folder|inbox|account|mailbox) (?:is |are )?full"
-                 r"|disk (?:space|full)|too much mail|enough (?:disk )?space|space has been used"
+                 r"|disk (?:space|full)|user has exceeded|too much mail|enough (?:disk )?space|space has been used"
                  r"|(?:receiving|mailbox|storage) limit|over (?:its|the) .{0,20}limit"
                  r"|(?:insufficient|not enough|exceed\w*|exhausted|out of|no) .{0,30}(?:storage|space)"
                  r"|mailbox .{0,30}(?:size limit|exceed)|mailbox <?[^\s<>]{1,80}>? is full"
@@ -92,8 +94,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                  r"|speicherplatz|bo[iî]te .{0,40}pleine|plein(?:e)?\b|buz[oó]n .{0,30}llen[oa]"
                  r"|casella .{0,30}piena|caixa .{0,40}cheia|(?:postvak|mailbox) .{0,20}vol\b|skrzynka .{0,30}(?:pełn"
                  r"|przepeł)"
-                 r"|переполнен|превышен.{0,20}(?:квот|лимит|размер)|容量|いっぱい|一杯|已满|已滿|空间不足|空間不足"
-                 r"|mailbox_full"),
+                 r"|переполнен|превышен.{0,20}(?:квот|лимит|размер)|容量|いっぱい|一杯|已满|已滿|空间不足|空間不足"),
     (Cause.TOO_LARGE, r"(?:message|mail|e-?mail|file|it) (?:is |was )?too (?:big|large|long)|size limit|message size"
                       r"|(?:maximum|max) .{0,30}size|larger than .{0,30}(?:limit|maximum|allowed)"
                       r"|exceeds? .{0,40}size|zu gro(?:ß|ss)|trop (?:volumineu|gros|grand)|demasiado grande"
@@ -102,7 +103,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     (Cause.LOOP, r"too many hops|hop ?count|(?:loops?|points) back|mail (?:forwarding )?loop|looping|\bloop detected"
                  r"|(?:routing|forwarding) loop"),
     (Cause.NO_ADDRESS, r"(?:bad|valid)(?:rcpt|recipient)to|not present in|address(?:es)? (?:was|were) unknown"
-                       r"|not an? active|(?:has )?no (?:local )?mail ?box\b(?! space)|no ?one at this|notfound"
+                       r"|not an? active|(?:has )?no (?:local )?mail ?box\b(?! space)|no ?one (?:at|with) th|notfound"
                        r"|non.?existent (?:user|mail ?box|address)|missing home|name (?:is|was) not found"
                        r"|(?:recipient|mail ?box|user)(?: <[^<>]{1,80}>)? not (?:ok|present)|invalid destination add"
                        r"|n'existe plus"
@@ -117,18 +118,23 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                        r"|incorrect)"
                        r"|unknown .{0,25}(?:user|recipient|address|mail ?box|account|local.?part|login|addressee|alias)"
                        r"|no (?:such|valid) (?:[\w-]{1,20} ){0,2}(?:user|recipient|mail ?box|address|account|person"
-                       r"|addressee|alias|name|id|object)"
+                       r"|addressee|alias|name|id|object|mail drop)"
                        r"|no (?:mail ?box|account|user|recipient)s? (?:here|by|with|for|found|named|under|in)|(?:not"
                        r"|isn't|is no) (?:a |our |an )?(?:valid|known|registered|local|correct|existing) (?:user"
                        r"|recipient|mail ?box|address|account|e-?mail|customer)"
-                       r"|invalid (?:recipient|mail ?box|user|address|e-?mail|final|account|rcpt|local|to:)"
+                       r"|invalid[ -](?:recipient|mail ?box|user|address|e-?mail|final|account|rcpt|local|to:)"
                        r"|does ?n.t (?:have|exist)|does not (?:exist|have (?:a|an) )|didn't exist"
                        r"|doesn.t have (?:a|an) .{1,60}account|address (?:not found|couldn.t be found|wasn.t found)"
                        r"|(?:couldn't|could not|can't|cannot) (?:be found|find (?:user|recipient|mailbox|address)"
                        r"|resolve (?:user|name))"
                        r"|wasn.t found at|not found (?:in|at|on) .{0,60}(?:director|server|system|domain)"
-                       r"|not (?:listed|found) in .{0,40}(?:director|book|list)|not our customer|user_unknown"
-                       r"|recipients? cannot be verified|wrong recipient|several matches"
+                       r"|not (?:listed|found) in .{0,40}(?:director|book|list)|not our customer|incorrectly addressed"
+                       r"|recipients? cannot be verified|wrong recipient|recipient unrecogni"
+                       r"|undeliverable address(?!:)|<[^<>]{1,80}> not found|can.t accept user"
+                       r"|mailbox <?[^\s<>]{1,80}@[^\s<>]{1,80} (?:is )?unavailable|in name directory"
+                       r"|not e-?mail address|recipients? (?:is|was|were) undeliverable|not found recipient"
+                       r"|i cannot deliver mail for|archived recipient|illegal (?:user|recipient|alias)"
+                       r"|unable to find .{0,10}(?:user|recipient)|several matches"
                        r"|not a member of (?:the )?domain|address lookup .{0,30}failed|did not (?:exactly )?match an"
                        r"|(?<!sender )address rejected(?!\s?[:;])|bad destination mailbox|bad (?:address|recipient"
                        r"|mailbox)"
@@ -136,30 +142,38 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                        r"|mailbox (?:unavailable|not available|is unavailable|name not allowed)"
                        r"|unavailable.{0,20}or not local|mail-?box .{0,10}not (?:here|local)"
                        r"|wrong or no longer valid|no matches to nameserver"
-                       r"|no existe|n.existe pas|inconnue?|introuvable|existiert (?:nicht|leider)|(?:nicht"
+                       r"|no existe|n.existe pas|inconnue?|destinataire invalide|introuvable|existiert (?:nicht"
+                       r"|leider)|(?:nicht"
                        r"|nie) vorhanden|unbekannt|nicht gefunden|keine? g(?:ü|ue)ltige|non (?:recens|trouv|valide)"
-                       r"|non esiste|sconosciut|inesistent|n[aã]o existe|desconhecid|inexistente|desconocid"
-                       r"|bestaat niet|onbekend|niet gevonden|nie istnieje|nieznan|brak takiego|konto niedost"
+                       r"|non esiste|(?:destinatario|indirizzo) errat|sconosciut|inesistent|n[aã]o existe|desconhecid"
+                       r"|inexistente|desconocid"
+                       r"|bestaat niet|onbekend|niet gevonden|nie istnieje|nieznan|(?:brak|nie ma) takiego"
+                       r"|konto niedost"
                        r"|не существует|не найден|неизвестн|нет такого|見つかりません|存在しません|宛先不明"
                        r"|あて先不明|リストにありません|不存在|找不到|查无此|无此用户|不明なユーザ"
                        r"|ok(?:ä|a)nd (?:mottagare|användare)|finns inte|ukjent|ukendt|findes ikke|neexistuj|neznám"
                        r"|ismeretlen|nem létez|bulunamad|mevcut değil|não encontrad|no encontrad"),
-    (Cause.DISABLED, r"(?<!temporarily )(?:disabled(?! temporar)|in-?active|de-?activated|suspended)|not activ"
+    (Cause.DISABLED, r"(?<!temporarily )(?:disabled(?! temporar)|in-?activ|de-?activated|suspended)|not activ"
                      r"|discontinued|no longer (?:active"
-                     r"|in use|valid|available|exist|with|employed|work|accept|used|on|here|at)"
+                     r"|in use|valid|available|exist|with|employed|work|accept|used|on|here|at|an?\b)"
                      r"|(?:account|mailbox|user|address)(?: status)? (?:is |has |was |has been |have been )?(?:closed"
                      r"|locked|expired|terminated|removed|deleted|cancel|frozen|moved)|has moved|been replaced by"
-                     r"|archiv[eé]e|deaktiviert|désactivé|(?:casilla|cuenta|buz[oó]n|conta|caixa|casella"
+                     r"|archiv[eé]e|suspend the service|not currently (?:being )?accept|nieaktywn"
+                     r"|indirizzo .{0,20}bloccat|deaktiviert"
+                     r"|désactivé|(?:casilla|cuenta|buz[oó]n|conta|caixa|casella"
                      r"|compte) .{0,40}(?:expir"
                      r"|caduc|suspend|cancel|cerrad|encerrad|bloque|bloccat|chius|ferm[ée]|scadut|supprim)"
                      r"|gesperrt|deshabilitad|desativad|disattivat|заблокирован|отключен|停用|無効|已被?禁用"),
-    (Cause.NO_DOMAIN, r"(?:host|domain)(?: or domain)?(?: name)?s? (?:(?! said).){0,80}(?:unknown|not found(?!, try)"
+    (Cause.NO_DOMAIN, r"(?:host|domain)(?: or domain)?(?: ?name)?s? (?:(?! said).){0,80}(?:unknown|not found(?!, try)"
                       r"|(?:does not|doesn.t) (?:exist|resolve|accept mail)|n[o']t be found|invalid|is invalid"
                       r"|no longer)|(?:unknown|invalid|bad|illegal|no such|non-?existent) (?:host|domain"
                       r"|destination system)"
                       r"|name service error|nxdomain|find any host|find a mail (?:exchanger|server|host)"
                       r"|no (?:valid |usable )?mx\b|null ?mx|no mail exchanger|domain .{0,80}(?:couldn.t be found"
-                      r"|isn.t)|unrouteable|unroutable|dns (?:domain )?.{0,60}(?:does not exist|no such|not found"
+                      r"|isn.t)|unrouteable|unroutable|n.t handle mail for|no route found|domain must exist"
+                      r"|name or service not known"
+                      r"|dns (?:domain )?.{0,60}(?:does not exist"
+                      r"|no such|not found"
                       r"|nonexist)"
                       r"|not been able to find .{0,30}host|hostunknown|host lookup failed|домен|ドメイン"),
     (Cause.SPAM, r"blocked by (?:our|the) .{0,20}(?:spam|bulk|content|filter)|spam firewall"),
@@ -172,9 +186,10 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                     r"|unwanted (?:message|mail|e-?mail)|bad (?:helo|ehlo)|open (?:proxy|relay)|dynamic ip"
                     r"|from your (?:ip|host|server|network)|mismatch\w* client|unresolvable relay|recipients? limit"
                     r"|recipients exceeded|cannot (?:resolve|find) your|smtp server of your|e-?mails per (?:hour|day)"
-                    r"|go away|ip frequency|blocked ip"),
+                    r"|go away|ip frequency|bad ip|too many bounces|\blisted (?:at|by|in|on)|\b(?:dy|ou|rp|sc)-00\d"
+                    r"|problem occurred|blocked ip"),
     (Cause.SPAM, r"spam|illegal attachment|message filtered|unsolicited"
-                 r"|\bjunk|virus|malware|phish|trojan|content (?:reject|filter|restrict|den)"
+                 r"|\bjunk|virus|malware|phish|trojan|content (?:reject|filter|restrict|den)|invalid content"
                  r"|(?:message|mail) content|considered .{0,30}(?:bulk|unwanted)|suspicious|not rfc.{0,10}compl"
                  r"|prohibited (?:attachment|file|content)|迷惑|垃圾|спам"),
     (Cause.POLICY, r"policy|policies|\bspf\b|dkim|dmarc|sender ?id|auth(?:entication|orization)? (?:is )?(?:required"
@@ -185,7 +200,9 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                    r"|only accept|encrypt|tls required|starttls|administrative|rejected"
                    r"|organi[sz]ational settings|mail relay|closed (?:mailing )?list"
                    r"|must authenticate|requires authentication|protocol violation|user reject|rule imposed"
-                   r"|no permit|local user only|by (?:the |your )?administrator|\bblocked\b"),
+                   r"|no permit|that you verify|purported|domainkeys|not comply|as a relay|rejecting|regulations"
+                   r"|local user only|by (?:the |your )?administrator"
+                   r"|\bblocked\b"),
     (Cause.EXPIRED, r"failed \d{1,4} attempts|(?:delivery )?time (?:has )?(?:expired|exceeded)|retry (?:time|timeout"
                     r"|limit)"
                     r"|queue (?:too long|period|life ?time)|(?:in|on) (?:the )?queue (?:for|too)|expired"
@@ -198,14 +215,13 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                         r"|establish|contact)|unable to (?:connect|contact|open|establish)|no answer|(?:server|host"
                         r"|system) .{0,30}(?:down|busy|unavailable|not available|not ready)"
                         r"|network (?:error|problem)|temporar|(?<!and )try again|service (?:unavailable|not available)"
-                        r"|conversation with .{0,80}(?:timed|lost)|resources|name server reply"
+                        r"|conversation with .{0,80}(?:timed|lost)|resources|name server reply|deferred"
+                        r"|load (?:is )?too high|too much load|try later|action aborted"
                         r"|local error in processing"),
 )  # fmt: skip
 _PATTERNS = tuple((cause, re.compile(pattern, re.IGNORECASE)) for cause, pattern in _TABLE)
 _SAYS_SO = frozenset({"550", "551", "553", "521", "556"})
 """Replies that mean the mailbox or the domain where nothing else is said (RFC 5321, RFC 7504)."""
-_BARE_CHARS = 120
-"""A reply with more words than an address and a few says something, if not what."""
 _REPLY = re.compile(r"(?<![\d.])([45]\d\d)(?![\d.])")
 _STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
 
@@ -215,7 +231,7 @@ def cause_of(status: str | None, words: str) -> Cause:
     detail = (status or "").partition(".")[2]
     if detail in _CERTAIN_STATUS:
         return _BY_STATUS[detail]
-    words = words[:_WORDS_CHARS]
+    words = words[:_WORDS_CHARS].replace("_", " ")
     said = next((cause for cause, pattern in _PATTERNS if pattern.search(words)), None)
     if said is Cause.POLICY and _PATTERNS[0][1].search(words):
         return said
@@ -238,8 +254,13 @@ def is_hard(action: str, status: str | None, cause: Cause, words: str) -> bool:
         return False
     if cause is Cause.UNKNOWN:
         says_so = reply in _SAYS_SO or (reply is None and status is not None)
-        return status in ("5.1.0", "5.1.5") or (status in (None, "5.0.0") and says_so and len(words) < _BARE_CHARS)
+        return status in ("5.1.0", "5.1.5") or (status in (None, "5.0.0") and says_so and not _says_more(words))
     return cause.is_of_address
+
+
+def _says_more(words: str) -> bool:
+    """Tell whether there are words beside codes, addresses and hosts: they seldom mean that the address is wrong."""
+    return any(piece.strip(".,:;!?()[]\"'").isalpha() for piece in words.split())
 
 
 def status_in(words: str) -> str | None:
