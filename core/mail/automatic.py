@@ -27,6 +27,7 @@ from core.mail.automatic_words import (
     ROBOTS,
     TAGGED,
     TAKEN,
+    WEAK_SUBJECT,
 )
 from core.mail.bounce_signs import ANSWERED, SENDERS
 from core.mail.quotation_words import FORWARDING_SUBJECT
@@ -133,6 +134,8 @@ def _guessed(email: IncomingEmail) -> str | None:
     subject = _plain(email.subject)
     if CERTAIN_SUBJECT.match(subject) or LOTUS.match(subject) or _is_tagged(email, subject):
         return "its subject is that of an automatic reply"
+    if email.in_reply_to and WEAK_SUBJECT.match(subject):
+        return "its subject is not that of the mail that it answers, but that its writer is away"
     return None
 
 
@@ -152,7 +155,8 @@ def _supported(email: IncomingEmail) -> str | None:
     by_subject = AWAY.search(subject) or (received and RECEIVED.search(subject))
     by_body = GENERATED.search(body) or (received and AWAY.search(body[:_FIRST_CHARS]))
     by_answer = received and _is_answer(email, subject) and received.search(body[:_FIRST_CHARS])
-    return f"{sign}, and it speaks as automatic answers do" if by_subject or by_body or by_answer else None
+    is_heard = by_subject or by_body or by_answer or (received and TAKEN.search(body[:_FIRST_CHARS]))
+    return f"{sign}, and it speaks as automatic answers do" if is_heard else None
 
 
 def _spoken(email: IncomingEmail) -> str | None:

@@ -27,6 +27,7 @@ from core.mail.automatic_words import (
     UNTIL,
     UNWATCHED,
     URGENT,
+    WEAK_SUBJECT,
 )
 from core.mail.body import html_to_text
 from core.mail.bounce_signs import ANSWERED
@@ -38,7 +39,7 @@ _SHORT_CHARS = 1500
 _LINK = re.compile(r"https?:\S+")
 _ASKS = re.compile(r"[?？](?=\W|$)")
 _CLAUSE = re.compile(
-    r"[.,;:!¶。、！，；：()]|\s(?:and|but|und|aber|et|mais|y|pero|e|ma|mas|maar|och|og|men|ja|mutta|i|ale|и|но|ve|ama)\s"
+    r"[.](?!\S)|[,;:!¶。、！，；：()]|\s(?:and|but|und|aber|et|mais|y|pero|e|ma|mas|maar|och|og|men|ja|mutta|i|ale|и|но|ve|ama)\s"
     r"|但是?|ですが|지만"
 )
 _TELLING = re.compile(r"(?:[^\W\d]\S{0,40} +){2}[^\W\d]|[^\W\d]{5,30} +[^\W\d]{6,30}|[\u3040-\u9fff]{5}")
@@ -61,6 +62,8 @@ def speech_reason(email: IncomingEmail, subject: str) -> str | None:
     own = own_words(email)
     if STATED.search(own):
         return "it says that it is an automatic reply"
+    if WEAK_SUBJECT.match(subject) and not _ASKS.search(f"{subject} {own}") and not _foreign(own, _ABSENT):
+        return "its subject is that of an automatic reply, and what it says is no more"
     if len(own) > _SHORT_CHARS or _ASKS.search(own):
         return None
     is_answer = bool(email.in_reply_to or email.references) or ANSWERED.match(subject) is not None
@@ -90,7 +93,10 @@ def _confirms(own: str, subject: str) -> bool:
         return False
     number = NUMBERED.search(own) or NUMBERED.search(subject)
     said = [PROMISED.search(own), THANKS.search(own), RECEIVED_SUBJECT.match(subject), number if is_taken else None]
-    is_meant = (is_taken and is_generated) or sum(one is not None for one in said) > 1
+    count = sum(one is not None for one in said)
+    if is_taken and number and count == 1:
+        return not _foreign(own, _CONFIRMING)
+    is_meant = (is_taken and is_generated) or count > 1
     return is_meant and _foreign(own, _CONFIRMING) < (2 if number or is_generated else 1)
 
 

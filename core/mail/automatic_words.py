@@ -39,24 +39,27 @@ LIST_PATH = re.compile(r"owner-.*|.*[-+](?:owner|bounces?|request|admin|errors?|
 # ---- automatic, and reply
 
 _AUTOMATIC = (
-    r"(?:(?:[ao]u?|av|aw|aŭ)tom[aáàā]\w{0,12}|(?:авто|ауто|аўта)мат\w{0,10}|αυτόματ\w{0,3}|savaimi\w{0,4}"
+    r"(?:(?:[ao]u?|av|aw|aŭ)tom[aáàā]\w{0,12}|(?:авто|ауто|аўта)мат\w{0,10}|αυτ[οό]ματ\w{0,12}|savaimi\w{0,4}"
     r"|sjálfvirk\w{0,4}|samodejn\w{0,3}"
-    r"|uathoibr\w{0,6}|自[動动]|자동|تلقائي\w?|خودکار|אוטומטי\w?|tự động|स्वचालित|ავტომატურ\w{0,3}|ավտոմատ\w{0,4})"
+    r"|uathoibr\w{0,6}|自[動动]|자동|تلقائي\w?|خودکار|אוטומטי\w?|tự động|स्वचालित|স্বয়ংক্রিয়|ავტომატურ\w{0,3}"
+    r"|ավտոմատ\w{0,4})"
 )
 """In any language: nearly all have the Greek word. Not `automotive`."""
 
 _AUTO = rf"(?:{_AUTOMATIC}|auto|авто)"
 
 _REPLY = (
-    r"(?:repl(?:y|ies)|respon[ds]\w{0,4}|answer|acknowledge?ment|antwort|r[eé]ponse|respuesta|contestaci\w{2}"
+    r"(?:repl(?:y|ies)|respon[ds]\w{0,4}|acknowledge?ment|antwort|r[eé]ponse|respuesta|contestaci\w{2}"
     r"|resposta|risposta|antwoord|beantwoording|reactie|svar|vastau\w|vastus|v[aá]lasz|odpowied[zź]|odpov[eě][dď]"
     r"|r[aă]spuns|yan[ıi]t|cevap|cavab|javob|odgovor|atsakymas|atbilde|одговор|отговор|ответ|відповідь|адказ|жауап"
     r"|απάντηση|balasan|jawapan|jawaban|tugon|përgjigj\w|erantzun|ateb|freagra|respondo"
-    r"|رد|جواب|پاسخ|תשובה|מענה|trả lời|phản hồi|उत्तर|जवाब|პასუხი|պատասխան|返信|応答|回[覆复復]|答[复覆]|회신|응답|답장)"
+    r"|رد|جواب|پاسخ|תשובה|מענה|trả lời|phản hồi|उत्तर|উত্তর|जवाब|პასუხი|պատասխան|返信|応答|回[覆复復]|答[复覆]|회신"
+    r"|응답|답장)"
 )
 
 _AUTOMATIC_REPLY = (
-    rf"(?:{_AUTO}[ -]{{0,2}}(?:e?-?mail[ -]?|bir )?{_REPLY}\w{{0,4}}|{_REPLY}\w{{0,3}} ?{_AUTOMATIC}|ตอบกลับอัตโนมัติ)"
+    rf"(?:{_AUTO}[ -]{{0,2}}(?:e?-?mail[ -]?|bir )?{_REPLY}\w{{0,4}}|(?:{_AUTOMATIC} |auto-?)answer"
+    rf"|{_REPLY}\w{{0,3}} ?{_AUTOMATIC}|ตอบกลับอัตโนมัติ)"
 )
 
 # ---- subjects
@@ -70,22 +73,16 @@ CERTAIN_SUBJECT = re.compile(
     r"|auto(?:matic)?[ -]?generated (?:reply|response|answer)|auto(?:reply|response|responder)"
     r"|out of (?:the )?office[ -]{0,3}(?:auto ?reply|automatic reply|autoresponse"
     r"|reply|response|notification|notice|message|assistant)?(?<!out of office)(?<!out of the office)"
-    r"|out of (?:the )?office(?=\s?:)|ooo(?=:? re:| [–-] re:)|vacation (?:auto)?(?:reply|response|message|responder"
-    r"|notice)"
-    r"|away from my mail"
+    r"|ooo(?=:? re:| [–-] re:)|vacation (?:auto)?(?:reply|response|message|responder|notice)|away from my mail"
     # German, French, Spanish, Portuguese, Italian, Dutch.
     r"|automatische (?:abwesenheit\w*|r[üu]ckantwort)"
     r"|abwesenheits(?:notiz|nachricht|meldung|assistent|benachrichtigung|info)"
-    r"|message (?:d'absence automatique|automatique d'absence)"
-    r"|(?:avis|notification|message) d'absence|abs(?:ent\w?|ence) du bureau(?=\s?:)"
+    r"|message (?:d'absence automatique|automatique d'absence)|(?:avis|notification|message) d'absence"
     r"|accus[eé] de r[eé]ception automatique|urlaubs(?:notiz|benachrichtigung|meldung)"
-    r"|aus[eê]ncia tempor[aá]ria(?=\s?:)|fuera de (?:la )?oficina(?=\s?:)|messaggio automatico"
-    r"|fuori (?:sede|ufficio)(?=\s?:)|automatische? bericht|afwezigheids(?:bericht|melding|assistent)"
-    r"|niet aanwezig(?=\s?:)"
+    r"|messaggio automatico|automatische? bericht|afwezigheids(?:bericht|melding|assistent)"
     # Scandinavian, Finnish, Polish, Czech, Hungarian.
-    r"|automatiskt? (?:besked|svarmelding)|fr[aå]nvaromeddelande|frånvar(?:o|ande)(?=\s?:)"
+    r"|automatiskt? (?:besked|svarmelding)|fr[aå]nvaromeddelande|h[aá]zon k[ií]v[uü]l"
     r"|automaattinen poissaolo\w*|poissaoloilmoitus|frav[æa]r(?:sassistent|smelding| fra kontoret)"
-    r"|h[aá]zon k[ií]v[uü]l|mimo kancel[aá][rř](?=\s?:)|poza biurem(?=\s?:)"
     # Russian, Japanese, Korean.
     r"|автоответчик|автоматическое уведомление|不在(?:通知|応答|連絡|のお知らせ)|自動返信メール|부재중"
     rf"){_SUBJECT_ENDS}",
@@ -102,11 +99,20 @@ LOTUS = re.compile(
 )
 """`AUTO: Ada is out of the office (returning 06/12)`: Notes. A car is for sale under `Auto: ` too."""
 
+WEAK_SUBJECT = re.compile(
+    r"(?:out of (?:the )?office|abs(?:ent\w?|ence) du bureau|aus[eê]ncia tempor[aá]ria|fuera de (?:la )?oficina"
+    r"|fuori (?:sede|ufficio)|niet aanwezig|frånvar(?:o|ande)|mimo kancel[aá][rř]|poza biurem) ?:"
+)
+"""`Out of office: Your invoice`, from a program; `Out of office: who covers July?`, from a person."""
+
 AWAY_SUBJECT = re.compile(
     r"\S.{0,60} is (?:currently )?(?:out of (?:the )?office|on (?:vacation|holiday|leave))\.?$"
-    r"|(?:on (?:vacation|holiday)|out of (?:the )?office|away|absent|urlaub|abwesend) \(?(?:was|war): "
+    r"|(?:on (?:vacation|holiday)|out of (?:the )?office|away|absent|urlaub|abwesend) \(?(?:was|war): |auto: "
 )
-"""`Ada is out of the office`, `On vacation (was: Your invoice)`: people leave the subject of what they answer."""
+"""`Ada is out of the office`, `On vacation (was: Your invoice)`: people leave the subject of what they answer.
+
+`Auto: Your invoice` is what Sieve makes of it (RFC 5230, section 5.4).
+"""
 
 RECEIVED_SUBJECT = re.compile(
     r"(?:\[[^\]]{1,60}\] ?|(?:ticket|case|request) ?#?\w{1,20} ?[:-] ?)?(?:eingangsbestätigung|empfangsbestätigung"
@@ -122,9 +128,11 @@ RECEIVED_SUBJECT = re.compile(
 AWAY = re.compile(
     r"out of (?:the |my )?office|on (?:vacation|holiday|annual leave|leave|maternity|parental)|away from (?:my|the) "
     r"(?:office|desk|mail|email)|(?:i am|i'm|i will be|will be) (?:currently )?(?:away|out|absent|travel)"
-    r"|(?:limited|no) access to (?:my )?e?-?mail|autorespon|auto-?reply|no longer (?:with|work|employed)"
+    r"|(?:limited|no) access to (?:my )?e?-?mail|autorespon|auto-?reply|no longer (?:with|work|employed)|stängt"
+    r"|lukket|gesloten|cerrad|chius"
     r"|(?:has )?left the (?:company|organi[sz]ation)|abwesen|nicht (?:im (?:büro|haus)|erreichbar)|im urlaub"
-    r"|in elternzeit|außer haus|nicht mehr (?:für|bei|in) .{0,40}(?:tätig|beschäftigt)"
+    r"|in elternzeit|(?:office|company|we) (?:is|are|will be) closed|geschlossen|außer haus|nicht mehr (?:für|bei"
+    r"|in) .{0,40}(?:tätig|beschäftigt)"
     r"|wieder (?:da|erreichbar|im büro)|absent|en (?:congés?|vacances|déplacement)|de retour|bureau ferm|ausente"
     r"|ne (?:travaille|fait) plus|ya no (?:trabaja|forma)|non lavora più|não (?:trabalha|faz) mais|już nie pracuje"
     r"|de vacaciones|fuera de la oficina|de f[eé]rias|fora do escrit|in ferie|fuori ufficio|assente|rientr"
@@ -152,7 +160,8 @@ RECEIVED = re.compile(
 _BEGINS = r"(?:[¶.!?。！？*※|–—-] ?)(?:[^\W\d]{1,14} ?: )?(?:please note:? (?:that )?)?"
 _THIS = (
     r"(?:this|it|das|dies\w{0,2}|dit|deze|ceci|cet?|este|esta|esto|isto|questo|questa|to|toto|ta(?:to)?|niniejsza"
-    r"|detta|det|denne|dette|tämä|ez|aceasta?|acesta?|это|данное|настоящее|цей|це|това|ова|bu|αυτ\w|see|šis|tai|ovo)"
+    r"|detta|det|denne|dette|tämä|ez|aceasta?|acesta?|это|данное|настоящее|цей|це|това|ова|bu|αυτ\w|see|šis|tai|ovo"
+    r"|aquest|email ini|đây là)"
     r"(?: (?:e-?mail|mail|message|reply|response|note|nachricht|antwort|mensaje|correo|mensagem|messaggio|courriel"
     r"|wiadomość|meddelande|besked|viesti|üzenet|mesaj|письмо|сообщение|e-?posta|bericht))?"
 )
@@ -164,10 +173,9 @@ _IS = (
 """`This is an`; not `this` alone: `This automatic reply came at night` is what a person says."""
 
 STATED = re.compile(
-    rf"{_BEGINS}{_IS} {_AUTOMATIC_REPLY}"
+    rf"{_BEGINS}(?:{_IS} {_AUTOMATIC_REPLY}|this is an acknowledge?ment (?:e-?mail|mail|for|of|that))"
     r"|(?:you have|you've) (?:replied|responded|written|sent an? \w+) to an un(?:monitored|attended) (?:e-?mail"
-    r"|mailbox|inbox"
-    r"|address|account)"
+    r"|mailbox|inbox|address|account)"
     rf"|^¶ ?[\[(*]{{0,3}}{_AUTOMATIC_REPLY}\s?(?:[:\])¶]|$)"
     r"|(?:この|本|当)(?:メール|メッセージ|返信)[はも]?.{0,6}自動(?:返信|応答)"
     r"|[此本这這](?:封|是)?(?:邮件|郵件|信件?)?(?:是|为|為|系)?.{0,6}自[动動](?:回[复覆復]|答[复覆])"
@@ -180,7 +188,7 @@ _SENT = (
     r"|envoy|envi|invia|creat|cread|creé|criad|gerad|message|messag|mensa|mesaj|e-?mail|nachricht|bericht|meddel"
     r"|skick|melding|besked|viest|lähetet|üzenet|küldött|wygenerow|wysłan|wiadomoś|vygenerov|odeslán|odoslan|zpráv"
     r"|сформиров|отправ|создан|сообщен|письм|уведомлен|згенер|надісл|изпрат|gönder|oluştur|μήνυμα|poslan|sporočil"
-    r"|poruk|laišk|ziņ|kiri|送信|配信|生成|发送|发出|發送|寄出|발송|전송|생성)"
+    r"|poruk|missatge|dikirim|secara|laišk|ziņ|kiri|送信|配信|生成|发送|发出|發送|寄出|발송|전송|생성)"
 )
 GENERATED = re.compile(
     rf"{_BEGINS}(?:{_THIS}|wiadomość|e-?mail|mensaje|mensagem|messaggio|message|сообщение|письмо|správa|zpráva)"
@@ -200,7 +208,8 @@ THANKS = re.compile(
     r"|la ringraziamo per|bedankt voor|dank (?:u|je) (?:wel )?voor|dziękuj(?:ę|emy) za|děkuj(?:i|eme) za"
     r"|ďakujem(?:e)? za|köszön(?:öm|jük) (?:a|az|meg)|mulțumi(?:m|esc) pentru|tack för|tak for|takk for|kiitos|kiitämme"
     r"|спасибо за|благодар\w{1,3} (?:вас )?за|дякую?є?мо? за|teşekkür|hvala (?:na|za|vam)|ευχαριστούμε για|terima kasih"
-    r"|cảm ơn|ご連絡ありがとう|お問い合わせ(?:いただき|ありがとう)|感谢您|感謝您|谢谢您"
+    r"|cảm ơn|σας ευχαριστούμε|gràcies per|주셔서 감사합니다|ご連絡ありがとう|お問い合わせ(?:いただき|ありがとう)"
+    r"|感谢您|感謝您|谢谢您"
 )
 """What opens nearly every automatic answer, and many others."""
 
@@ -209,11 +218,11 @@ _THEN = r"(?=\W{0,2}(?:[.,!;(#¶:\"„«“。]|$|(?:and|und|et|y|e|en|och|og|ja
 """What is said of it is no more than that: not `your request for ten chairs`."""
 
 TAKEN = re.compile(
-    rf"(?:(?:received|got) your {_YOURS}{_THEN}|your {_YOURS}(?: ?[(\[#\"„“][^.]{{0,60}}?| \d+)? (?:has|have"
-    rf"|was) (?:been )?"
+    rf"(?:(?:received|got) your {_YOURS}{_THEN}|your {_YOURS}(?: ?[(\[#\"„“][^.]{{0,60}}?| [a-z]{{0,6}}-?\d+)? (?:has"
+    rf"|have|was) (?:been )?"
     r"(?:\w{1,12}ly )?(?:received|logged|registered|created|opened|submitted|queued|assigned)(?! by)"
     r"|(?:ticket|case|request for support|support request)\b.{0,30}? (?:has|was) (?:been )?(?:created|opened|logged"
-    r"|registered|assigned)(?! by)"
+    r"|registered|assigned)(?! by)|(?:created|opened|raised|logged) (?:a|the) (?:new )?(?:support )?(?:ticket|case)"
     rf"|haben (?:wir )?ihre? (?:e-?mail|mail|nachricht|anfrage"
     rf"|mitteilung)(?: vom .{{0,20}}?)? (?:dankend )?(?:erhalten|bekommen)"
     r"|ihre? (?:e-?mail|mail|nachricht|anfrage|mitteilung)(?: ist| wurde)? .{0,30}?(?:eingegangen|erhalten"
@@ -238,37 +247,39 @@ TAKEN = re.compile(
     rf"(?:получен|принят|зарегистрирован|доставлен)|(?:получили|приняли) ваш\w? (?:письмо|сообщение|обращение|запрос"
     rf"|заявку)"
     r"|ваш\w? (?:лист|звернення|запит) (?:отриман|прийнят|зареєстр)"
-    r"|(?:mesaj|talep|e-?posta)\w{0,8} (?:bize ulaş|alın|tarafımıza)|zaprimili smo|prejeli smo|λάβαμε το (?:μήνυμα"
-    r"|αίτημα)"
-    r"|受け付け(?:いた|まし|完了)|受付(?:完了|いた)|承りました|(?:邮件|郵件|来信|信件|留言|咨询|申请|请求)(?:我们)?已(?:经)?(?:收到|受理)|收到您的(?:邮件|郵件|来信|留言)|접수되었)"
+    r"|(?:mesaj|talep|e-?posta)\w{0,8} (?:bize ulaş|alın|tarafımıza)|zaprimili smo vaš\w?|prejeli smo vaš\w?"
+    r"|primili smo vaš\w?|rebut (?:correctament )?(?:el|la) (?:teu|seu|teva|seva)"
+    r"|telah kami terima|đã nhận được (?:yêu cầu|email|thư|tin nhắn)|λάβαμε το (?:μήνυμα|αίτημα)"
+    r"|受け付け(?:いた|まし|完了)|受付(?:完了|いた)|承りました|(?:邮件|郵件|来信|信件|留言|咨询|申请"
+    r"|请求)(?:我们)?已(?:经)?(?:收到|受理)|收到您的(?:邮件|郵件|来信|留言)|접수되었)"
 )
 """That the very message has arrived, or got a number: not an invoice, nor a parcel."""
 
 PROMISED = re.compile(
     r"(?:get|be|come) back to you|(?:representative|agent|someone|somebody|specialist|advis[eo]r|colleague|member|team"
     r"|staff|engineer)s?\b.{0,30} will\b|(?:mitarbeiter\w*|kolleg\w+|team) (?:wird|werden)|担当者?より|"
-    r"(?:will|'ll) (?:\w{1,9} )?(?:respond|reply|answer|be in touch|contact you|be reviewed"
+    r"(?:will|'ll) (?:\w{1,9} )?(?:respond|reply|answer|be in touch|contact you|be reviewed|receive an? (?:reply"
+    r"|response|answer)"
     r"|be processed|follow-?up)|(?:is|are) being (?:reviewed|processed)|we're on it|(?:repl(?:y|ies)|respond) within"
     r"|melden uns|(?:so (?:schnell|bald) wie|schnellst|baldmöglichst|in kürze|umgehend|werktag"
-    r"|reihenfolge des eingangs)"
-    r"|we (?:usually|typically|normally|aim to) (?:reply|respond|answer)|dès que possible"
+    r"|reihenfolge des eingangs)|we (?:usually|typically|normally|aim to) (?:reply|respond|answer)|dès que possible"
     r"|(?:dans les (?:meilleurs|plus brefs)|répondr(?:ons|a)|reviendrons vers|sous \d+ ?h)|a la (?:mayor )?brevedad"
     r"|lo antes posible|(?:responderemos|contestaremos)|le responder|o mais breve|assim que poss|entraremos em contato"
     r"|(?:prima|presto) possibile|(?:risponderemo|ricontatter)|zo (?:snel|spoedig) mogelijk|(?:reageren|antwoorden) wij"
     r"|wij (?:reageren|nemen)|werkdagen|najszybciej|możliwe|(?:odpowiemy|skontaktujemy)|co nejdříve|(?:odpovíme|ozveme)"
     r"|hamarosan|cel mai scurt|så (?:snart|fort|raskt) (?:som|vi)|hurtigst|snarest|(?:arkipäiv|mahdollisimman pian"
-    r"|palaamme)"
-    r"|(?:в ближайшее время|в течение|ответим|свяжемся)|найближчим|en kısa sürede|u najkraćem|v najkrajšom"
-    r"|το συντομότερο|(?:営業日|折り返し|追って)|(?:尽快|儘快|工作日)|(?:빠른 시일|빠르게|영업일)"
+    r"|palaamme)|(?:в ближайшее время|в течение|ответим|свяжемся)|найближчим|en kısa sürede|u najkraćem|v najkrajšom"
+    r"|το συντομότερο|najkraćem|odgovorit ćemo|javit ćemo|akan (?:membalas|menghubungi)|sẽ (?:phản hồi|liên hệ"
+    r"|trả lời)|et respondrem|(?:営業日|折り返し|追って)|(?:尽快|儘快|工作日)|(?:빠른 시일|빠르게|영업일)"
 )
 """That somebody, not the writer, will answer some time."""
 
 NUMBERED = re.compile(
     r"(?:ticket|case|request|reference|ref|inquiry|enquiry|tracking|vorgang\w{0,8}|anfrage|demande|dossier|solicitud"
-    r"|caso|chamado|protocolo|richiesta|zgłoszeni\w|numer\w?|номер\w?|обращени\w|заявк\w|受付番号|工单|编号|접수번호)\W{0,3}"
+    r"|caso|chamado|protocolo|richiesta|zgłoszeni\w|numer\w?|номер\w?|обращени\w|заявк\w|受付番号|工单|编号"
+    r"|접수번호)\W{0,3}"
     r"(?:(?:id|number|no|nr|num|#|nummer|numéro|número|numero|номер)\W{0,4}(?:is |ist |est "
-    r"|es )?)?[a-z]{0,6}[-#]?\d{2,}"
-    r"|\[#?[a-z]{0,10}[-#: ]{0,2}\d{3,}\]|^[a-z]{2,10}-\d+\b"
+    r"|es )?)?[a-z]{0,6}[-#]?\d{2,}|\[#?[a-z]{0,10}[-#: ]{0,2}\d{3,}\]|^[a-z]{2,10}-\d+\b"
 )
 """The number that a ticket system gave it, in the body or the subject."""
 
@@ -277,8 +288,7 @@ URGENT = re.compile(
     r"|kiireelli|срочн|терміново|\bacil|hitn[eoia]|nujn[eoia]|επείγ|お急ぎ|緊急|紧急|急事|긴급|급한"
     r"|(?:please|kindly) (?:contact|direct|e-?mail|write|reach|address)\b[^.!?¶]{0,80}(?:@|\d{3}|future|all )"
     r"|fale com |(?:wenden sie sich|wende dich|kontaktieren sie|merci de|veuillez|contacte|contattare|rivolgersi"
-    r"|neem contact"
-    r"|proszę o kontakt|kontaktujte|forduljon|kontakta|kontakt|ota yhteyttä|обращайтесь|entre em contato)"
+    r"|neem contact|proszę o kontakt|kontaktujte|forduljon|kontakta|kontakt|ota yhteyttä|обращайтесь|entre em contato)"
     r"[^!?¶]{0,80}(?:@|\d\d)|(?:meine|meiner|an) vertretung"
 )
 """Whom to ask instead."""
@@ -286,7 +296,8 @@ URGENT = re.compile(
 UNREAD = re.compile(
     r"(?:limited|no|without|intermittent|irregular) access|not (?:be |being )?(?:read|monitored|checked|forwarded"
     r"|checking"
-    r"|reading)|not (?:have|be having) access|on my return|(?:when|once|as soon as) (?:i(?: a|')m|i) (?:back|return)"
+    r"|reading)|not (?:have|be having) access|(?:do|will|can) not (?:be able to )?(?:read|check|answer)|on my return"
+    r"|(?:when|once|as soon as) (?:i am|i'm|i|we are|we're|we) (?:back|return)"
     r"|upon my return|no longer (?:monitored|in use|active|read|valid)|been (?:automatically )?forwarded"
     r"|(?:nicht|weder|keine).{0,30}(?:weitergeleitet|gelesen|bearbeitet|zugriff|abgerufen)|nach meiner rückkehr"
     r"|(?:automatisch|wird) weitergeleitet|à mon retour|ne (?:sera|seront) pas (?:lu|traité|transf)|pas accès"
@@ -310,26 +321,29 @@ UNTIL = re.compile(
     r"\b(?:return|back)\b|until|zurück|rückkehr|wieder|bis (?:zum )?|vom \d|retour|jusqu|hasta|vuel[vt]|regres|até"
     r"|volt|fino"
     r"|torn[oe]|rientr|terug|tot |powrot|wrac|do \d|zpět|vrát|vissza|revin|înapoi|tillbaka|tilbage|tilbake|palaa"
-    r"|takaisin"
-    r"|\bверн|возвра|до \d|поверн|dön|kadar|vrać|vrnil|επιστρ|まで|戻|返回|回来|까지|복귀"
+    r"|takaisin|\bверн|возвра|до \d|поверн|dön|kadar|vrać|vrnil|επιστρ|まで|戻|返回|回来|까지|복귀"
 )
 """Until when."""
 
-MYSELF = re.compile(r"\b(?:i|i'm|i'll|i've|i’m|i’ll|i’ve|ich|mir|j'\w+|je (?:vous|suis|ne|reviens)|ik|jag|jeg|io|я)\b")
+MYSELF = re.compile(
+    r"\b(?:i (?:am|have|had|will|would|can|could|do|did|was|need|think|want|hope|got|just|also|saw|know|like)|i'm|i'll"
+    r"|i've|i’m|i’ll|i’ve|ich|mir|j'\w+|je (?:vous|suis|ne|reviens)|ik|jag|jeg|io|я)\b"
+)
 """A confirmation speaks for a house."""
 
 FURNITURE = re.compile(
     r"\b(?:dear|hello|guten|sehr geehrte|bonjour|madame|hola|estimad|olá|prezad|caro|ciao|buongiorno|gentile|geachte"
-    r"|beste"
-    r"|dzień dobry|szanown|hej|kære|kära|hyvä|добрый день|здравствуйте|уважаем|merhaba|sayın|dobrý den|vážen|tisztelt)"
-    r"|(?:type|write) your reply above|reply above this|comments|reply to this|(?:do not|don't|not) (?:reply|respond"
-    r"|answer)"
+    r"|beste|dzień dobry|szanown|hej|kære|kära|hyvä|добрый день|здравствуйте|уважаем|merhaba|sayın|dobrý den|vážen"
+    r"|tisztelt)"
+    r"|(?:type|write) your reply above|reply above this|comments|repl(?:y|ying) to (?:this|the)|(?:do not|don't"
+    r"|not) (?:reply|respond|answer)"
     r"|(?:view|check|track) (?:your|the|this)|(?:office|business|opening|working) hours|frequently asked|wishes|regards"
     r"|nicht (?:auf diese|antworten)|auf diese (?:e-?mail|nachricht)|ne pas (?:y )?répondre|merci de ne pas"
     r"|no responda|não responda"
     r"|non rispond|niet (?:te )?(?:beantwoord|reageren)|niet op d[ie]|nie odpowiadać|neodpovíd|ne válaszol|svara inte"
     r"|ikke (?:svar|besvar)|älä vastaa|не отвеча|отвечать на|не відповід|yanıtlamay|yanıt vermey"
-    r"|返信(?:いただ|でき|しない)|ご了承|请勿|請勿|回复此|회신하지"
+    r"|返信(?:いただ|でき|しない)|ご了承|请勿|請勿|回复此|회신하지|vui lòng không|μην απαντ|ne odgovarajte"
+    r"|tidak membalas|no el respon|future correspondence|this (?:id|number|reference)"
 )
 """What is said on the edge of such mails."""
 
