@@ -52,7 +52,8 @@ def read_bounce(email: IncomingEmail, *, is_wrapped: bool = False) -> Bounce | N
     if not signs and not _is_titled(email):
         return None
     text = _text(email)
-    if (not signs or (signs < _CERTAIN and _is_own_return(email))) and not _is_by_program(text):
+    is_plain = not signs or (signs < _CERTAIN and _is_own_return(email))
+    if is_plain and (email.header("List-Unsubscribe") or not _is_by_program(text)):
         return None
     fields = _fields(email, signs, text)
     original = original_in(email, text)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 
 SENDERS = re.compile(
-    r"mailer.?daemon|mail.?daemon|mail.?master|mdaemon|post.?master|post_?office|mail.?administrator|ndr|mmdf|imss"
+    r"mailer.?daemon|mail.?daemon|mail.?master|mdaemon|post.?master|mail.?administrator|ndr|mmdf|imss"
     r"|e500_smtp\w*|microsoftexchange[0-9a-f]*|symantec_\w+|mail.?delivery\w*"
 )
 """Local parts of mail systems: sendmail, qmail, Exim, Postfix, Courier; MDaemon; Exchange; InterScan; McAfee; MMDF."""
 
 MAYBE_SENDERS = re.compile(
     r"mail.?admin\w*|mail.?(?:system|server|service|gateway|error|return)\w*|bounces?|vams|autoresponse|undeliver\w*"
-    r"|delivery\w*|smtp\w*|inetgw\d*|dsn|gateway\S*"
+    r"|delivery\w*|smtp\w*|post_?office|inetgw\d*|dsn|gateway\S*"
 )
 """Local parts that gateways have, and parcel services and other senders too."""
 
