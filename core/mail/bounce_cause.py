@@ -77,7 +77,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                    r"|denied)|(?:domain of )?sender .{0,60}(?:does not|doesn't) (?:exist|resolve)"
                    r"|(?:invalid|null|bogus|empty envelope|unroute?able) sender|(?:bogus|verify) mail ?from"
                    r"|mail from (?:not|is)|sender e-?mail|(?<!recipient )verification failed for|not (?:a )?local host"
-                   r"|not a gateway|from: domain|emetteur invalide|list of allowed rcpthosts|non-?members?\b"
+                   r"|not a gateway|from: domain|emetteur invalide|list of allowed rcpthost|non-?members?\b"
                    r"|members?.only"
                    r"|not subscribed|\bbatv\b|bouncedeny|fully.qualified"),
     (Cause.BLOCKED, r"\byour ip\b|spamhaus"),
@@ -136,16 +136,17 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                        r"|i cannot deliver mail for|archived recipient|illegal (?:user|recipient|alias)"
                        r"|unable to find .{0,10}(?:user|recipient)|several matches"
                        r"|not a member of (?:the )?domain|address lookup .{0,30}failed|did not (?:exactly )?match an"
-                       r"|(?<!sender )address rejected(?!\s?[:;])|bad destination mailbox|bad (?:address|recipient"
+                       r"|(?<!sender )address rejected(?!\s?[:;])|bad destination mailbox|bad[ -](?:address|recipient"
                        r"|mailbox)"
                        r"|unrouteable address|no valid recipient|not on (?:this|our) (?:system|server)"
-                       r"|mailbox (?:unavailable|not available|is unavailable|name not allowed)"
+                       r"|mailbox (?:unavail?able|not available|is unavailable|name not allowed)"
                        r"|unavailable.{0,20}or not local|mail-?box .{0,10}not (?:here|local)"
                        r"|wrong or no longer valid|no matches to nameserver"
                        r"|no existe|n.existe pas|inconnue?|destinataire invalide|introuvable|existiert (?:nicht"
                        r"|leider)|(?:nicht"
                        r"|nie) vorhanden|unbekannt|nicht gefunden|keine? g(?:ü|ue)ltige|non (?:recens|trouv|valide)"
-                       r"|non esiste|(?:destinatario|indirizzo) errat|sconosciut|inesistent|n[aã]o existe|desconhecid"
+                       r"|non esiste|nessun utente|(?:destinatario|indirizzo) errat|sconosciut|inesistent"
+                       r"|n[aã]o existe|desconhecid"
                        r"|inexistente|desconocid"
                        r"|bestaat niet|onbekend|niet gevonden|nie istnieje|nieznan|(?:brak|nie ma) takiego"
                        r"|konto niedost"
@@ -222,6 +223,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
 _PATTERNS = tuple((cause, re.compile(pattern, re.IGNORECASE)) for cause, pattern in _TABLE)
 _SAYS_SO = frozenset({"550", "551", "553", "521", "556"})
 """Replies that mean the mailbox or the domain where nothing else is said (RFC 5321, RFC 7504)."""
+_LETTER = re.compile(r"[^\W\d_]")
 _REPLY = re.compile(r"(?<![\d.])([45]\d\d)(?![\d.])")
 _STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
 
@@ -260,7 +262,8 @@ def is_hard(action: str, status: str | None, cause: Cause, words: str) -> bool:
 
 def _says_more(words: str) -> bool:
     """Tell whether there are words beside codes, addresses and hosts: they seldom mean that the address is wrong."""
-    return any(piece.strip(".,:;!?()[]\"'").isalpha() for piece in words.split())
+    pieces = (piece.strip(".,:;!?()[]<>\"'") for piece in words.split())
+    return any(_LETTER.search(piece) and "@" not in piece and "." not in piece for piece in pieces)
 
 
 def status_in(words: str) -> str | None:
