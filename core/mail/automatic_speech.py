@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 from core.mail.address import domain_of
 from core.mail.automatic_words import (
+    AUTOMATIC_HEADS,
     AWAY,
     AWAY_SUBJECT,
     CLOSING,
     FURNITURE,
     GENERATED,
+    HEADS,
     MYSELF,
     NUMBERED,
     PROMISED,
@@ -36,6 +38,10 @@ from core.mail.values import IncomingEmail
 
 _BODY_CHARS = 3000
 _SHORT_CHARS = 1500
+_GLANCE_CHARS = 6000
+_HEAD = re.compile(r"\b[^\W\d]{4}")
+_PIECES = ("mailbox", "inbox", "got your")
+_OTHER_WRITING = re.compile(r"[\u0590-\u0fff\u10a0-\u10ff\u3040-\u9fff\uac00-\ud7af]")
 _LINK = re.compile(r"https?:\S+")
 _ASKS = re.compile(r"[?？](?=\W|$)")
 _CLAUSE = re.compile(
@@ -59,6 +65,9 @@ def own_words(email: IncomingEmail) -> str:
 
 def speech_reason(email: IncomingEmail, subject: str) -> str | None:
     """Return in words why what it says can only be an automatic answer, or None; `subject` is in lower case."""
+    is_answer = bool(email.in_reply_to or email.references) or ANSWERED.match(subject) is not None
+    if not _is_worth_reading(email, subject, is_answer=is_answer):
+        return None
     own = own_words(email)
     if STATED.search(own):
         return "it says that it is an automatic reply"
@@ -66,7 +75,6 @@ def speech_reason(email: IncomingEmail, subject: str) -> str | None:
         return "its subject is that of an automatic reply, and what it says is no more"
     if len(own) > _SHORT_CHARS or _ASKS.search(own):
         return None
-    is_answer = bool(email.in_reply_to or email.references) or ANSWERED.match(subject) is not None
     if not is_answer and _is_answered_elsewhere(email):
         return None
     if UNWATCHED.search(own) and is_answer and _foreign(own, _ABSENT) < 2:
@@ -78,6 +86,22 @@ def speech_reason(email: IncomingEmail, subject: str) -> str | None:
     if is_answer and AWAY_SUBJECT.match(subject) and not _foreign(own, _ABSENT):
         return "its subject is not that of the mail that it answers, but that its writer is away"
     return None
+
+
+def _is_worth_reading(email: IncomingEmail, subject: str, *, is_answer: bool) -> bool:
+    """Tell from a glance at its words: to find out whose they are takes as long as to parse the mail."""
+    html = email.html or ""
+    text = email.text if email.text and email.text.strip() else html[max(0, html.find("<body")) :]
+    text = text[:_GLANCE_CHARS].lower()
+    heads = {*_HEAD.findall(text)}
+    if not heads.isdisjoint(AUTOMATIC_HEADS) or _OTHER_WRITING.search(text):
+        return True
+    if WEAK_SUBJECT.match(subject) or AWAY_SUBJECT.match(subject) or any(piece in text for piece in _PIECES):
+        return True
+    if heads.isdisjoint(HEADS):
+        return False
+    words = " ".join(text.split())
+    return TAKEN.search(words) is not None or (is_answer and AWAY.search(words) is not None)
 
 
 def _text(email: IncomingEmail) -> str:

@@ -126,7 +126,8 @@ RECEIVED_SUBJECT = re.compile(
 # ---- bodies: one table for each thing that automatic answers say
 
 AWAY = re.compile(
-    r"out of (?:the |my )?office|on (?:vacation|holiday|annual leave|leave|maternity|parental)|away from (?:my|the) "
+    r"\b(?:out of (?:the |my )?office|on (?:vacation|holiday|annual leave|leave|maternity|parental)|away from (?:my"
+    r"|the) "
     r"(?:office|desk|mail|email)|(?:i am|i'm|i will be|will be) (?:currently )?(?:away|out|absent|travel)"
     r"|(?:limited|no) access to (?:my )?e?-?mail|autorespon|auto-?reply|no longer (?:with|work|employed)|stängt"
     r"|lukket|gesloten|cerrad|chius"
@@ -138,7 +139,7 @@ AWAY = re.compile(
     r"|de vacaciones|fuera de la oficina|de f[eé]rias|fora do escrit|in ferie|fuori ufficio|assente|rientr"
     r"|afwezig|op vakantie|niet op kantoor|niet (?:meer|langer) werkzaam|nieobecn|na urlopie|poza biurem|semester"
     r"|frånvarande|på ferie|slutat|tilbake|tillbaka|lomalla|poissa|nepřítom|dovolen|szabadság|în concediu|izin"
-    r"|tatilde|в отпуске|отсутств|больше не работает|у відпустці|不在|休暇|外出|退職|休假|出差|离职|不在办公室"
+    r"|tatilde|в отпуске|отсутств|больше не работает|у відпустці)|不在|休暇|外出|退職|休假|出差|离职|不在办公室"
     r"|휴가|부재|퇴사"
 )
 """What absent people have their program say, and say themselves."""
@@ -218,7 +219,7 @@ _THEN = r"(?=\W{0,2}(?:[.,!;(#¶:\"„«“。]|$|(?:and|und|et|y|e|en|och|og|ja
 """What is said of it is no more than that: not `your request for ten chairs`."""
 
 TAKEN = re.compile(
-    rf"(?:(?:received|got) your {_YOURS}{_THEN}|your {_YOURS}(?: ?[(\[#\"„“][^.]{{0,60}}?| [a-z]{{0,6}}-?\d+)? (?:has"
+    rf"\b(?:(?:received|got) your {_YOURS}{_THEN}|your {_YOURS}(?: ?[(\[#\"„“][^.]{{0,60}}?| [a-z]{{0,6}}-?\d+)? (?:has"
     rf"|have|was) (?:been )?"
     r"(?:\w{1,12}ly )?(?:received|logged|registered|created|opened|submitted|queued|assigned)(?! by)"
     r"|(?:ticket|case|request for support|support request)\b.{0,30}? (?:has|was) (?:been )?(?:created|opened|logged"
@@ -250,8 +251,8 @@ TAKEN = re.compile(
     r"|(?:mesaj|talep|e-?posta)\w{0,8} (?:bize ulaş|alın|tarafımıza)|zaprimili smo vaš\w?|prejeli smo vaš\w?"
     r"|primili smo vaš\w?|rebut (?:correctament )?(?:el|la) (?:teu|seu|teva|seva)"
     r"|telah kami terima|đã nhận được (?:yêu cầu|email|thư|tin nhắn)|λάβαμε το (?:μήνυμα|αίτημα)"
-    r"|受け付け(?:いた|まし|完了)|受付(?:完了|いた)|承りました|(?:邮件|郵件|来信|信件|留言|咨询|申请"
-    r"|请求)(?:我们)?已(?:经)?(?:收到|受理)|收到您的(?:邮件|郵件|来信|留言)|접수되었)"
+    r")|受け付け(?:いた|まし|完了)|受付(?:完了|いた)|承りました|(?:邮件|郵件|来信|信件|留言|咨询|申请"
+    r"|请求)(?:我们)?已(?:经)?(?:收到|受理)|收到您的(?:邮件|郵件|来信|留言)|접수되었"
 )
 """That the very message has arrived, or got a number: not an invoice, nor a parcel."""
 
@@ -354,3 +355,29 @@ CLOSING = re.compile(
     r"|üdvözlettel|thanks|team|your|ihr|votre))[^¶]{0,20}(?=¶|$)"
 )
 """After this comes who writes."""
+
+AUTOMATIC_HEADS = frozenset(
+    (
+        *("auto", "otom", "avto", "awto", "outo", "аўта", "авто", "ауто", "αυτό", "αυτο", "sjál", "samo", "uath"),
+        *("động", "phản", "unmo", "unat", "moni", "ackn"),
+    )
+)
+"""The first four letters of a word without which nothing is found of STATED, GENERATED and UNWATCHED."""
+
+HEADS = frozenset(
+    (
+        # Received, by language.
+        *("rece", "logg", "regi", "crea", "open", "rais", "subm", "queu", "assi", "erha", "beko", "eing", "entg"),
+        *("reçu", "pris", "enre", "parv", "tran", "reci", "rice", "pres", "ontv", "otrz", "przy", "zare", "utwo"),
+        *("obdr", "přij", "megk", "prim", "mott", "tagi", "moda", "fått", "vast", "saan", "полу", "прин", "заре"),
+        *("дост", "отри", "прий", "ulaş", "alın", "tara", "zapr", "prej", "λάβα", "rebu", "teri", "nhận"),
+        # Away, by language.
+        *("offi", "vaca", "holi", "annu", "leav", "left", "mate", "pare", "away", "abse", "trav", "acce", "long"),
+        *("clos", "abwe", "büro", "haus", "erre", "urla", "elte", "täti", "besc", "gesc", "cong", "dépl", "reto"),
+        *("bure", "trab", "ofic", "féri", "feri", "escr", "uffi", "asse", "rien", "lavo", "ause", "afwe", "vaka"),
+        *("kant", "werk", "gesl", "nieo", "urlo", "biur", "prac", "seme", "från", "slut", "stän", "tilb", "till"),
+        *("lukk", "loma", "pois", "nepř", "dovo", "szab", "conc", "izin", "tati", "отпу", "отсу", "рабо", "відп"),
+        *("cerr", "chiu"),
+    )
+)
+"""As much of TAKEN and AWAY. Most mails hold none, and are read no further."""

@@ -36,6 +36,10 @@ PERSON = "From: Ada <ada@x.test>\nTo: leads@our.test\n"
         "From: Mail Delivery <MAILER-DAEMON@x.test>",
         "From: autoreply@x.test",
         "From: postmaster@x.test",
+        "X-Msgtype: autoreply",
+        "X-Helpdesk-Mail-Type: auto.reply",
+        "Auto-Submit: yes",
+        "From: Ada <ada@x.test>\nIn-Reply-To: <1@our.test>\nX-MS-Exchange-Inbox-Rules-Loop: ada@x.test",
     ],
 )
 def test_i8_a_program_is_recognised_by_what_it_declares(header: str) -> None:
@@ -80,6 +84,12 @@ def test_i8_a_program_is_recognised_by_what_it_declares(header: str) -> None:
         "Ausência temporária: fatura",
         "Message d'absence",
         "We have your request 17 [Auto-Response]",
+        "Balasan automatik: invois",
+        "Përgjigje automatike: fatura",
+        "Avtomatik cavab: faktura",
+        "Outomatiese antwoord: faktuur",
+        "Аўтаматычны адказ: рахунак",
+        "ავტომატური პასუხი: ინვოისი",
     ],
 )
 def test_i8_a_subject_that_only_programs_write(subject: str) -> None:
@@ -123,6 +133,19 @@ def test_i8_words_count_beside_a_sign(header: str, body: str) -> None:
         ("Subject: Out of Office supplies", "We need paper."),
         ("Subject: Abwesenheit im Mai", "Ich bin im Mai im Urlaub."),
         ("Subject: Absence du bureau de Paris", "Qui est là ?"),
+        ("Subject: Out of office: who covers July?", "Please tell me your weeks."),
+        ("Subject: Frånvaro: Tim, 7 B", "Tim är sjuk i dag."),
+        ("Subject: Automotive response: figures", "Please find them attached."),
+        ("Subject: Antwort: Auto", "Das Auto ist verkauft."),
+        ("Subject: Auto: Golf, zurück am Montag", "Bitte die Bremsen prüfen."),
+        ("X-Message-Type: personal\nSubject: Offer", AWAY),
+        (
+            "From: Ada <ada@x.test>\nIn-Reply-To: <1@our.test>\nX-MS-Exchange-Inbox-Rules-Loop: ada@x.test\n"
+            "Subject: FW: Order",
+            "We'd like ten.",
+        ),
+        ("From: Jo <noreply@x.test>\nIn-Reply-To: <1@our.test>\nSubject: Re: Table", "Thank you. Saturday is fine."),
+        ("X-Auto-Response-Suppress: All\nSubject: Re: x", "> This is an automated response.\n\nThat is no answer."),
         ("Subject: Re: We have your request 17 [Auto-Response]", "Thank you."),
         ("X-Autoreply: no\nSubject: Offer", AWAY),
         ("Subject: Vacation request", "I will be on vacation in May."),
