@@ -10,9 +10,9 @@ import re
 # ---- headers
 
 AUTOMATIC_HEADERS = re.compile(
-    r"(?:x-)?(?!auto-response-suppress)(?:[a-z0-9]{1,20}-){0,2}[a-z]{0,6}"
+    r"(?!.{0,60}suppress)(?:x-)?(?:[a-z0-9]{1,20}-){0,2}[a-z]{0,6}"
     r"(?:auto-?(?:repl(?:y|ied)|rply|respond(?:er)?|responses?|answer)|vacation|automatic-reply)"
-    r"(?:-(?:from|id|reply|message))?|x-auto-?(?:generated|submitted)|auto-submit|x-fc-machinegenerated"
+    r"(?:-[a-z]{1,12})?|x-auto-?(?:generated|submitted)|auto-submit|x-fc-machinegenerated"
 )
 """`X-Autoreply`, `X-Amazon-Auto-Reply`, ...: but not `X-Auto-Response-Suppress`, which people's mail has."""
 
@@ -68,7 +68,7 @@ _SUBJECT_ENDS = r"\s{0,2}(?:[:\])】」）>*|–—!-]|$|(?<=\s)(?:re|aw|from|vo
 """A sentence that begins so is a person's: `Automatic reply does not work`."""
 
 CERTAIN_SUBJECT = re.compile(
-    rf"[\[(*<【「（\s]*(?:(?:yahoo!? )?{_AUTOMATIC_REPLY}(?: d'absence)?"
+    rf"[\[(*<【「（\s]*(?:(?:yahoo!? )?{_AUTOMATIC_REPLY}(?: d'absence(?: du bureau)?)?"
     # English.
     r"|auto(?:matic)?[ -]?generated (?:reply|response|answer)|auto(?:reply|response|responder)"
     r"|out of (?:the )?office[ -]{0,3}(?:auto ?reply|automatic reply|autoresponse"
@@ -138,7 +138,8 @@ AWAY = re.compile(
     r"|ne (?:travaille|fait) plus|ya no (?:trabaja|forma)|non lavora più|não (?:trabalha|faz) mais|już nie pracuje"
     r"|de vacaciones|fuera de la oficina|de f[eé]rias|fora do escrit|in ferie|fuori ufficio|assente|rientr"
     r"|afwezig|op vakantie|niet op kantoor|niet (?:meer|langer) werkzaam|nieobecn|na urlopie|poza biurem|semester"
-    r"|frånvarande|på ferie|slutat|tilbake|tillbaka|lomalla|poissa|nepřítom|dovolen|szabadság|în concediu|izin"
+    r"|frånvarande|på ferie|(?:holder|har) ferie|slutat|tilbake|tillbaka|lomalla|poissa|nepřítom|dovolen|szabadság"
+    r"|în concediu|izin"
     r"|tatilde|в отпуске|отсутств|больше не работает|у відпустці)|不在|休暇|外出|退職|休假|出差|离职|不在办公室"
     r"|휴가|부재|퇴사"
 )
@@ -188,12 +189,12 @@ _SENT = (
     r"(?:sent|send|gesend|generat|gener|génér|gegenere|erstell|erzeug|versand|versend|verschick|verzond|aangemaakt"
     r"|envoy|envi|invia|creat|cread|creé|criad|gerad|message|messag|mensa|mesaj|e-?mail|nachricht|bericht|meddel"
     r"|skick|melding|besked|viest|lähetet|üzenet|küldött|wygenerow|wysłan|wiadomoś|vygenerov|odeslán|odoslan|zpráv"
-    r"|сформиров|отправ|создан|сообщен|письм|уведомлен|згенер|надісл|изпрат|gönder|oluştur|μήνυμα|poslan|sporočil"
-    r"|poruk|missatge|dikirim|secara|laišk|ziņ|kiri|送信|配信|生成|发送|发出|發送|寄出|발송|전송|생성)"
+    r"|сформиров|отправ|создан|сообщен|письм|уведомлен|згенер|створен|надісл|изпрат|gönder|oluştur|μήνυμα|poslan"
+    r"|sporočil|poruk|missatge|dikirim|secara|laišk|ziņ|kiri|送信|配信|生成|发送|发出|發送|寄出|발송|전송|생성)"
 )
 GENERATED = re.compile(
     rf"{_BEGINS}(?:{_THIS}|wiadomość|e-?mail|mensaje|mensagem|messaggio|message|сообщение|письмо|správa|zpráva)"
-    rf"[^.!?¶\"“„«:]{{0,40}}(?: {_AUTO}[ -]{{0,2}}(?:olarak )?{_SENT}|{_SENT}\w{{0,10}} {_AUTO})"
+    rf"[^.!?¶\"“„«:]{{0,40}}(?: {_AUTO}[ -]{{0,2}}(?:olarak |bir )?{_SENT}|{_SENT}\w{{0,10}} {_AUTO})"
     r"|[本この当]メール(?:は|アドレスは)?.{0,12}自動(?:送信|配信|生成|的に)"
     r"|[此本这該该](?:封|为|為)?(?:邮件|郵件|信件?)?[^。¶]{0,8}自[动動](?:发送|发出|發送|發出|生成|寄出)"
     r"|(?:이|본) ?(?:메일|이메일|메시지)[은는] ?[^.¶]{0,16}자동(?:으로)? ?(?:발송|전송|생성)"
@@ -201,7 +202,7 @@ GENERATED = re.compile(
 """A sentence in which a mail says that a program sent it, as programs that pass on a person's words do too."""
 
 THANKS = re.compile(
-    r"thank(?:s| you)(?: very much)? for (?:your (?:e-?mail|mail|message|[ei]nquiry|request|interest)"
+    r"thank(?:s| you)(?: very much)? for (?:your (?:e-?mail|mail|message|[ei]nquiry|request|interest|note)"
     r"|contacting|writing|reaching|getting in touch|the (?:e-?mail|message))"
     r"|(?:vielen|herzlichen)? ?dank für (?:ihre?|die|deine) (?:nachricht|e-?mail|mail|anfrage|mitteilung|kontakt)"
     r"|merci (?:de|pour) (?:votre|vous|nous|ton)|nous vous remercions|gracias por (?:su|tu|contactar|escribir|ponerse)"
@@ -228,7 +229,8 @@ TAKEN = re.compile(
     rf"|mitteilung)(?: vom .{{0,20}}?)? (?:dankend )?(?:erhalten|bekommen)"
     r"|ihre? (?:e-?mail|mail|nachricht|anfrage|mitteilung)(?: ist| wurde)? .{0,30}?(?:eingegangen|erhalten"
     r"|entgegengenommen)"
-    rf"|(?:reçu|pris en compte) votre (?:message|mail|e-?mail|courriel|demande){_THEN}|votre (?:message|demande|mail"
+    rf"|(?:reçu|pris en compte|réception de) votre (?:message|mail|e-?mail|courriel|demande){_THEN}|votre (?:message"
+    rf"|demande|mail"
     r"|courriel)(?: n°? ?\w+)? (?:a (?:bien )?été|est bien) (?:reçue?|enregistrée?|prise? en compte|parvenue?"
     r"|transmise?)"
     rf"|recibido su (?:mensaje|correo|consulta|solicitud){_THEN}"
@@ -248,11 +250,11 @@ TAKEN = re.compile(
     rf"(?:получен|принят|зарегистрирован|доставлен)|(?:получили|приняли) ваш\w? (?:письмо|сообщение|обращение|запрос"
     rf"|заявку)"
     r"|ваш\w? (?:лист|звернення|запит) (?:отриман|прийнят|зареєстр)"
-    r"|(?:mesaj|talep|e-?posta)\w{0,8} (?:bize ulaş|alın|tarafımıza)|zaprimili smo vaš\w?|prejeli smo vaš\w?"
+    r"|(?:mesaj|talep|başvuru|e-?posta)\w{0,8} (?:bize ulaş|alın|tarafımıza)|zaprimili smo vaš\w?|prejeli smo vaš\w?"
     r"|primili smo vaš\w?|rebut (?:correctament )?(?:el|la) (?:teu|seu|teva|seva)"
     r"|telah kami terima|đã nhận được (?:yêu cầu|email|thư|tin nhắn)|λάβαμε το (?:μήνυμα|αίτημα)"
     r")|受け付け(?:いた|まし|完了)|受付(?:完了|いた)|承りました|(?:邮件|郵件|来信|信件|留言|咨询|申请"
-    r"|请求)(?:我们)?已(?:经)?(?:收到|受理)|收到您的(?:邮件|郵件|来信|留言)|접수되었"
+    r"|请求)(?:我们)?已(?:经)?(?:收到|受理)|收到您的(?:邮件|郵件|来信|來信|留言|訊息)|접수되었"
 )
 """That the very message has arrived, or got a number: not an invoice, nor a parcel."""
 
@@ -288,7 +290,7 @@ URGENT = re.compile(
     r"urg[eê]n|emergenc|immediate (?:attention|assistance|help)|dringend|piln[yea]|naléhav|sürgős|brådskande|haste[rn]"
     r"|kiireelli|срочн|терміново|\bacil|hitn[eoia]|nujn[eoia]|επείγ|お急ぎ|緊急|紧急|急事|긴급|급한"
     r"|(?:please|kindly) (?:contact|direct|e-?mail|write|reach|address)\b[^.!?¶]{0,80}(?:@|\d{3}|future|all )"
-    r"|fale com |(?:wenden sie sich|wende dich|kontaktieren sie|merci de|veuillez|contacte|contattare|rivolgersi"
+    r"|fale com |(?:wenden sie sich|wende dich|kontaktieren sie|merci d[e']|veuillez|contacte|contattare|rivolgersi"
     r"|neem contact|proszę o kontakt|kontaktujte|forduljon|kontakta|kontakt|ota yhteyttä|обращайтесь|entre em contato)"
     r"[^!?¶]{0,80}(?:@|\d\d)|(?:meine|meiner|an) vertretung"
 )
@@ -296,14 +298,14 @@ URGENT = re.compile(
 
 UNREAD = re.compile(
     r"(?:limited|no|without|intermittent|irregular) access|not (?:be |being )?(?:read|monitored|checked|forwarded"
-    r"|checking"
-    r"|reading)|not (?:have|be having) access|(?:do|will|can) not (?:be able to )?(?:read|check|answer)|on my return"
+    r"|checking|reading)|not (?:have|be having) access|slow (?:to|in) (?:respond|reply)|(?:replies|response) (?:will"
+    r"|may) be (?:slow|delayed)|(?:do|will|can) not (?:be able to )?(?:read|check|answer)|on my return"
     r"|(?:when|once|as soon as) (?:i am|i'm|i|we are|we're|we) (?:back|return)"
     r"|upon my return|no longer (?:monitored|in use|active|read|valid)|been (?:automatically )?forwarded"
     r"|(?:nicht|weder|keine).{0,30}(?:weitergeleitet|gelesen|bearbeitet|zugriff|abgerufen)|nach meiner rückkehr"
     r"|(?:automatisch|wird) weitergeleitet|à mon retour|ne (?:sera|seront) pas (?:lu|traité|transf)|pas accès"
-    r"|n'est plus (?:utilisée|consultée|valide|lue)|(?:no tendré|sin|sem|não terei) acceso|acesso|(?:a mi"
-    r"|ao) (?:regreso"
+    r"|n'est plus (?:utilisée|consultée|valide|lue)|no se (?:revisa|lee|supervisa|atiende)|(?:no tendré|sin|sem"
+    r"|não terei) acceso|acesso|(?:a mi|ao) (?:regreso"
     r"|vuelta|retornar|voltar)|al mio (?:rientro|ritorno)|non (?:avrò|sarà|verrà).{0,20}(?:accesso|letta|monitor)"
     r"|niet (?:doorgestuurd|gelezen)|(?:bij|na) mijn terugkeer|po powrocie|nie (?:będzie|jest|są) (?:czytan|przekaz)"
     r"|po (?:mém )?návratu|visszatér|när jag är tillbaka|når jeg er tilbage|når jeg er tilbake|palattuani"
@@ -370,7 +372,7 @@ HEADS = frozenset(
         *("rece", "logg", "regi", "crea", "open", "rais", "subm", "queu", "assi", "erha", "beko", "eing", "entg"),
         *("reçu", "pris", "enre", "parv", "tran", "reci", "rice", "pres", "ontv", "otrz", "przy", "zare", "utwo"),
         *("obdr", "přij", "megk", "prim", "mott", "tagi", "moda", "fått", "vast", "saan", "полу", "прин", "заре"),
-        *("дост", "отри", "прий", "ulaş", "alın", "tara", "zapr", "prej", "λάβα", "rebu", "teri", "nhận"),
+        *("дост", "отри", "прий", "ulaş", "alın", "tara", "réce", "zapr", "prej", "λάβα", "rebu", "teri", "nhận"),
         # Away, by language.
         *("offi", "vaca", "holi", "annu", "leav", "left", "mate", "pare", "away", "abse", "trav", "acce", "long"),
         *("clos", "abwe", "büro", "haus", "erre", "urla", "elte", "täti", "besc", "gesc", "cong", "dépl", "reto"),
