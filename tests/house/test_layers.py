@@ -16,7 +16,7 @@ from core.testing.imports import Import, imports_of
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     ("frozen", "pattern"),
-    ("errors", "clock", "paths", "contributions", "hashing", "tracing"),
+    ("errors", "clock", "paths", "contributions", "hashing", "lean", "tracing"),
     ("mail", "orm", "render", "config"),
     ("hookspecs", "transport"),
     ("hooks",),

@@ -1,8 +1,8 @@
-"""Importing Tortoise without the two things that take a third of its time and that nobody here asks for.
+"""Importing libraries without what takes a good part of their time and nobody here asks for.
 
-At its import it reads its own source, to find comments on the fields of its abstract `Model`; and it compiles patterns
-of international domain names, which lie over all of Unicode. Here there is no source to read, and such a pattern is
-compiled when something is first compared with it.
+Tortoise reads its own source at its import, to find comments on the fields of its abstract `Model`: here there is no
+source to read. And patterns that lie over all of Unicode, as of international domain names, of Jinja's names and of
+what YAML may print, are compiled when something is first compared with them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WIDE = "\uffff"
 
 @contextmanager
 def lean_import() -> Iterator[None]:
-    """Import Tortoise in this block, for the first time in the process."""
+    """Import Tortoise, Jinja or YAML in this block, for the first time in the process."""
     compile_, getsource = re.compile, inspect.getsource
     _put(_unless_wide(compile_), _unless_class(getsource))
     try:
@@ -45,6 +45,7 @@ def _unless_class(getsource: Callable[..., str]) -> Callable[..., str]:
 
 def _unless_wide(compile_: Callable[..., Any]) -> Callable[..., Any]:
     def chosen(text: Any, flags: Any = 0) -> Any:
-        return pattern(text, flags) if isinstance(text, str) and _WIDE in text else compile_(text, flags)
+        is_wide = isinstance(text, str) and max(text, default="") >= _WIDE
+        return pattern(text, flags) if is_wide else compile_(text, flags)
 
     return chosen
