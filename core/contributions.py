@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from core.frozen import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class AddonInfo:
     """An addon as found on disk: what its manifest says, and where its files are."""
 
@@ -37,7 +35,7 @@ class AddonInfo:
     """The word that its commands stand behind; empty means its name."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Page:
     """An HTML page under `/addons/<addon>/<path>`.
 
@@ -57,7 +55,7 @@ class Page:
     topics: tuple[str, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Route:
     """An HTTP endpoint: `endpoint` is a FastAPI path function, with its types for OpenAPI.
 
@@ -78,7 +76,7 @@ class Route:
     media_type: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MenuItem:
     """An entry of the navigation; lower `order` comes first."""
 
@@ -87,7 +85,7 @@ class MenuItem:
     order: int = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Command:
     """A CLI command `postroom <addon> <name>`: `run` is awaited inside an open host with the given words.
 
@@ -101,7 +99,7 @@ class Command:
     example: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TemplateFilter:
     """A Jinja filter: `function(value, *arguments)` on plain data, without side effects."""
 
@@ -109,7 +107,7 @@ class TemplateFilter:
     function: Callable[..., Any]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Channel:
     """A way to people beside e-mail, on the same queue (see `core.delivery.channel`).
 
@@ -129,7 +127,7 @@ class Channel:
     measure: Callable[[str], str] | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GatewayRule:
     """A rule for inbound mail, tried in `order` among core's own (see `core.gateway.rules`).
 

@@ -13,8 +13,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.frozen import frozen
-
 if TYPE_CHECKING:
     from core.config import Configuration, Settings
     from core.contributions import AddonInfo, Contributions
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from core.render.pdf import PdfRenderer
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who or what set the running code going; empty where the host itself did."""
 

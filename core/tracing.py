@@ -15,9 +15,7 @@ _SCOPE = "postroom"
 _UNTRACED = nullcontext()
 
 
-def span(
-    name: str, *, caller: Mapping[str, str] | None = None, **attributes: str | int
-) -> AbstractContextManager[Any]:
+def span(name: str, *, caller: Mapping[str, str] | None = None, **attributes: str | int) -> AbstractContextManager[Any]:
     """Trace the block; gives the span, or None where nobody traces.
 
     `caller` are the headers of the request that it answers, whose `traceparent` it goes on from (W3C Trace Context).

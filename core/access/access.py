@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from tortoise.expressions import Q
@@ -15,13 +15,12 @@ from core.access.right import Right
 from core.access.rule import Rule
 from core.access.scope import Scope
 from core.errors import AccessDenied, UnknownName
-from core.frozen import frozen
 from core.orm.fields import SecretField
 from core.orm.filter import condition, parse_filter
 from core.runtime import get_model, runtime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Access:
     """What one user may do; `grants` are (model, right). An administrator passes everything, whatever the rest says."""
 

@@ -7,6 +7,7 @@ operator alone: it tells of records and rules that the user it is about never le
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from core.access.access import Access
@@ -15,11 +16,10 @@ from core.access.load import access_of
 from core.access.parts import owner_of
 from core.access.right import Right
 from core.errors import UnknownName
-from core.frozen import frozen
 from core.runtime import get_model
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Step:
     """One thing that was asked: what kind of thing, what it answers, and the reason as a sentence."""
 
@@ -28,7 +28,7 @@ class Step:
     reason: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Whether a user may, and each step on the way; `fields` are those that it may not, whatever the record."""
 

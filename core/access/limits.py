@@ -6,6 +6,7 @@ Each limit has its cause and a name, so that what leaves a record out can say so
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -14,7 +15,6 @@ from tortoise.expressions import Q, Subquery
 from core.access.parts import is_of_timelines, names_owner, wholes
 from core.access.right import Right
 from core.access.rule import Rule
-from core.frozen import frozen
 from core.runtime import get_model, runtime
 
 
@@ -31,7 +31,7 @@ class Cause(StrEnum):
     """Notes, and drafts of others, are for those inside."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Limit:
     """One condition that the records must fulfil, and what it is called."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from core.access.right import Right
 from core.access.scope import Scope
-from core.frozen import frozen
 
 _MARK = "_postroom_api_method"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ApiMark:
     """What a marked method needs: a right on its record (or model), and of a bearer token a scope."""
 

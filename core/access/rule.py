@@ -6,6 +6,7 @@ A rule of no group holds for everybody; of those of a user's groups, one is enou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +15,6 @@ from tortoise.expressions import Q
 
 from core.access.right import Right
 from core.errors import AccessDenied, UserError
-from core.frozen import frozen
 from core.orm.filter import condition, parse_filter
 
 _SAMPLE_AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ SAMPLE_VALUES: Mapping[str, object] = MappingProxyType(
 """What the names in rules stand for, as a rule is checked with before anybody asks."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One RecordRule; `tree` is its filter as JSON gave it. `is_global` says that it is of no group."""
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import field
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ import typer
 
 from core.config import Configuration, load_configuration
 from core.errors import PostroomError, TemporaryFailure
-from core.frozen import frozen
 from core.runtime import Caller, called_by
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ LARGEST_LIMIT = 2**31 - 1
 """What either database takes."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Options:
     """What the words before the command said."""
 

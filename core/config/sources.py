@@ -11,7 +11,7 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_origin
@@ -22,7 +22,6 @@ from pydantic import SecretStr, ValidationError
 from core.config.settings import Settings
 from core.config.yaml_text import Loader, read_yaml
 from core.errors import ConfigError, did_you_mean
-from core.frozen import frozen
 from core.pattern import pattern
 
 PREFIX = "POSTROOM_"
@@ -50,7 +49,7 @@ class Origin(StrEnum):
     override = "override"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """The settings of a host, and the origin of each of them."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,6 @@ from core.cron.schedule import Schedule, next_after
 from core.cron.verdict import Ended, Health, Outcome
 from core.errors import PostroomError
 from core.events import announce, tell
-from core.frozen import frozen
 from core.orm.feed import Change
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime, settings
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 _NO_ANSWER = "The worker stopped answering; nobody knows how far the method came."
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A job that is this worker's to run: the CronJob as claimed, the CronRun that says so, and the fencing token."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
@@ -17,7 +18,6 @@ from core.cron.lease import Claim, claim_due, claim_now, extend, settle
 from core.cron.method import is_cron_method
 from core.cron.verdict import Ended, Outcome
 from core.errors import UserError, did_you_mean
-from core.frozen import frozen
 from core.orm.outage import database_errors, is_outage
 from core.orm.transaction import refuse_inside
 from core.runtime import acting_as, get_model, settings, this_worker
@@ -31,7 +31,7 @@ _ERROR_LENGTH = 500
 T = TypeVar("T")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What a cron method may return: how many items it worked on, and whether more are waiting.
 

@@ -8,6 +8,7 @@ cron, DELIVERY C10). Nothing here looks at the clock or remembers the last run, 
 from __future__ import annotations
 
 import calendar
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -16,7 +17,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from cronsim import CronSim, CronSimError
 
 from core.errors import UserError, did_you_mean
-from core.frozen import frozen
 
 LONGEST_DAYS = 36_525
 EXPRESSION_CHARS = 256
@@ -33,7 +33,7 @@ class FrequencyUnit(StrEnum):
     YEARS = "Years"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """Due at `anchor_at` (aware) and every so many units from there on; or, where `cron` is given, as that says.
 

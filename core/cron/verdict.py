@@ -5,10 +5,9 @@ Decides only; reads no clock and no database.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-
-from core.frozen import frozen
 
 OFF_AFTER_FAILURES = 5
 OFF_AFTER = timedelta(days=7)
@@ -29,7 +28,7 @@ class Outcome(StrEnum):
     """The worker was told to end, and cancelled the method."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The end of one run."""
 
@@ -45,7 +44,7 @@ class Ended:
         return self.more or self.outcome in (Outcome.LOST, Outcome.STOPPED)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Health:
     """A job's failures in a row, and since when."""
 

@@ -6,11 +6,11 @@ of RFC 6522; automatic answer: RFC 3834.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 
 from core.errors import UserError
-from core.frozen import frozen
 from core.mail.address import domain_of, envelope_address, header_text, parse_address
 from core.mail.body import html_to_text
 from core.mail.compose import compose
@@ -22,7 +22,7 @@ _QUOTED_LINES = 200
 _REFERENCES = 20
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Stamp:
     """What makes one mail unlike another: something unique (letters and digits) and an aware time."""
 

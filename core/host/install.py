@@ -7,10 +7,10 @@ reports is what would be done.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from core.contributions import AddonInfo
 from core.errors import UnknownName, UserError, did_you_mean
-from core.frozen import frozen
 from core.orm import schema
 from core.orm.catalog import table_exists
 from core.orm.step import take
@@ -20,7 +20,7 @@ from core.seed.apply import apply_addon, remove_addon
 from core.seed.report import SeedReport
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class UpdateReport:
     """What an update did, or would do."""
 

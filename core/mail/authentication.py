@@ -7,11 +7,11 @@ tied to it by alignment (DMARC), found by us or reported by a server whose word 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
 
-from core.frozen import frozen
 from core.mail.address import domain_of, tolerant_addresses
 from core.mail.values import IncomingEmail
 from core.pattern import pattern
@@ -40,7 +40,7 @@ class Verdict(StrEnum):
     """It could not be asked: the DNS did not answer."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Check:
     """One method (spf, dkim, dmarc) and its result in RFC 8601's words; `domain` is whom it would speak for."""
 
@@ -54,7 +54,7 @@ class Check:
         return f"{self.method}={self.result}{f' ({self.domain})' if self.domain else ''}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Authentication:
     """The verdict, why in a sentence, and the checks that it rests on."""
 
@@ -83,7 +83,7 @@ class Authentication:
 NOT_ASKED = Authentication(Verdict.NONE, "Nothing proves who sent it.")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Client:
     """Who handed a mail to the first server that we trust: its address, and the name that it gave itself."""
 

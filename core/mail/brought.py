@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import UserError
-from core.frozen import frozen
 
 _MOST_RECIPIENTS = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Brought:
     """A mail, and what its envelope said: the return path (None where it said nothing) and the recipients."""
 

@@ -8,10 +8,9 @@ particular. It believes nothing: who acts on a complaint matches it to a deliver
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from core.frozen import frozen
 from core.mail.address import normalised, tolerant_addresses
 from core.mail.bounce_signs import ANSWERED
 from core.mail.original import NOT_GIVEN, Original, original_in
@@ -61,7 +60,7 @@ _OTHER_WORDS = {
 }
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Complaint:
     """A feedback report. `recipients` are normalised, and empty where the receiver hides who complained."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import mktime_tz, parsedate_tz
 from enum import StrEnum
@@ -31,7 +31,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from core.errors import UserError
-from core.frozen import frozen
 
 _RSA_BITS = 2048
 _RSA_MOST_BITS = 4096
@@ -68,7 +67,7 @@ class Algorithm(StrEnum):
     ED25519 = "ed25519"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SigningKey:
     """A private key, and the domain and selector its public half is published under.
 

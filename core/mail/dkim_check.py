@@ -11,6 +11,7 @@ import binascii
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -21,7 +22,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from core.frozen import frozen
 from core.mail.address import domain_of
 from core.mail.authentication import Check
 from core.mail.dkim import collapsed, relaxed_body
@@ -38,7 +38,7 @@ _FORMS = ("simple", "relaxed")
 _FIELD = pattern(rb"[!-9;-~]{1,200}[ \t]*:[^\r]*(?:\r\n[ \t][^\r]*)*")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Signature:
     """A DKIM-Signature header: its tags, and the field whole as it came, with its name and without its line end."""
 

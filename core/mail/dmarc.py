@@ -7,8 +7,8 @@ public suffixes, which would have to be kept up to date.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from core.frozen import frozen
 from core.mail.authentication import Authentication, Check, judged
 from core.mail.names import Names, NamesAway
 from core.mail.published import tags_of
@@ -17,7 +17,7 @@ _MOST_LABELS = 8
 _POLICIES = ("none", "quarantine", "reject")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Found:
     """The policies above a domain, from itself upwards: (domain, tags)."""
 

@@ -7,6 +7,7 @@ how it goes by mail. It makes no identifier and asks no clock.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
@@ -14,7 +15,6 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from core.errors import UserError
-from core.frozen import frozen
 from core.mail.address import envelope_address, header_text
 from core.mail.time_zone import time_zone
 from core.mail.values import Calendar, Mailbox
@@ -59,7 +59,7 @@ class AttendeeAnswer(StrEnum):
     DECLINED = "DECLINED"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Attendee:
     """One who is invited; `rsvp` asks for an answer."""
 
@@ -69,7 +69,7 @@ class Attendee:
     rsvp: bool = True
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Invite:
     """An event, and what is asked of those in it.
 

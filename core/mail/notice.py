@@ -6,9 +6,9 @@ the form of a report is no failure, unless the report says that the address does
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from core.frozen import frozen
 from core.mail.bounce import read_bounce
 from core.mail.challenge import challenge_reason
 from core.mail.complaint import Complaint, read_complaint
@@ -16,7 +16,7 @@ from core.mail.receipt import Receipt, read_receipt
 from core.mail.values import Bounce, IncomingEmail
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Challenge:
     """The recipient's filter wants a person to prove to be one."""
 

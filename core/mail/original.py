@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from core.frozen import frozen
 from core.mail.address import normalised
 from core.mail.parse import parse
 from core.mail.values import IncomingEmail
@@ -46,7 +46,7 @@ _MARK = pattern(
 )
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
     """What a report says of the mail that it is about; empty where it does not say."""
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from core.frozen import frozen
 from core.mail.address import tolerant_addresses
 from core.mail.body import html_to_text, text_to_html
 from core.mail.boundary import guessed_boundary, part_spans
@@ -37,7 +36,7 @@ from core.mail.words import clean_decoded, clean_text, decode_text, decoded_word
 from core.pattern import pattern
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How much of a mail is taken apart; the rest is kept as it came."""
 

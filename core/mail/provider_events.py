@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -17,7 +18,6 @@ from types import MappingProxyType
 from typing import Any
 
 from core.errors import UserError
-from core.frozen import frozen
 from core.mail.address import tolerant_addresses
 from core.mail.thread import ids_in
 from core.mail.words import clean_text
@@ -55,7 +55,7 @@ class ProviderFormatError(UserError):
     code = "provider_format"
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderEvent:
     """One thing that happened to one recipient's copy.
 
@@ -81,7 +81,7 @@ class ProviderEvent:
     url: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Confirmation:
     """Amazon SNS asks whether `topic` may call here; whoever opens `url` says yes."""
 
@@ -89,7 +89,7 @@ class Confirmation:
     url: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What a request said. `passed_over` counts what was no event, or one that says nothing of a mail's fate."""
 

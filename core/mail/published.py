@@ -7,11 +7,10 @@ Whether SPF names the right servers is not judged here: that takes more question
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from core.frozen import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at; `fix` says what to do where it is not ok."""
 

@@ -8,8 +8,8 @@ read by `quotation_html`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from core.frozen import frozen
 from core.mail.quotation_html import split_reply_html
 from core.mail.quotation_rules import Hint, Line, Part, parts_of
 from core.mail.values import Reply
@@ -26,7 +26,7 @@ _RUNS_ON = pattern(r"[^@\n]{8,120}<[^\s<>@]{1,64}@[^\s<>@]{1,100}>[^<>:\n]{0,20}
 """`On Mon, 5 Jan 2026 at 10:12, Ada<ada@x.test> wrote:   Hello`: Yahoo on telephones sets what it quotes behind it."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Passage:
     """A stretch of a body, from `start` up to `end`, in characters; the passages of a body cover it."""
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING
 
-from core.frozen import frozen
 from core.mail.quotation_rules import Hint, Line, Part, heads, parts_of
 from core.mail.values import Reply
 from core.pattern import pattern
@@ -82,7 +81,7 @@ def split_reply_html(html: str, *, is_forward: bool = False) -> Reply:
     return Reply(_without(page, folded), _without(other, shown_there), is_signature)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Leaf:
     """A piece of text: the one inside an element before its first child, or behind it; or an element without any."""
 
@@ -133,7 +132,7 @@ def _read(html: str) -> _Page | None:
     return page
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Opened:
     """What an element began, to be ended with it."""
 

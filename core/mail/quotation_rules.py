@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.frozen import frozen
 from core.mail.quotation_words import (
     FORWARDED,
     INTRODUCTION_ENDS,
@@ -62,7 +61,7 @@ class Hint(StrEnum):
     SIGNATURE = "signature"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line: stripped, as it came, how deep it is quoted (0 for not at all), and a hint."""
 
@@ -283,7 +282,7 @@ def _never_empty(lines: Sequence[Line], parts: list[Part]) -> list[Part]:
 # Headings: where a quoted or passed-on mail begins.
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Heading:
     """A heading up to `end`. A sure one needs no marks on the lines below it."""
 

@@ -6,9 +6,9 @@ understood it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from core.frozen import frozen
 from core.mail.address import normalised, tolerant_addresses
 from core.mail.original import original_in
 from core.mail.parse import parse
@@ -49,7 +49,7 @@ class Disposition(StrEnum):
     """Dispatched, processed, denied, failed: it says nothing of reading."""
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """A read receipt: of which mail, by whom (normalised), and what was done with it."""
 

@@ -6,10 +6,9 @@ authentication, and of RFC 3463 for the enhanced ones.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-
-from core.frozen import frozen
 
 
 class Phase(StrEnum):
@@ -81,7 +80,7 @@ def _refused(code: int | None) -> Outcome | None:
     return {4: Outcome.TEMPORARY, 5: Outcome.PERMANENT}.get(code // 100)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySchedule:
     """When a temporary failure is tried again.
 

@@ -8,15 +8,15 @@ the reply token: who can answer a mail cannot report it undeliverable.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from core.frozen import frozen
 from core.mail.address import envelope_address
 from core.mail.signing import read_signed_tag, signed_tag
 
 _PURPOSE = "bounce"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Origin:
     """What a report is about. `delivery_id` is None where the mail had several recipients."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from html import escape, unescape
 from urllib.parse import urlsplit
 
 import nh3
 
-from core.frozen import frozen
 from core.mail.words import clean_text
 from core.pattern import pattern
 
@@ -93,7 +93,7 @@ _PHONE = pattern(r"tel:[+0-9() .-]{3,30}", re.IGNORECASE)
 _PICTURE = pattern(r"data:image/(?:png|gif|jpe?g|webp);base64,", re.IGNORECASE)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Cleaned:
     """Harmless HTML, and how many remote things were left out of it."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from core.errors import UserError
-from core.frozen import frozen
 from core.mail.address import header_text
 from core.mail.words import clean_text
 from core.pattern import pattern
@@ -16,7 +15,7 @@ _MOST_HEADERS = 50
 _LINE_CHARS = 900
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sketch:
     """What the mail says. Addresses as in a header, several with commas; an alias without `@` is one of MAIL_DOMAIN."""
 

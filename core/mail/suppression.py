@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from core.errors import Faults
-from core.frozen import frozen
 from core.pattern import pattern
 
 COLUMNS = ("address", "list", "reason", "source", "note", "expires_at", "created_at")
@@ -46,7 +46,7 @@ class Reason(StrEnum):
         }[self.value]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Suppressed:
     """One reason not to write to one address; an empty `list` is all mail, `expires_at` None is for ever."""
 

@@ -7,19 +7,18 @@ follows the moon, Cairo the night after a Thursday) get the dates. It reads the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
-
-from core.frozen import frozen
 
 _YEARS_AHEAD = 10
 """For how long an event that repeats is looked at: long enough to tell "the last Sunday" from "the fourth"."""
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Onset:
     """A moment from which another offset holds; `at` is local time by the offset until then, as the RFC wants it."""
 

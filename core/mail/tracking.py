@@ -13,6 +13,7 @@ import hmac
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from html import escape, unescape
@@ -20,7 +21,6 @@ from html.entities import html5
 from typing import Any
 from urllib.parse import quote, unquote
 
-from core.frozen import frozen
 from core.mail.address import domain_of
 from core.pattern import pattern
 
@@ -68,7 +68,7 @@ _TARGET = pattern(rf"(https?://)([^{_ODD}/?\#]++)([^{_ODD}]*+)", re.IGNORECASE)
 _PIXEL = pattern(rf"(?:{OPEN_PATH}|{PIXEL_PATH})([A-Za-z0-9_-]{{{_TOKEN_CHARS}}})")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Link:
     """A link's target, and where its text stands in the HTML."""
 

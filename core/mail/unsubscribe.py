@@ -10,8 +10,8 @@ import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from core.frozen import frozen
 from core.mail.address import envelope_address, normalised
 from core.mail.signing import SIGNATURE_BYTES, is_signed, read_signed_tag, signature, signed_tag
 
@@ -22,7 +22,7 @@ ALIAS = "unsubscribe"
 PATH = "/unsubscribe"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """Whose mail of which list; an empty list is all mail that one can leave."""
 

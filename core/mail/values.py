@@ -7,13 +7,11 @@ brackets (`<unique@domain>`, RFC 5322 section 3.6.4). Bcc is never a header: a b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from core.frozen import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class Mailbox:
     """A person or a place that mail goes to: a display name, which may be empty, and an address without brackets."""
 
@@ -21,7 +19,7 @@ class Mailbox:
     address: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class File:
     """An attached or inline file: its name, lower-case content type, bytes, and Content-ID without angle brackets."""
 
@@ -31,7 +29,7 @@ class File:
     content_id: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Calendar:
     """An invitation as iCalendar text (RFC 5545), and the iTIP method that the text names: REQUEST, CANCEL, REPLY."""
 
@@ -39,7 +37,7 @@ class Calendar:
     method: str
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEmail:
     """All that composition needs, and nothing about the envelope or the server.
 
@@ -80,7 +78,7 @@ class OutgoingEmail:
     """auto-generated or auto-replied (RFC 3834): no person wrote this mail, and no program should answer it."""
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """What an invitation that came in says: it starts at a moment, or on a day that it takes whole, or nobody knows.
 
@@ -95,7 +93,7 @@ class Event:
     starts_on: date | None
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IncomingEmail:
     """A mail as read: every text decoded and free of NUL and surrogates, where a header came twice the first one.
 
@@ -143,7 +141,7 @@ class IncomingEmail:
         return self._by_name.get(name.lower(), ())
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A body in two: what its writer added, and the older text under it, with the signature, to be shown folded."""
 
@@ -153,7 +151,7 @@ class Reply:
     """Whether nothing but a signature is folded."""
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BouncedRecipient:
     """One recipient's fate in a delivery report (RFC 3464 section 2.3).
 
@@ -171,7 +169,7 @@ class BouncedRecipient:
     cause: str = "unknown"
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bounce:
     """A delivery report: what became of each recipient, and of which of our mails it speaks.
 

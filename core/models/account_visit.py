@@ -14,7 +14,6 @@ from typing import Any
 from core.delivery import stored_mail
 from core.delivery.stored_mail import Pushed
 from core.errors import ConfigError, PostroomError
-from core.frozen import frozen
 from core.gateway.fetch import Fetched
 from core.gateway.stored_mail import deal_with_arrivals
 from core.runtime import acting_as, get_model
@@ -29,7 +28,7 @@ _UNSENT = "The mail server takes no mail just now; what waits stays in the queue
 _FAULTY = "The account's settings cannot be used; tell an administrator."
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Ways:
     """What a visit is for; `debug` asks for each step of a connection."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from core.errors import AddressError, PostroomError, TemplateError, UserError
-from core.frozen import frozen
 from core.gateway.target import header_form
 from core.mail.address import address_list
 from core.models.address_line import plain_line
@@ -31,7 +31,7 @@ RENDERED_AT_ONCE = 200
 """Records whose data is held at one time."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TemplatePreview:
     """What a template makes of a record, and all that is wrong with it.
 
@@ -294,7 +294,7 @@ def _wanted(options: Mapping[str, Any]) -> list[str]:
     return [name for name in TEXTS if _OPTIONS.get(name) not in options]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Task:
     """What is to be rendered for one record: (source, where it stands) by field name."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from time import monotonic
@@ -23,7 +24,6 @@ from core.cron.method import cron_method
 from core.cron.runner import Progress
 from core.delivery.servers import note_success
 from core.errors import ConfigError, UserError
-from core.frozen import frozen
 from core.models.audited import Audited
 from core.orm import fields
 from core.orm.outage import database_errors
@@ -71,7 +71,7 @@ _SIGNED_OUT = MappingProxyType(
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StoredTokens:
     """The access tokens of one account, for a mail server's login; see `core.transport.oauth.TokenSource`."""
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from core.frozen import frozen
 from core.orm.fields import SecretField, SelectionField
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrackedValue:
     """A field's value as JSON holds it, its text for a person, and the field's type in lower case."""
 

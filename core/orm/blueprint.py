@@ -7,6 +7,7 @@ The SQL words of a type come from Tortoise; statements are put together here, so
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from itertools import pairwise
@@ -17,14 +18,13 @@ from tortoise.indexes import Index as TortoiseIndex
 
 from core import clock
 from core.errors import did_you_mean
-from core.frozen import frozen
 from core.orm.catalog import Reference
 from core.orm.registry import Registry
 
 _PREFIXES = ("idx_", "uniq_")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column that a model's field is stored in; `field` is None for the two of a many-to-many table."""
 
@@ -56,7 +56,7 @@ class Column:
         return None if value is None else self.field.to_db_value(value, self.field.model)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Index:
     """An index by the name that its table, columns and condition give it."""
 
@@ -65,7 +65,7 @@ class Index:
     words: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table that a model, or a many-to-many field, wants."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from core.frozen import frozen
 from core.orm.database import Database
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reference:
     """What a foreign key points at: the `id` of `table`; `on_delete` is SQL (`SET NULL`)."""
 
@@ -22,7 +22,7 @@ class Reference:
     on_delete: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LiveColumn:
     """A column as it is; `constraint` is the name of its foreign key, empty on SQLite."""
 
@@ -32,7 +32,7 @@ class LiveColumn:
     constraint: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LiveTable:
     """A table as it is; `indexes` maps each index to the SQL that made it."""
 
@@ -45,7 +45,7 @@ class LiveTable:
         return [name for name, sql in self.indexes.items() if word.search(sql.partition("(")[2])]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Queries:
     columns: str
     references: str

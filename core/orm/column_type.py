@@ -7,8 +7,8 @@ varying(200)`). A type is a family and sizes; within a family a bigger size only
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from core.frozen import frozen
 from core.pattern import pattern
 
 _SHAPE = pattern(r"([a-z ]+?) *(?:\(([\d, ]+)\))?( [a-z ]+)?")
@@ -24,7 +24,7 @@ _SPELLINGS = {
 _WHOLE_BYTES = {"smallint": 2, "int": 4, "bigint": 8}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ColumnType:
     """A family of types and how much this one holds; more in every size holds all that less does."""
 

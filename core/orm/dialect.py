@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Protocol
 
-from core.frozen import frozen
 from core.orm.statement import Statement
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rows:
     """New rows of a table: the values that they share, and those of their own, by column.
 
@@ -31,7 +30,7 @@ class Rows:
     types: Mapping[str, str]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Children:
     """Rows of another table that go in with their parents.
 

@@ -16,6 +16,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -27,7 +28,6 @@ from tortoise.expressions import Q, Subquery
 from tortoise.fields.relational import BackwardFKRelation, ForeignKeyFieldInstance, ManyToManyFieldInstance
 
 from core.errors import UserError, did_you_mean
-from core.frozen import frozen
 from core.orm import fields
 from core.pattern import pattern
 
@@ -58,7 +58,7 @@ class Op(StrEnum):
     IS_NULL = "is_null"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Leaf:
     """One comparison; `place` is the leaf's JSON pointer (RFC 6901), `value` a tuple for `in` and `not_in`."""
 
@@ -68,21 +68,21 @@ class Leaf:
     value: Any
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AllOf:
     """True where every part is; so without any part."""
 
     parts: tuple[Filter, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AnyOf:
     """True where some part is."""
 
     parts: tuple[Filter, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Not:
     """True where the part is not."""
 
@@ -219,7 +219,7 @@ def fields_of(model: type[Any]) -> dict[str, Any]:
     }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Condition:
     readable: Readable
     values: Mapping[str, object]
@@ -347,7 +347,7 @@ def _is_key(column: Any) -> bool:
 # Values, as the columns take them.
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Kind:
     """What fields of a kind can be asked, and how a value for them is read."""
 

@@ -8,6 +8,7 @@ all. No `save` of a model runs, so it is for rows that no addon is asked about o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
 from operator import is_, itemgetter
@@ -17,7 +18,6 @@ from tortoise.exceptions import ValidationError
 from tortoise.fields import BigIntField, BooleanField, CharField, FloatField, IntField, TextField
 
 from core import clock
-from core.frozen import frozen
 from core.orm.database import Database
 from core.orm.dialect import Children, Rows
 from core.orm.fields import JSONField, SelectionField, as_json
@@ -140,7 +140,7 @@ def _encoded(values: Iterable[Any], encode: _Encode) -> list[Any]:
     return [None if value is None else encode(value) for value in values]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """What inserting needs to know of a model. `columns` have what makes a value, which is not None, one of theirs.
 

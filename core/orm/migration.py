@@ -15,6 +15,7 @@ renamed model is also renamed in every text column called `model`, `res_model` o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ import yaml
 
 from core.contributions import AddonInfo
 from core.errors import SchemaError, did_you_mean
-from core.frozen import frozen
 from core.orm.blueprint import is_named_by_us
 from core.orm.catalog import LiveTable, read_catalog
 from core.orm.column_type import column_type
@@ -48,7 +48,7 @@ Operation = tuple[str, Mapping[str, Any]]
 Catalog = Mapping[str, LiveTable]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MigrationFile:
     """One file, read and checked."""
 

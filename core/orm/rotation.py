@@ -7,18 +7,18 @@ used the new key. It never shows a secret, and never drops one that it cannot re
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography.fernet import InvalidToken
 
-from core.frozen import frozen
 from core.orm.database import Database
 from core.orm.fields import SecretField, secret_cipher
 
 _ROWS = 500
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rotation:
     """How many secrets were encrypted again, and where those stand that no key of ours reads: `Model 7, password`."""
 

@@ -7,13 +7,12 @@ What only adds is done by itself; a rename, a drop or a change of type needs a m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from core import clock
 from core.contributions import AddonInfo
 from core.errors import SchemaError
-from core.frozen import frozen
 from core.orm.blueprint import Column, Table, owned_many_to_many, wanted_tables
 from core.orm.catalog import LiveColumn, LiveTable, read_catalog, table_exists
 from core.orm.column_type import column_type, widened
@@ -31,7 +30,7 @@ _STAMP = ("", "")
 """The row of SchemaMigration that holds the fingerprint."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be done to a database, in order, and what keeps it from being done."""
 

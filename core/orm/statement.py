@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from core.frozen import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of a batch. With `rows` it runs once for each of them, and returns nothing."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from tortoise.exceptions import BaseORMException
 
 from core.errors import SchemaError
-from core.frozen import frozen
 from core.orm.catalog import LiveTable
 from core.orm.database import Database
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Step:
     """A statement; several steps in a row may share their words when only all of them make sense."""
 

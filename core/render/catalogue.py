@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import gettext
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from core.frozen import frozen
 from core.pattern import pattern
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _MOST_FORMS = 10
 """No language has more than six; Babel writes as many as the file says, for each message."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Plural:
     """The forms of a message by number, and which of them a whole number takes."""
 
@@ -45,7 +45,7 @@ class Plural:
         return self.forms[min(self.form_of(abs(whole)), len(self.forms) - 1) if whole == number else -1]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """The translations into one locale, those of its language among them."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache, wraps
 from types import MappingProxyType
@@ -17,7 +18,6 @@ import jinja2
 from jinja2 import Template, TemplateSyntaxError
 
 from core.errors import AddonError, TemplateError, UserError
-from core.frozen import frozen
 from core.pattern import pattern
 from core.render import filters as own_filters
 from core.render.catalogue import Catalogues
@@ -59,7 +59,7 @@ _REPR = pattern(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 _QUOTED = pattern(r"'([^']+)'")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rendered:
     """A rendered text, and the names that the data did not have and that came out blank."""
 
@@ -75,7 +75,7 @@ class _Kind(Enum):
     ADDRESSES = "addresses"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """Whom a text is for, and what is said of it in errors."""
 

@@ -13,12 +13,12 @@ import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from core.errors import RenderError
-from core.frozen import frozen
 from core.render.pdf_worker import HEADER, frame
 
 WORKER = Path(__file__).with_name("pdf_worker.py")
@@ -26,7 +26,7 @@ START_S = 30.0
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "XDG_CACHE_HOME")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PdfLimits:
     """What one PDF may take at most; memory is over what the idle worker has."""
 
@@ -37,7 +37,7 @@ class PdfLimits:
     html_bytes: int = 10_000_000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Pdf:
     """A finished PDF; `refused_urls` are those that the HTML named and that were not fetched."""
 
@@ -49,7 +49,7 @@ class Pdf:
 class PdfRenderer:
     """A few workers, started when first needed and replaced when they fail; belongs to one event loop."""
 
-    def __init__(self, size: int = 1, limits: PdfLimits = PdfLimits()):  # noqa: B008 - a frozen value
+    def __init__(self, size: int = 1, limits: PdfLimits = PdfLimits()):
         self.limits = limits
         self._places = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []

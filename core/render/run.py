@@ -10,9 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 
-from core.frozen import frozen
 from core.render.catalogue import Catalogue
 
 CLOCK_EVERY_UNITS = 32
@@ -20,7 +19,7 @@ CHARS_PER_UNIT = 8
 """A unit stands for one loop step, one list element or eight characters: up to about 40 bytes of memory."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Audience:
     """Whom a text is rendered for; filters and translations follow it.
 
@@ -32,7 +31,7 @@ class Audience:
     currency: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RenderLimits:
     """What one render may take at most."""
 

@@ -6,18 +6,18 @@ Nothing is rendered here, and no filter or name has to be known.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 from jinja2 import Environment
 from jinja2.ext import extract_from_ast
 
-from core.frozen import frozen
 from core.render.sandbox import GLOBALS
 
 _FUNCTIONS = tuple(sorted(GLOBALS.keys() - {"range", "namespace"}))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Words:
     """A message at its line, with its plural where it has one; `context` is None where it has no other meaning."""
 

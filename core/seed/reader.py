@@ -20,7 +20,6 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from core.errors import SeedError, UserError, did_you_mean
-from core.frozen import frozen
 from core.pattern import pattern
 
 SEED_BYTES = 5_000_000
@@ -40,7 +39,7 @@ _FIELD = pattern(r"[A-Za-z_]\w*", re.ASCII)
 _PATH = pattern(r"(?:\.{1,2}/|\w)[\w./ -]*")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SeedRecord:
     """One record of a seed file, as written; `field_lines` has a line for each name in `values`."""
 
@@ -54,7 +53,7 @@ class SeedRecord:
     file: Path
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SeedFile:
     """A seed file, the files that it wants applied first, and its records in order."""
 

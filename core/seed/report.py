@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from core.frozen import frozen
 
 
 class Outcome(StrEnum):
@@ -20,7 +19,7 @@ class Outcome(StrEnum):
     skipped = "skipped"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RecordReport:
     """One record: `updated` and `kept` name fields, `reason` says why it was kept or skipped."""
 
@@ -44,7 +43,7 @@ class RecordReport:
         return ": ".join([parts[0], "; ".join(parts[1:])]) if parts[1:] else parts[0]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SeedReport:
     """The records of one addon, in the order in which they were applied."""
 

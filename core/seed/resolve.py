@@ -19,13 +19,12 @@ from tortoise.fields.relational import ForeignKeyFieldInstance, ManyToManyFieldI
 
 from core.contributions import AddonInfo
 from core.errors import SeedError, UnknownName, UserError, did_you_mean
-from core.frozen import frozen
 from core.orm import fields
 from core.orm.registry import Registry
 from core.seed.reader import SeedFile, SeedRecord, load_file, load_text_file, read_seed_file
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reference:
     """What a field points at: `model` is what the field wants, `addon` is empty where the reference is bare."""
 
@@ -37,7 +36,7 @@ class Reference:
         return f"{self.addon}.{self.identifier}" if self.addon else self.identifier
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ResolvedRecord:
     """A record whose values fit its model's fields: a value, a Reference, or a tuple of them for a to-many field."""
 
@@ -61,7 +60,7 @@ class ResolvedRecord:
                     yield name, item
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ResolvedFile:
     """The records of one file, each after those of the file that it points at."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from jinja2 import TemplateSyntaxError
 
 from core.contributions import AddonInfo
 from core.errors import TemplateError, UserError
-from core.frozen import frozen
 from core.orm.fields import MoreChoices, SelectionField
 from core.orm.record import all_declared_fields
 from core.orm.registry import Registry
@@ -38,7 +38,7 @@ _IDLE_HEADERS = (
 """Dates, which would make two runs differ that found the same, and what Babel fills with examples."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Written:
     """A file that was written; `missing` of its `messages` have no translation yet."""
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from core.errors import TransportError
-from core.frozen import frozen
 from core.transport.peer import PeerPolicy, PeerRefused
 
 if TYPE_CHECKING:
     import httpx2
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpLimits:
     """How long and how much."""
 
@@ -32,7 +32,7 @@ class HttpLimits:
 _DEFAULT_LIMITS = HttpLimits()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HttpReply:
     """An answer: `headers` by lower-case name, `body` cut at the limit (`is_cut`)."""
 

@@ -6,8 +6,8 @@ Pure: reads responses, knows no socket.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from core.frozen import frozen
 from core.pattern import pattern
 from core.transport.imap_fetch import tokens
 from core.transport.imap_names import from_modified_utf7
@@ -17,7 +17,7 @@ _LIST = pattern(rb"\* LIST (?=\()", re.IGNORECASE)
 _USES = frozenset({"all", "archive", "drafts", "flagged", "important", "junk", "sent", "trash"})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Folder:
     """A folder by its name; `special_use` is a word such as `sent` or `junk`, or empty."""
 

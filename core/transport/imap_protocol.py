@@ -13,11 +13,11 @@ import socket
 import ssl
 from collections.abc import Awaitable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aioimaplib import aioimaplib
 
-from core.frozen import frozen
 from core.pattern import pattern
 from core.transport.dial import words_of
 from core.transport.imap_account import ImapAccount, ImapError
@@ -40,7 +40,7 @@ _CLOSED_WITHIN_S = 1.0
 _T = TypeVar("_T")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a command brought: `status` OK, NO or BAD, the rest of that line, and the untagged responses before it."""
 

@@ -13,12 +13,11 @@ import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
-from core.frozen import frozen
 from core.pattern import pattern
 
 log = structlog.get_logger(__name__)
@@ -35,7 +34,7 @@ _PATH = pattern(r"\s*<(?:@[^:>]*:)?((?:\"[^\"\r\n]*\"|[^<>\"\s])*)>((?:\s+\S+)*)
 _ADDRESS_CHARS = 320
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """What a mail server says about a mail: its return path, empty for the null sender, and whom it is for."""
 

@@ -5,12 +5,11 @@ Holds the password and never shows it. Refuses what could be read as a second co
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 from core.errors import ConfigError, TransportError
-from core.frozen import frozen
 from core.pattern import pattern
 from core.transport.oauth import TokenSource
 from core.transport.peer import PeerPolicy
@@ -23,7 +22,7 @@ _NOT_IN_A_HOST = pattern(r"[\x00-\x20\x7f]")
 _SHOWN_CHARACTERS = 500
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxAccount:
     """An incoming mail server and our login there.
 

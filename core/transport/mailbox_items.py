@@ -6,13 +6,11 @@ A mail's `uid` is its number there: with IMAP the UID, with POP3 the number with
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from core.frozen import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class FetchedMail:
     """A mail as it lies in the mailbox; `size_bytes` is what the server said before, `raw` is what came."""
 
@@ -21,7 +19,7 @@ class FetchedMail:
     raw: bytes = field(repr=False)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TooLarge:
     """A mail over the limit; it was not fetched and stays on the server."""
 
@@ -29,7 +27,7 @@ class TooLarge:
     size_bytes: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Unfetchable:
     """A mail that the server lists but does not hand out; `server_text` is its reason."""
 

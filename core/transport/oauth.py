@@ -11,14 +11,13 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from core.errors import ConfigError, TransportError
-from core.frozen import frozen
 from core.pattern import pattern
 from core.transport.http import HttpClient, HttpError, HttpLimits
 from core.transport.smtp_reply import printable
@@ -59,7 +58,7 @@ class TokenSource(Protocol):
         ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Provider:
     """A provider's two addresses, what is asked for (`scopes`), and what its first address needs besides."""
 
@@ -94,7 +93,7 @@ def microsoft(tenant: str = "") -> Provider:
     return Provider(f"{base}/authorize", f"{base}/token", (*scopes, "offline_access"))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OAuthClient:
     """This application as the provider knows it; an empty secret is that of a public client."""
 
@@ -103,7 +102,7 @@ class OAuthClient:
     client_secret: str = field(default="", repr=False)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
     """What the provider gave. Lives are in seconds, None where it does not say; an empty refresh token is none new."""
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from core.errors import ConfigError, TransportError
-from core.frozen import frozen
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -47,7 +47,7 @@ class PeerRefused(TransportError):
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PeerPolicy:
     """Public addresses only, and those in `allowed` besides."""
 

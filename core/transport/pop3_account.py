@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-from core.frozen import frozen
 from core.transport.mailbox_account import LoginRefused, MailboxAccount, MailboxError
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pop3Account(MailboxAccount):
     """A POP3 server and our login there."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
-from core.frozen import frozen
 from core.pattern import pattern
 from core.transport.mailbox_items import FetchedMail, Item, TooLarge, Unfetchable, batches
 from core.transport.pop3_account import Pop3Account, Pop3Error
@@ -27,7 +27,7 @@ _Command = TypeVar("_Command", int, str)
 _UID = pattern(rb"([0-9]{1,10}) +([\x21-\x7e]{1,255}) *")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A mail of the mailbox: its number in this session and its size.
 

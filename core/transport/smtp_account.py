@@ -5,11 +5,10 @@ Holds the password and never shows it. Refuses what could be read as a second co
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import ConfigError
-from core.frozen import frozen
 from core.pattern import pattern
 from core.transport.oauth import TokenSource
 from core.transport.peer import PeerPolicy
@@ -20,7 +19,7 @@ _NOT_IN_A_NAME = pattern(r"[\x00-\x20\x7f]")
 _NOT_IN_A_LOGIN = pattern(r"[\x00-\x1f\x7f]")
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """Total seconds for each step, however slowly its bytes trickle in (RFC 5321 section 4.5.3.2)."""
 
@@ -37,7 +36,7 @@ class Timeouts:
     quit_s: float = 5
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpAccount:
     """An outgoing mail server and our login there; `username` empty means no AUTH.
 

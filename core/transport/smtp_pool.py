@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from core.frozen import frozen
 from core.transport.smtp_account import SmtpAccount
 from core.transport.smtp_open import open_session
 from core.transport.smtp_session import SmtpSession
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
     """How many connections one server sees from us, and how long each is kept."""
 
@@ -26,7 +26,7 @@ class PoolLimits:
 class SmtpPool:
     """Lends sessions of one account; waits while all its connections are out."""
 
-    def __init__(self, account: SmtpAccount, limits: PoolLimits = PoolLimits()):  # noqa: B008 - a frozen value
+    def __init__(self, account: SmtpAccount, limits: PoolLimits = PoolLimits()):
         self.account = account
         self.limits = limits
         self._free = asyncio.Semaphore(limits.connections)

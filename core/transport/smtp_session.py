@@ -7,12 +7,11 @@ most one mail per connection is ever in doubt. Never sends a part of a mail that
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from io import IncrementalNewlineDecoder
 from typing import NamedTuple
 
 from core.errors import AddressError
-from core.frozen import frozen
 from core.mail.retry import Phase
 from core.pattern import pattern
 from core.transport.smtp_account import SmtpAccount
@@ -24,7 +23,7 @@ _DOT_AT_LINE_START = pattern(rb"\n\.")
 _NOT_IN_AN_ADDRESS = pattern(r"[\s\x00-\x1f\x7f-\x9f<>\ud800-\udfff]")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """Who a mail is from and goes to on the wire; an empty `sender` is the null sender `<>`.
 
@@ -72,7 +71,7 @@ class EnvelopeReply(NamedTuple):
         return None
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
     """What EHLO offered; `size_bytes` None is no stated limit."""
 

@@ -7,10 +7,10 @@ at once: whoever receives knows it again by its id.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from core.frozen import frozen
 from core.runtime import runtime
 from core.webhooks.retry import MOST_ATTEMPTS
 
@@ -19,7 +19,7 @@ LEASE_S = 60.0
 _OF_EACH = 4
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Call:
     """A call that is this worker's to make, under `token`."""
 

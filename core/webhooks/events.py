@@ -7,16 +7,15 @@ for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
-
-from core.frozen import frozen
 
 TEST = "webhook.test"
 _REASON_CHARS = 500
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Happened:
     """An event as receivers are told of it; `model` and `company_id` choose who is."""
 

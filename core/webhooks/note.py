@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 from uuid import uuid4
 
 from core import clock
 from core.events import ring
-from core.frozen import frozen
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime
 from core.webhooks.events import HOOKS, TEST, Happened, about
@@ -27,7 +27,7 @@ _STATEMENT = """INSERT INTO webhook_call (webhook_id, event_id, event, payload, 
                 SELECT id, {0}, {1}, {2}, 'queued', 0, {now}, '', {now} FROM webhook WHERE active AND {among}{lock}"""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Listener:
     """What a webhook wants to hear; of all models where it names none, of all companies where it has none."""
 

@@ -7,9 +7,8 @@ together does not come back together.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from enum import StrEnum
-
-from core.frozen import frozen
 
 _DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 MOST_ATTEMPTS = len(_DELAYS_S) + 1
@@ -28,7 +27,7 @@ class Next(StrEnum):
     """The receiver wants no more of any (410): the webhook is switched off, and its calls wait."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What becomes of a call, and for `AGAIN` in how many seconds."""
 

@@ -15,7 +15,7 @@ from core.testing.imports import Import, imports_of
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
-    ("frozen", "pattern"),
+    ("pattern",),
     ("errors", "clock", "paths", "contributions", "hashing", "lean", "tracing"),
     ("mail", "orm", "render", "config"),
     ("hookspecs", "transport"),
@@ -30,8 +30,6 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 HEAVY = {
     "addons.mass_mailing.api": "FastAPI",
-    "addons.sms.webhook": "Starlette",
-    "addons.whatsapp.webhook": "Starlette",
     "core.web.server": "FastAPI",
     "core.cli.logs": "structlog",
     "core.transport.imap_protocol": "aioimaplib",
