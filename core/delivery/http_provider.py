@@ -7,7 +7,6 @@ by its status (RFC 9110 section 15, RFC 6585 section 4 for 429) and, where the p
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,9 +17,10 @@ from urllib.parse import urlencode
 from core import clock
 from core.delivery.channel import ChannelResult
 from core.errors import UserError
+from core.pattern import pattern
 from core.transport.http import HttpClient, HttpReply
 
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACE = pattern(r"\{(\w+)\}")
 _OUR_ACCOUNT = frozenset({401, 402, 403, 404, 405, 407})
 """Refusals that speak of our address, password or credit, and not of a recipient."""
 _BUSY_S = 30.0

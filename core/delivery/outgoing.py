@@ -7,7 +7,6 @@ branding, its attachments' contents. What `{{field:slug}}` stands for is fixed b
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
@@ -27,6 +26,7 @@ from core.mail.thread import ids_in
 from core.mail.tracking import tracker
 from core.mail.unsubscribe import unsubscribe_address, unsubscribe_url
 from core.mail.values import File, Mailbox, OutgoingEmail
+from core.pattern import pattern
 from core.runtime import get_model, runtime, settings
 
 LARGE_BYTES = 1_000_000
@@ -35,7 +35,7 @@ LARGE_BYTES = 1_000_000
 UNSUBSCRIBE_MARK = "%unsubscribe_url%"
 """Stands in the body of a list's mail for the recipient's own link."""
 _ANY_LINK = "https://list.invalid/"
-_NO_LABEL = re.compile(r"[^a-z0-9]")
+_NO_LABEL = pattern(r"[^a-z0-9]")
 
 _LONGEST_FILTERING_S = 30.0
 """An addon's filter that never answers must not keep a lane."""

@@ -6,12 +6,12 @@ TS 23.040 section 9.2.3.24.1 (parts of a long message).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from core.errors import AddressError
+from core.pattern import pattern
 
-_WRITTEN = re.compile(r"\+?[0-9 ()./\u00a0\u2010-\u2013-]{3,40}")
+_WRITTEN = pattern(r"\+?[0-9 ()./\u00a0\u2010-\u2013-]{3,40}")
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*,-./+0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà"

@@ -6,7 +6,6 @@ list `*` that of every list, but not what somebody writes to the address in pers
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,10 +15,11 @@ from core.errors import AddressError
 from core.mail.address import normalised
 from core.mail.suppression import Reason, Suppressed
 from core.mail.words import clean_text
+from core.pattern import pattern
 from core.runtime import get_model, runtime
 
-_NUMBER = re.compile(r"\+[0-9]{3,15}")
-_MAILBOX = re.compile(r"[^\s\x00-\x1f\x7f,;<>]+@[^\s\x00-\x1f\x7f,;<>@]+")
+_NUMBER = pattern(r"\+[0-9]{3,15}")
+_MAILBOX = pattern(r"[^\s\x00-\x1f\x7f,;<>]+@[^\s\x00-\x1f\x7f,;<>@]+")
 _ADDRESS_CHARS = 320
 _LIST_CHARS = 255
 _NOTE_CHARS = 500

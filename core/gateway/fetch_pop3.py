@@ -24,15 +24,16 @@ from core.gateway.fetch_left import Leftovers
 from core.gateway.fetch_source import pop3_source
 from core.gateway.large_mail import LARGE_BYTES
 from core.orm.transaction import transaction
+from core.pattern import pattern
 from core.runtime import get_model, settings
 from core.transport.mailbox_items import FetchedMail, Item
 from core.transport.pop3 import Listed, Pop3Error, Pop3Session
 
 _OLD_IN_A_ROW = 20
 """After so many old mails, going back from the newest, those before are old too."""
-_FOLD = re.compile(rb"\r?\n(?=[ \t])")
-_RECEIVED = re.compile(rb"^received:[^\n]*;([^;\r\n]*)\r?$", re.IGNORECASE | re.MULTILINE)
-_DATE = re.compile(rb"^date:([^\r\n]*)\r?$", re.IGNORECASE | re.MULTILINE)
+_FOLD = pattern(rb"\r?\n(?=[ \t])")
+_RECEIVED = pattern(rb"^received:[^\n]*;([^;\r\n]*)\r?$", re.IGNORECASE | re.MULTILINE)
+_DATE = pattern(rb"^date:([^\r\n]*)\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 async def visit(session: Pop3Session, server: Any, lease: Lease, fetched: Fetched) -> None:
@@ -193,8 +194,8 @@ async def _digest(raw: bytes) -> str:
 def _received_on(header: bytes) -> date | None:
     """Return the day on which a mail came in: of the topmost Received, or else its Date; None where unreadable."""
     unfolded = _FOLD.sub(b"", header[:64_000])
-    for pattern in (_RECEIVED, _DATE):
-        if found := pattern.search(unfolded):
+    for shape in (_RECEIVED, _DATE):
+        if found := shape.search(unfolded):
             try:
                 return parsedate_to_datetime(found[1].decode("ascii", "replace").strip()).date()
             except (ValueError, TypeError, IndexError, OverflowError):

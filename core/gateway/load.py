@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +15,13 @@ from core.gateway.intake import take_in
 from core.gateway.receive import process
 from core.gateway.spool import OPEN
 from core.gateway.values import Account, Outcome
+from core.pattern import pattern
 from core.runtime import get_model, settings
 
 _FROM_LINE = b"From "
-_SEPARATOR = re.compile(rb"From .*\d\d:\d\d")
+_SEPARATOR = pattern(rb"From .*\d\d:\d\d")
 """The line between two mails tells a time, by which it is known from a sentence that starts with the word."""
-_QUOTED_FROM = re.compile(rb">+From ")
+_QUOTED_FROM = pattern(rb">+From ")
 _LINE_BYTES = 1_000_000
 _TO_READ = (".eml", ".mbox")
 _OF_MAILDIR = ("cur", "new")

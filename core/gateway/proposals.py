@@ -13,11 +13,12 @@ from core.gateway.values import Route
 from core.mail.address import normalised
 from core.mail.thread import alias_of
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 from core.runtime import get_model
 
 _MOST = 5
 _LOOKED_AT = 30
-_PREFIX = re.compile(r"(?:(?:re|aw|fwd?|wg|sv|vs|antw|rif|odp|tr)(?:\[\d{1,3}\])?\s?:\s{0,5}){1,20}", re.IGNORECASE)
+_PREFIX = pattern(r"(?:(?:re|aw|fwd?|wg|sv|vs|antw|rif|odp|tr)(?:\[\d{1,3}\])?\s?:\s{0,5}){1,20}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

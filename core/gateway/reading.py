@@ -21,8 +21,9 @@ from core.mail.trace_headers import envelope_of
 from core.mail.tracking import untracked
 from core.mail.values import File, IncomingEmail
 from core.mail.words import decode_base64
+from core.pattern import pattern
 
-_DATA_IMAGE = re.compile(
+_DATA_IMAGE = pattern(
     r"""(\bsrc\s*+=\s*+["']?+)data:(image/(?:png|gif|jpe?g|webp));base64,([A-Za-z0-9+/=\s]++)""", re.IGNORECASE
 )
 _NAME_CHARS = 255

@@ -33,6 +33,7 @@ from core.mail.bounce_signs import ANSWERED, SENDERS
 from core.mail.quotation_words import FORWARDING_SUBJECT
 from core.mail.thread import alias_of
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 
 _FIRST_CHARS = 600
 _NO = frozenset({"", "no", "none", "false", "0", "off"})
@@ -40,7 +41,7 @@ _BULK = frozenset({"bulk", "junk", "list"})
 _NAMING_HEADERS = (
     *("X-Mailer", "User-Agent", "X-POST-MessageClass", "X-MS-Exchange-Generated-Message-Source", "Delivered-To"),
 )
-_KIND_HEADERS = re.compile(r"x-[a-z0-9-]{0,40}(?:type|class|kind|reason)")
+_KIND_HEADERS = pattern(r"x-[a-z0-9-]{0,40}(?:type|class|kind|reason)")
 
 
 def automatic_reason(email: IncomingEmail) -> str | None:

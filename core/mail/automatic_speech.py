@@ -35,22 +35,23 @@ from core.mail.body import html_to_text
 from core.mail.bounce_signs import ANSWERED
 from core.mail.quotation import Part, passages, split_reply_html
 from core.mail.values import IncomingEmail
+from core.pattern import pattern
 
 _BODY_CHARS = 3000
 _SHORT_CHARS = 1500
 _GLANCE_CHARS = 6000
-_HEAD = re.compile(r"\b[^\W\d]{4}")
+_HEAD = pattern(r"\b[^\W\d]{4}")
 _PIECES = ("mailbox", "inbox", "got your")
-_OTHER_WRITING = re.compile(r"[\u0590-\u0fff\u10a0-\u10ff\u3040-\u9fff\uac00-\ud7af]")
-_LINK = re.compile(r"https?:\S+")
-_ASKS = re.compile(r"[?？](?=\W|$)")
-_CLAUSE = re.compile(
+_OTHER_WRITING = pattern(r"[\u0590-\u0fff\u10a0-\u10ff\u3040-\u9fff\uac00-\ud7af]")
+_LINK = pattern(r"https?:\S+")
+_ASKS = pattern(r"[?？](?=\W|$)")
+_CLAUSE = pattern(
     r"[.](?!\S)|[,;:!¶。、！，；：()]|\s(?:and|but|und|aber|et|mais|y|pero|e|ma|mas|maar|och|og|men|ja|mutta|i|ale|и|но|ve|ama)\s"
     r"|但是?|ですが|지만"
 )
-_TELLING = re.compile(r"(?:[^\W\d]\S{0,40} +){2}[^\W\d]|[^\W\d]{5,30} +[^\W\d]{6,30}|[\u3040-\u9fff]{5}")
+_TELLING = pattern(r"(?:[^\W\d]\S{0,40} +){2}[^\W\d]|[^\W\d]{5,30} +[^\W\d]{6,30}|[\u3040-\u9fff]{5}")
 """Three words, or two long ones, or as much in writing without spaces: less tells nothing."""
-_MATTER = re.compile(r"[а-яё]{4,30}|[^\W\d]{6,30}")
+_MATTER = pattern(r"[а-яё]{4,30}|[^\W\d]{6,30}")
 _CONFIRMING = (FURNITURE, GENERATED, NUMBERED, PROMISED, STATED, TAKEN, THANKS, UNWATCHED)
 _ABSENT = (AWAY, FURNITURE, PROMISED, THANKS, UNREAD, UNTIL, UNWATCHED, URGENT)
 
@@ -128,7 +129,7 @@ def _is_absence(own: str, subject: str) -> bool:
     """Tell whether it says who is away, and two of three: thanks, whom to ask instead, that nobody reads it."""
     if not AWAY.search(own):
         return False
-    said = sum(pattern.search(own) is not None for pattern in (THANKS, URGENT, UNREAD))
+    said = sum(words.search(own) is not None for words in (THANKS, URGENT, UNREAD))
     return said > 1 and not _names_matter(own, subject) and not _foreign(own, _ABSENT)
 
 
@@ -140,7 +141,7 @@ def _names_matter(own: str, subject: str) -> bool:
 
 def _foreign(own: str, known: tuple[re.Pattern[str], ...]) -> int:
     """Count what it says that such answers do not."""
-    return sum(1 for clause in _clauses(own) if not any(pattern.search(clause) for pattern in known))
+    return sum(1 for clause in _clauses(own) if not any(words.search(clause) for words in known))
 
 
 def _clauses(own: str) -> Iterator[str]:

@@ -5,36 +5,34 @@ Tables alone, what they prove is said in `automatic`. Patterns are lower-case, t
 
 from __future__ import annotations
 
-import re
+from core.pattern import pattern
 
 # ---- headers
 
-AUTOMATIC_HEADERS = re.compile(
+AUTOMATIC_HEADERS = pattern(
     r"(?!.{0,60}suppress)(?:x-)?(?:[a-z0-9]{1,20}-){0,2}[a-z]{0,6}"
     r"(?:auto-?(?:repl(?:y|ied)|rply|respond(?:er)?|responses?|answer)|vacation|automatic-reply)"
     r"(?:-[a-z]{1,12})?|x-auto-?(?:generated|submitted)|auto-submit|x-fc-machinegenerated"
 )
 """`X-Autoreply`, `X-Amazon-Auto-Reply`, ...: but not `X-Auto-Response-Suppress`, which people's mail has."""
 
-AUTOMATIC_VALUES = re.compile(r"auto(?:matic)?[-_. ]?(?:repl(?:y|ied)|respon(?:se|d|der)|answer)")
+AUTOMATIC_VALUES = pattern(r"auto(?:matic)?[-_. ]?(?:repl(?:y|ied)|respon(?:se|d|der)|answer)")
 """All that a header of a vendor says: `X-Msgtype: autoreply`, `X-Mail-Type: auto.reply`."""
 
-PROGRAMS = re.compile(
-    r"(?:vacation|autorespond|auto-?repl|out.?of.?office|gnarwl|mailbox rules agent|yahoo.* vacation)"
-)
+PROGRAMS = pattern(r"(?:vacation|autorespond|auto-?repl|out.?of.?office|gnarwl|mailbox rules agent|yahoo.* vacation)")
 """In X-Mailer, User-Agent, X-POST-MessageClass, X-MS-Exchange-Generated-Message-Source, Delivered-To."""
 
-ROBOTS = re.compile(r"auto-?(?:respond\w*|repl\w*|answer\w*)|mailer-?daemon|mail-daemon|vacation|out-?of-?office")
+ROBOTS = pattern(r"auto-?(?:respond\w*|repl\w*|answer\w*)|mailer-?daemon|mail-daemon|vacation|out-?of-?office")
 """Local parts of senders."""
 
-NOBODY = re.compile(r"(?:no|do-?not|donot)[-_.]?reply\w*")
+NOBODY = pattern(r"(?:no|do-?not|donot)[-_.]?reply\w*")
 
 LIST_HEADERS = (
     *("List-Id", "List-Post", "List-Unsubscribe", "Mailing-List", "X-Mailing-List", "X-BeenThere", "Feedback-ID"),
     *("X-Mailman-Version", "X-Listname", "X-ListMember", "X-eGroups-Return", "X-Campaign", "X-Campaignid"),
 )
 
-LIST_PATH = re.compile(r"owner-.*|.*[-+](?:owner|bounces?|request|admin|errors?|return|relay)(?:[-+=].*)?")
+LIST_PATH = pattern(r"owner-.*|.*[-+](?:owner|bounces?|request|admin|errors?|return|relay)(?:[-+=].*)?")
 
 # ---- automatic, and reply
 
@@ -67,7 +65,7 @@ _AUTOMATIC_REPLY = (
 _SUBJECT_ENDS = r"\s{0,2}(?:[:\])】」）>*|–—!-]|$|(?<=\s)(?:re|aw|from|von|de|to|an)\b)"
 """A sentence that begins so is a person's: `Automatic reply does not work`."""
 
-CERTAIN_SUBJECT = re.compile(
+CERTAIN_SUBJECT = pattern(
     rf"[\[(*<【「（\s]*(?:(?:yahoo!? )?{_AUTOMATIC_REPLY}(?: d'absence(?: du bureau)?)?"
     # English.
     r"|auto(?:matic)?[ -]?generated (?:reply|response|answer)|auto(?:reply|response|responder)"
@@ -88,10 +86,10 @@ CERTAIN_SUBJECT = re.compile(
     rf"){_SUBJECT_ENDS}",
 )
 
-TAGGED = re.compile(rf"[\[(]{_AUTOMATIC_REPLY}[\])]$")
+TAGGED = pattern(rf"[\[(]{_AUTOMATIC_REPLY}[\])]$")
 """What ticket systems put at the end."""
 
-LOTUS = re.compile(
+LOTUS = pattern(
     r"auto ?: .{0,120}(?:(?:is|am) (?:out of|away|not (?:in|available)|on )|out of the office|abwesend|außer haus"
     r"|im urlaub"
     r"|est absent|ausente|fuera de la oficina|fuori (?:sede|ufficio)|\((?:return|rückkehr|zurück|retour|regres|rientr"
@@ -99,13 +97,13 @@ LOTUS = re.compile(
 )
 """`AUTO: Ada is out of the office (returning 06/12)`: Notes. A car is for sale under `Auto: ` too."""
 
-WEAK_SUBJECT = re.compile(
+WEAK_SUBJECT = pattern(
     r"(?:out of (?:the )?office|abs(?:ent\w?|ence) du bureau|aus[eê]ncia tempor[aá]ria|fuera de (?:la )?oficina"
     r"|fuori (?:sede|ufficio)|niet aanwezig|frånvar(?:o|ande)|mimo kancel[aá][rř]|poza biurem) ?:"
 )
 """`Out of office: Your invoice`, from a program; `Out of office: who covers July?`, from a person."""
 
-AWAY_SUBJECT = re.compile(
+AWAY_SUBJECT = pattern(
     r"\S.{0,60} is (?:currently )?(?:out of (?:the )?office|on (?:vacation|holiday|leave))\.?$"
     r"|(?:on (?:vacation|holiday)|out of (?:the )?office|away|absent|urlaub|abwesend) \(?(?:was|war): |auto: "
 )
@@ -114,7 +112,7 @@ AWAY_SUBJECT = re.compile(
 `Auto: Your invoice` is what Sieve makes of it (RFC 5230, section 5.4).
 """
 
-RECEIVED_SUBJECT = re.compile(
+RECEIVED_SUBJECT = pattern(
     r"(?:\[[^\]]{1,60}\] ?|(?:ticket|case|request) ?#?\w{1,20} ?[:-] ?)?(?:eingangsbestätigung|empfangsbestätigung"
     r"|accus[eé] (?:de )?r[eé]ception|acuse de recibo|conferma (?:di )?(?:ricezione|ricevimento)"
     r"|ontvangstbevestiging|potwierdzenie (?:otrzymania|przyjęcia)|acknowledge?ment of|confirmation of receipt"
@@ -125,7 +123,7 @@ RECEIVED_SUBJECT = re.compile(
 
 # ---- bodies: one table for each thing that automatic answers say
 
-AWAY = re.compile(
+AWAY = pattern(
     r"\b(?:out of (?:the |my )?office|on (?:vacation|holiday|annual leave|leave|maternity|parental)|away from (?:my"
     r"|the) "
     r"(?:office|desk|mail|email)|(?:i am|i'm|i will be|will be) (?:currently )?(?:away|out|absent|travel)"
@@ -145,7 +143,7 @@ AWAY = re.compile(
 )
 """What absent people have their program say, and say themselves."""
 
-RECEIVED = re.compile(
+RECEIVED = pattern(
     r"thank you for (?:your (?:e-?mail|message|inquiry|enquiry|request)|contacting|writing|reaching)"
     r"|(?:we (?:have|.ve)|has been|have been) received|received your (?:e-?mail|mail|message)"
     r"|(?:ticket|case) (?:#|\(#|number|id|has been)"
@@ -174,7 +172,7 @@ _IS = (
 )
 """`This is an`; not `this` alone: `This automatic reply came at night` is what a person says."""
 
-STATED = re.compile(
+STATED = pattern(
     rf"{_BEGINS}(?:{_IS} {_AUTOMATIC_REPLY}|this is an acknowledge?ment (?:e-?mail|mail|for|of|that))"
     r"|(?:you have|you've) (?:replied|responded|written|sent an? \w+) to an un(?:monitored|attended) (?:e-?mail"
     r"|mailbox|inbox|address|account)"
@@ -192,7 +190,7 @@ _SENT = (
     r"|сформиров|отправ|создан|сообщен|письм|уведомлен|згенер|створен|надісл|изпрат|gönder|oluştur|μήνυμα|poslan"
     r"|sporočil|poruk|missatge|dikirim|secara|laišk|ziņ|kiri|送信|配信|生成|发送|发出|發送|寄出|발송|전송|생성)"
 )
-GENERATED = re.compile(
+GENERATED = pattern(
     rf"{_BEGINS}(?:{_THIS}|wiadomość|e-?mail|mensaje|mensagem|messaggio|message|сообщение|письмо|správa|zpráva)"
     rf"[^.!?¶\"“„«:]{{0,40}}(?: {_AUTO}[ -]{{0,2}}(?:olarak |bir )?{_SENT}|{_SENT}\w{{0,10}} {_AUTO})"
     r"|[本この当]メール(?:は|アドレスは)?.{0,12}自動(?:送信|配信|生成|的に)"
@@ -201,7 +199,7 @@ GENERATED = re.compile(
 )
 """A sentence in which a mail says that a program sent it, as programs that pass on a person's words do too."""
 
-THANKS = re.compile(
+THANKS = pattern(
     r"thank(?:s| you)(?: very much)? for (?:your (?:e-?mail|mail|message|[ei]nquiry|request|interest|note)"
     r"|contacting|writing|reaching|getting in touch|the (?:e-?mail|message))"
     r"|(?:vielen|herzlichen)? ?dank für (?:ihre?|die|deine) (?:nachricht|e-?mail|mail|anfrage|mitteilung|kontakt)"
@@ -219,7 +217,7 @@ _YOURS = r"(?:e-?mail|mail|message|request|[ei]nquiry|submission|query|question|
 _THEN = r"(?=\W{0,2}(?:[.,!;(#¶:\"„«“。]|$|(?:and|und|et|y|e|en|och|og|ja|и|i|a|is|which|but|dated|on)\b))"
 """What is said of it is no more than that: not `your request for ten chairs`."""
 
-TAKEN = re.compile(
+TAKEN = pattern(
     rf"\b(?:(?:received|got) your {_YOURS}{_THEN}|your {_YOURS}(?: ?[(\[#\"„“][^.]{{0,60}}?| [a-z]{{0,6}}-?\d+)? (?:has"
     rf"|have|was) (?:been )?"
     r"(?:\w{1,12}ly )?(?:received|logged|registered|created|opened|submitted|queued|assigned)(?! by)"
@@ -258,7 +256,7 @@ TAKEN = re.compile(
 )
 """That the very message has arrived, or got a number: not an invoice, nor a parcel."""
 
-PROMISED = re.compile(
+PROMISED = pattern(
     r"(?:get|be|come) back to you|(?:representative|agent|someone|somebody|specialist|advis[eo]r|colleague|member|team"
     r"|staff|engineer)s?\b.{0,30} will\b|(?:mitarbeiter\w*|kolleg\w+|team) (?:wird|werden)|担当者?より|"
     r"(?:will|'ll) (?:\w{1,9} )?(?:respond|reply|answer|be in touch|contact you|be reviewed|receive an? (?:reply"
@@ -277,7 +275,7 @@ PROMISED = re.compile(
 )
 """That somebody, not the writer, will answer some time."""
 
-NUMBERED = re.compile(
+NUMBERED = pattern(
     r"(?:ticket|case|request|reference|ref|inquiry|enquiry|tracking|vorgang\w{0,8}|anfrage|demande|dossier|solicitud"
     r"|caso|chamado|protocolo|richiesta|zgłoszeni\w|numer\w?|номер\w?|обращени\w|заявк\w|受付番号|工单|编号"
     r"|접수번호)\W{0,3}"
@@ -286,7 +284,7 @@ NUMBERED = re.compile(
 )
 """The number that a ticket system gave it, in the body or the subject."""
 
-URGENT = re.compile(
+URGENT = pattern(
     r"urg[eê]n|emergenc|immediate (?:attention|assistance|help)|dringend|piln[yea]|naléhav|sürgős|brådskande|haste[rn]"
     r"|kiireelli|срочн|терміново|\bacil|hitn[eoia]|nujn[eoia]|επείγ|お急ぎ|緊急|紧急|急事|긴급|급한"
     r"|(?:please|kindly) (?:contact|direct|e-?mail|write|reach|address)\b[^.!?¶]{0,80}(?:@|\d{3}|future|all )"
@@ -296,7 +294,7 @@ URGENT = re.compile(
 )
 """Whom to ask instead."""
 
-UNREAD = re.compile(
+UNREAD = pattern(
     r"(?:limited|no|without|intermittent|irregular) access|not (?:be |being )?(?:read|monitored|checked|forwarded"
     r"|checking|reading)|not (?:have|be having) access|slow (?:to|in) (?:respond|reply)|(?:replies|response) (?:will"
     r"|may) be (?:slow|delayed)|(?:do|will|can) not (?:be able to )?(?:read|check|answer)|on my return"
@@ -313,14 +311,14 @@ UNREAD = re.compile(
 )
 """That nobody reads it now."""
 
-UNWATCHED = re.compile(
+UNWATCHED = pattern(
     rf"{_BEGINS}(?:(?:you have|you've|your (?:reply|message) (?:was|has been|is)) .{{0,40}}(?:un(?:monitored|attended)"
     r"|not (?:monitored|read))|(?:this|the) (?:e-?mail )?(?:mailbox|inbox|address|account)\b.{0,50}? (?:is|was)"
     r" (?:not|no longer|never) (?:being )?(?:monitored|read|attended|checked|in use|active))"
 )
 """That nobody reads what is sent to its address, said by the answer of that address."""
 
-UNTIL = re.compile(
+UNTIL = pattern(
     r"\b(?:return|back)\b|until|zurück|rückkehr|wieder|bis (?:zum )?|vom \d|retour|jusqu|hasta|vuel[vt]|regres|até"
     r"|volt|fino"
     r"|torn[oe]|rientr|terug|tot |powrot|wrac|do \d|zpět|vrát|vissza|revin|înapoi|tillbaka|tilbage|tilbake|palaa"
@@ -328,13 +326,13 @@ UNTIL = re.compile(
 )
 """Until when."""
 
-MYSELF = re.compile(
+MYSELF = pattern(
     r"\b(?:i (?:am|have|had|will|would|can|could|do|did|was|need|think|want|hope|got|just|also|saw|know|like)|i'm|i'll"
     r"|i've|i’m|i’ll|i’ve|ich|mir|j'\w+|je (?:vous|suis|ne|reviens)|ik|jag|jeg|io|я)\b"
 )
 """A confirmation speaks for a house."""
 
-FURNITURE = re.compile(
+FURNITURE = pattern(
     r"\b(?:dear|hello|guten|sehr geehrte|bonjour|madame|hola|estimad|olá|prezad|caro|ciao|buongiorno|gentile|geachte"
     r"|beste|dzień dobry|szanown|hej|kære|kära|hyvä|добрый день|здравствуйте|уважаем|merhaba|sayın|dobrý den|vážen"
     r"|tisztelt)"
@@ -350,7 +348,7 @@ FURNITURE = re.compile(
 )
 """What is said on the edge of such mails."""
 
-CLOSING = re.compile(
+CLOSING = pattern(
     r"(?<=\S )¶ (?:(?:mit |with |kind |best |many |beste |viele |freundliche |schöne |een |med |z |s |с )*"
     r"(?:freundlichen grüßen|regards|wishes|grüße|gruß|sincerely|faithfully|cordialement|cordiali saluti|saluti|saludos"
     r"|atentamente|atenciosamente|groet\w*|hälsning\w*|hilsen|terveisin|poważaniem|pozdrav\w*|уважением|saygılar\w*"

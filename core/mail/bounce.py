@@ -30,6 +30,7 @@ from core.mail.original import STATUS_TYPES, Original, before_original, original
 from core.mail.parse import parse
 from core.mail.thread import alias_of
 from core.mail.values import Bounce, BouncedRecipient, File, IncomingEmail
+from core.pattern import pattern
 
 _HTML_CHARS = 100_000
 _FILE_BYTES = 64 * 1024
@@ -39,7 +40,7 @@ _PROGRAM_CHARS = 3000
 _LINE_CHARS = 400
 _CERTAIN = 3
 """Signs of a mail system, added up, that need no second look."""
-_VERP = re.compile(r"([^\s+=@]{1,64})=((?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24})@", re.IGNORECASE)
+_VERP = pattern(r"([^\s+=@]{1,64})=((?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24})@", re.IGNORECASE)
 """`list-bounces+ada=customer.example@...`: the recipient as mailing lists write it into their return path."""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from core.pattern import pattern
+
 _WORDS_CHARS = 4000
 
 
@@ -220,12 +222,12 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
                         r"|load (?:is )?too high|too much load|try later|action aborted"
                         r"|local error in processing"),
 )  # fmt: skip
-_PATTERNS = tuple((cause, re.compile(pattern, re.IGNORECASE)) for cause, pattern in _TABLE)
+_PATTERNS = tuple((cause, pattern(words, re.IGNORECASE)) for cause, words in _TABLE)
 _SAYS_SO = frozenset({"550", "551", "553", "521", "556"})
 """Replies that mean the mailbox or the domain where nothing else is said (RFC 5321, RFC 7504)."""
-_LETTER = re.compile(r"[^\W\d_]")
-_REPLY = re.compile(r"(?<![\d.])([45]\d\d)(?![\d.])")
-_STATUS = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
+_LETTER = pattern(r"[^\W\d_]")
+_REPLY = pattern(r"(?<![\d.])([45]\d\d)(?![\d.])")
+_STATUS = pattern(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
 
 
 def cause_of(status: str | None, words: str) -> Cause:
@@ -234,7 +236,7 @@ def cause_of(status: str | None, words: str) -> Cause:
     if detail in _CERTAIN_STATUS:
         return _BY_STATUS[detail]
     words = words[:_WORDS_CHARS].replace("_", " ")
-    said = next((cause for cause, pattern in _PATTERNS if pattern.search(words)), None)
+    said = next((cause for cause, shape in _PATTERNS if shape.search(words)), None)
     if said is Cause.POLICY and _PATTERNS[0][1].search(words):
         return said
     # Exchange Online says so of an address that it does not know, others of a host that does not answer.
@@ -287,5 +289,5 @@ def is_refusal(words: str) -> bool:
 def speaks_of_failure(words: str) -> bool:
     """Tell whether a line gives a cause or a reply of a server."""
     return bool(_REPLY.search(words) or _STATUS.search(words)) or any(
-        pattern.search(words) for cause, pattern in _PATTERNS if cause not in (Cause.POLICY, Cause.SPAM)
+        shape.search(words) for cause, shape in _PATTERNS if cause not in (Cause.POLICY, Cause.SPAM)
     )

@@ -15,19 +15,20 @@ from core.mail.address import tolerant_addresses
 from core.mail.bounce_cause import cause_of, is_hard, status_in
 from core.mail.values import BouncedRecipient
 from core.mail.words import decode_text, decoded_words
+from core.pattern import pattern
 
 DIAGNOSTIC_CHARS = 1000
 _TEXT_CHARS = 256 * 1024
 _MOST_RECIPIENTS = 1000
 
-_FIELD = re.compile(
+_FIELD = pattern(
     r"[ \t>]{0,4}((?:original|final|x-actual)-recipient|action|status|diagnostic-code|remote-mta|reporting-mta"
     r"|original-envelope-id|last-attempt-date|will-retry-until|arrival-date|received-from-mta|dsn-gateway"
     r"|x-[a-z0-9-]{1,60})"
     r"[ \t]?:[ \t]*(.*)",
     re.IGNORECASE,
 )
-_TELLS_A_RECIPIENT = re.compile(r"(?im)^[ \t>]{0,4}(?:final|original)-recipient[ \t]?:")
+_TELLS_A_RECIPIENT = pattern(r"(?im)^[ \t>]{0,4}(?:final|original)-recipient[ \t]?:")
 _ACTIONS = frozenset({"failed", "delayed", "delivered", "relayed", "expanded"})
 _OTHER_ACTIONS = {
     "error": "failed",
@@ -38,10 +39,10 @@ _OTHER_ACTIONS = {
     "delay": "delayed",
     "expired": "failed",
 }
-_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
-_UNICODE = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
-_XTEXT = re.compile(r"\+(2B|3D)")
-_BARE = re.compile(r"[^\s<>@;:,()]{1,64}")
+_STATUS = pattern(r"[245]\.\d{1,3}\.\d{1,3}")
+_UNICODE = pattern(r"\\x\{([0-9A-Fa-f]{1,6})\}")
+_XTEXT = pattern(r"\+(2B|3D)")
+_BARE = pattern(r"[^\s<>@;:,()]{1,64}")
 
 _Group = dict[str, str]
 

@@ -6,21 +6,21 @@ here decides alone: `bounce` asks for a sign of a mail system and for words of f
 
 from __future__ import annotations
 
-import re
+from core.pattern import pattern
 
-SENDERS = re.compile(
+SENDERS = pattern(
     r"mailer.?daemon|mail.?daemon|mail.?master|mdaemon|post.?master|mail.?administrator|ndr|mmdf|imss"
     r"|e500_smtp\w*|microsoftexchange[0-9a-f]*|symantec_\w+|mail.?delivery\w*"
 )
 """Local parts of mail systems: sendmail, qmail, Exim, Postfix, Courier; MDaemon; Exchange; InterScan; McAfee; MMDF."""
 
-MAYBE_SENDERS = re.compile(
+MAYBE_SENDERS = pattern(
     r"mail.?admin\w*|mail.?(?:system|server|service|gateway|error|return)\w*|bounces?|vams|autoresponse|undeliver\w*"
     r"|delivery\w*|smtp\w*|post_?office|inetgw\d*|dsn|gateway\S*"
 )
 """Local parts that gateways have, and parcel services and other senders too."""
 
-NAMES = re.compile(
+NAMES = pattern(
     r"mail (?:delivery|system|administrator|server|transport|router|gateway)|(?:mail)? ?delivery (?:sub)?system"
     r"|mailer.?daemon"
     r"|post ?master|system ?administrator|internet mail|systemadministrator|administrateur syst|mail deliver"
@@ -29,7 +29,7 @@ NAMES = re.compile(
 )
 """Display names: Sendmail, Exim, Exchange 5.5 to 365, IMail, Netscape; Japanese, Russian and Chinese providers."""
 
-NOT_DELIVERED = re.compile(
+NOT_DELIVERED = pattern(
     # Sendmail, Postfix, Exim, qmail, Courier, Gmail, Yahoo, AOL, Exchange, Notes, MDaemon, MailEnable, GroupWise.
     r"undeliver|error sending (?:your|the) |un-deliver|non.?deliver|no(?:t|n) (?:be |been |yet been "
     r"|yet )?(?:success\w* )?(?:deliver|sent to"
@@ -84,14 +84,14 @@ NOT_DELIVERED = re.compile(
 )
 """Subjects and sentences that say that a mail did not arrive."""
 
-OF_MAIL = re.compile(
+OF_MAIL = pattern(
     r"messages?\b|e-?mails?\b|\bmails?\b|courriel|courrier|nachricht|mensaje|correo|messaggio|mensagem|bericht\b"
     r"|wiadomo"
     r"|сообщени|письм|メール|メッセージ|邮件|郵件|메일|meddeland|melding|viesti|zpráv|üzenet|ileti|posta"
 )
 """That it was a mail, and no parcel."""
 
-DELAYED = re.compile(
+DELAYED = pattern(
     r"not yet been deliver|hasn.t yet been|(?:message|delivery|mail|e-?mail) (?:is |was |has been |still )?delayed"
     r"|delay(?:ed)? \d|\(delay\)|delayed mail|delivery delay|still (?:trying|being)|postponed|will (?:be retried"
     r"|continue (?:trying|to (?:try|be|attempt))|keep trying|retry|try again)|just a warning|warning message only"
@@ -102,14 +102,14 @@ DELAYED = re.compile(
 )
 """What tells a warning from a failure: the queue goes on trying."""
 
-DELIVERED = re.compile(
+DELIVERED = pattern(
     r"^(?:delivered|relayed|zugestellt|übermittelt|remis|entregado|entregue|consegnato|recapitato|bezorgd|dostarczono"
     r"|доставлено)\s?[:：]|^success\w* (?:mail |message )?deliver|(?:message|mail) (?:was|has been) (?:successfully )?"
     r"(?:delivered|relayed) to"
 )
 """What tells of a mail that arrived, or was handed on to a server that tells no more."""
 
-OF_PROGRAM = re.compile(
+OF_PROGRAM = pattern(
     r"non.?delivery report|delivery status notif|delivery (?:failure )?(?:report|notification)|automatic"
     r"|auto-?generated"
     r"|automat(?:isch|ique|ica|ico|yczn|ски|ічно)|do not (?:re)?send|attempts? (?:will|to deliver)|transcript"
@@ -119,13 +119,13 @@ OF_PROGRAM = re.compile(
 )
 """How programs speak, and people hardly do."""
 
-ANSWERED = re.compile(
+ANSWERED = pattern(
     r"(?:re|r|aw|sv|vs|antw|odp|ynt|fwd?|wg|tr|rv|vb|enc|i|doorst|转发|转寄|轉寄|回复|回覆|答复|答覆"
     r"|回复)\s?(?:\[\d+\])?[:：]"
 )
 """How the subject starts where a person answers or forwards a report."""
 
-LABEL = re.compile(
+LABEL = pattern(
     r"(?<![a-z0-9_à-ž])(?:smtp=|(?:recipients?|recipient\(s\)|addresses|address(?:\(es\))?|to|for|mailbox|user"
     r"|account|error-for|rcpt to|addressed(?: to|,)?|deliver(?:ed|y)? to|e-?mail|reach|recipient address"
     r"|final-recipient|intended"
@@ -137,13 +137,13 @@ LABEL = re.compile(
 )
 """What stands right before the address that failed."""
 
-SUMMARY = re.compile(r"\s*(?:to|an|à|a|para|aan|do|til|till|кому|宛先|收件人)\s?[:：][\s<\"']*")
+SUMMARY = pattern(r"\s*(?:to|an|à|a|para|aan|do|til|till|кому|宛先|收件人)\s?[:：][\s<\"']*")
 """How a summary of the mail names whom it went to, be it one who got it or not."""
 
-GENERATED = re.compile(r"generated (?:from|by) <?$")
+GENERATED = pattern(r"generated (?:from|by) <?$")
 """Exim: right before the address that was written to, where an alias leads on from it."""
 
-NOT_FAILED = re.compile(
+NOT_FAILED = pattern(
     r"(?<![a-z0-9_à-ž])(?:from|sender|reply-?to|return-?path|contact\w*|message-id|e?-?mail us at|mail to"
     r"|e?-?mailing(?: to)?|send (?:mail|e-?mail|a message) to|write to|help|support|via|cc|please|subject|references|by"
     r"|mailto|envelope-from|mail from|von|absender|de|expéditeur|da|van|od|от|差出人|发件人|寄件者|administrator"
@@ -152,7 +152,7 @@ NOT_FAILED = re.compile(
 )
 """What stands right before an address that is somebody else's."""
 
-NEVER_FAILED = re.compile(
+NEVER_FAILED = pattern(
     r"mailer-?daemon|postmaster|abuse|hostmaster|support|helpdesk|help|no-?reply|webmaster|noc|admin\w*|root|info"
 )
 """Local parts that reports name as whom to ask; one of them failed only where the mail was sent to it."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from core.mail.address import normalised
 from core.mail.bounce_cause import reply_in, speaks_of_failure, status_in
 from core.mail.bounce_signs import GENERATED, LABEL, NEVER_FAILED, NOT_DELIVERED, NOT_FAILED, SUMMARY
+from core.pattern import pattern
 
 TEXT_CHARS = 64 * 1024
 _MOST_CANDIDATES = 300
@@ -24,14 +25,14 @@ _ENOUGH = 4
 _NEAR = 1
 _STRONG = 3
 
-_AT = re.compile(
+_AT = pattern(
     r"(?<=[A-Za-z0-9!#$%&'*+/=?^_`{|}~\".-])@([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*)"
 )
 _LOCAL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+/=?^_`{|}~.-")
-_TYPED = re.compile(r"^(?:smtp|rfc822)=", re.IGNORECASE)
-_BULLET = re.compile(r"[\s>*•·|\-–=#.,:;\d)(\[\]\"'<「“]*")
-_CLOSED = re.compile(r"[\s>\])\"'」”.,;]*(?:$|:|\.\.\.|\(|-|,|;)")
-_INTRODUCES = re.compile(r"[:：。]\s*$")
+_TYPED = pattern(r"^(?:smtp|rfc822)=", re.IGNORECASE)
+_BULLET = pattern(r"[\s>*•·|\-–=#.,:;\d)(\[\]\"'<「“]*")
+_CLOSED = pattern(r"[\s>\])\"'」”.,;]*(?:$|:|\.\.\.|\(|-|,|;)")
+_INTRODUCES = pattern(r"[:：。]\s*$")
 
 
 @dataclass(frozen=True, slots=True)

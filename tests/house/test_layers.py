@@ -30,6 +30,8 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 HEAVY = {
     "addons.mass_mailing.api": "FastAPI",
+    "addons.sms.webhook": "Starlette",
+    "addons.whatsapp.webhook": "Starlette",
     "core.web.server": "FastAPI",
     "core.cli.logs": "structlog",
     "core.transport.imap_protocol": "aioimaplib",
