@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from statistics import median
 
 import aiosmtplib
 
@@ -17,28 +18,31 @@ from tests.benchmarks.mails import SENDER, html_of, recipient
 from tests.benchmarks.measure import Row, Watch, watch
 
 _SIZES = {"2 kB": 2_000, "50 kB": 50_000}
+_ROUNDS = 5
+"""The middle one of so many drains, each with the bare client after it: what else a machine does comes and goes."""
 _GOALS = {"2 kB": ">= 12000/s per core", "50 kB": ">= 2000/s per core"}
 
 
 async def benchmark(quick: bool) -> AsyncIterator[Row]:
+    rounds = 1 if quick else _ROUNDS
     for size, bytes_wanted in _SIZES.items():
-        count = (500 if quick else 4000) if size == "2 kB" else (100 if quick else 600)
+        count = (500 if quick else 2000) if size == "2 kB" else (100 if quick else 400)
         with sink() as port:
-            wire: Watch | None = None
             for database in DATABASES:
-                content, drained = await _drained(database, port, bytes_wanted, count)
-                if wire is None:
+                pairs = []
+                for _ in range(rounds):
+                    content, drained = await _drained(database, port, bytes_wanted, count)
                     wire = await _wire(port, content, count * 4)
-                    library = await _library(port, content, count)
-                    yield Row(f"bare client, {size}", wire.cpu_us(count * 4), "CPU us/mail")
-                    yield Row(f"aiosmtplib sendmail, {size}", library.cpu_us(count), "CPU us/mail")
-                bare_us = wire.cpu_us(count * 4)
-                used = drained.cpu_us(count)
-                yield Row(f"drain {database}, {size}", drained.per_s(count), "mails/s")
+                    pairs.append((drained.cpu_us(count), wire.cpu_us(count * 4), drained.per_s(count)))
+                library = await _library(port, content, count)
+                used, bare, rate = (median(figures) for figures in zip(*pairs, strict=True))
+                ratio = median(drained / bare for drained, bare, _ in pairs)
+                yield Row(f"bare client beside {database}, {size}", bare, "CPU us/mail")
+                yield Row(f"aiosmtplib sendmail beside {database}, {size}", library.cpu_us(count), "CPU us/mail")
+                yield Row(f"drain {database}, {size}", rate, "mails/s")
                 yield Row(f"drain {database}, {size}", 1e6 / used, "mails/s per core", _GOALS[size])
-                yield Row(f"drain {database}, {size}", used, "CPU us/mail", "<= 8 x bare client", used / bare_us)
-                used_by_library = library.cpu_us(count)
-                yield Row(f"drain {database} / aiosmtplib, {size}", used / used_by_library, "x", "", None)
+                yield Row(f"drain {database}, {size}", used, "CPU us/mail", "<= 8 x bare client", ratio)
+                yield Row(f"drain {database} / aiosmtplib, {size}", used / library.cpu_us(count), "x", "", None)
 
 
 async def _drained(database: str, port: int, bytes_wanted: int, count: int) -> tuple[bytes, Watch]:
