@@ -40,7 +40,8 @@ from core.pattern import pattern
 _BODY_CHARS = 3000
 _SHORT_CHARS = 1500
 _GLANCE_CHARS = 6000
-_HEAD = pattern(r"\b[^\W\d]{4}")
+_HEAD_CHARS = 4
+_MARKS = "([{<*_“„«\"'¡¿-–"
 _PIECES = ("mailbox", "inbox", "got your")
 _OTHER_WRITING = pattern(r"[\u0590-\u0fff\u10a0-\u10ff\u3040-\u9fff\uac00-\ud7af]")
 _LINK = pattern(r"https?:\S+")
@@ -94,8 +95,8 @@ def _is_worth_reading(email: IncomingEmail, subject: str, *, is_answer: bool) ->
     html = email.html or ""
     text = email.text if email.text and email.text.strip() else html[max(0, html.find("<body")) :]
     text = text[:_GLANCE_CHARS].lower()
-    heads = {*_HEAD.findall(text)}
-    if not heads.isdisjoint(AUTOMATIC_HEADS) or _OTHER_WRITING.search(text):
+    heads = {word.lstrip(_MARKS)[:_HEAD_CHARS] for word in {*text.replace(">", " ").split()}}
+    if not heads.isdisjoint(AUTOMATIC_HEADS) or not (text.isascii() or _OTHER_WRITING.search(text) is None):
         return True
     if WEAK_SUBJECT.match(subject) or AWAY_SUBJECT.match(subject) or any(piece in text for piece in _PIECES):
         return True
