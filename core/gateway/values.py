@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from core.mail.address import normalised
 from core.mail.authentication import NOT_ASKED, Authentication
@@ -254,8 +254,7 @@ class Quarantine:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(NamedTuple):
     """Not for this rule, and a person who asks why may want to know the reason."""
 
     reason: str

@@ -51,7 +51,7 @@ def automatic_reason(email: IncomingEmail) -> str | None:
 
 def program_reason(email: IncomingEmail) -> str | None:
     """Return in words why a program seems to have written this mail, or None."""
-    return _declared(email) or _reported(email) or _guessed(email) or _supported(email) or _spoken(email)
+    return _declared(email) or _reported(email) or _guessed(email) or _heard(email)
 
 
 def no_answer_reason(email: IncomingEmail) -> str | None:
@@ -145,9 +145,14 @@ def _is_tagged(email: IncomingEmail, subject: str) -> bool:
     return TAGGED.search(subject[-60:]) is not None and ANSWERED.match(subject) is None
 
 
+def _heard(email: IncomingEmail) -> str | None:
+    """Tell by its words, but of no list or mailing: what those pass on, people wrote."""
+    return None if _is_passed_on(email) else _supported(email) or speech_reason(email, _plain(email.subject))
+
+
 def _supported(email: IncomingEmail) -> str | None:
-    """Believe the words of an automatic answer where the header speaks for one as well, and for no list or mailing."""
-    sign, received = ("", None) if _is_passed_on(email) else _sign(email)
+    """Believe the words of an automatic answer where the header speaks for one as well."""
+    sign, received = _sign(email)
     if not sign:
         return None
     body = own_words(email)
@@ -158,10 +163,6 @@ def _supported(email: IncomingEmail) -> str | None:
     by_answer = received and _is_answer(email, subject) and received.search(body[:_FIRST_CHARS])
     is_heard = by_subject or by_body or by_answer or (received and TAKEN.search(body[:_FIRST_CHARS]))
     return f"{sign}, and it speaks as automatic answers do" if is_heard else None
-
-
-def _spoken(email: IncomingEmail) -> str | None:
-    return None if _is_passed_on(email) else speech_reason(email, _plain(email.subject))
 
 
 def _is_passed_on(email: IncomingEmail) -> bool:
