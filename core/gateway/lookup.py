@@ -74,6 +74,8 @@ class Lookup:
         self._copies: dict[str, Copy] = {}
         self._senders: dict[str, list[Sender]] = defaultdict(list)
         self._lately: dict[tuple[str, str], int] = defaultdict(int)
+        self._own: dict[str, bool] = {}
+        """Of the addresses asked about, those that are ours: the mails of a batch come to the same few."""
 
     @property
     def domains(self) -> frozenset[str]:
@@ -208,7 +210,10 @@ class Lookup:
 
     def is_own(self, address: str) -> bool:
         """Whether the address is one that this system itself receives at: an alias, a reply or a bounce address."""
-        return self.is_system(address) or self.route_of(address) is not None
+        is_own = self._own.get(address)
+        if is_own is None:
+            is_own = self._own[address] = self.is_system(address) or self.route_of(address) is not None
+        return is_own
 
     def learn_message(self, message: KnownMessage) -> None:
         """Take note of a message that this batch just wrote."""
