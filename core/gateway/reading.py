@@ -70,7 +70,8 @@ def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
 
 def _without_data_images(parsed: IncomingEmail) -> IncomingEmail:
     """Turn the `data:` pictures of the HTML into inline files."""
-    if parsed.html is None or "data:image/" not in parsed.html.lower():
+    # As bytes, since Python looks up the lower case of each character of a text that is not ASCII alone.
+    if parsed.html is None or b"data:image/" not in parsed.html.encode("utf-8", "replace").lower():
         return parsed
     found: dict[str, File] = {}
 
