@@ -16,6 +16,9 @@ class _Later:
         self._text = text
         self._flags = flags
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return re.compile, (self._text, self._flags)
+
     def __getattr__(self, name: str) -> Any:
         value = getattr(re.compile(self._text, self._flags), name)
         setattr(self, name, value)  # Nobody asks here for it again.

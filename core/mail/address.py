@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _TEXT_MAX_CHARS = 1000
 _ADDRESS_MAX_CHARS = 320
-_EVERYDAY_MAX_CHARS = 240
 """64 for the local part, 255 for the domain (RFC 5321, 4.5.3.1), and what databases keep of one."""
+_EVERYDAY_MAX_CHARS = 240
 _REMEMBERED = 2048
 _FORBIDDEN = pattern("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 """Whatever some program takes for the end of a line, the other controls, and half characters; a tab is allowed."""

@@ -1,7 +1,7 @@
 """What the body of a mail says of itself: that it is an automatic answer, or no more than automatic answers say.
 
-Only own words count, never what is quoted. That it is automatic is said in a sentence. Otherwise several things that
-such mails say have to come together, and hardly anything else: whoever asks, or speaks of the matter, is a person.
+Only own words count, never what is quoted. That it is automatic is said in a sentence, or in the subject; whoever asks,
+attaches a file, or speaks of anything else, is a person.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from core.mail.automatic_words import (
     FURNITURE,
     GENERATED,
     HEADS,
-    MYSELF,
     NUMBERED,
     PROMISED,
-    RECEIVED_SUBJECT,
     STATED,
     TAKEN,
     THANKS,
@@ -39,6 +37,7 @@ from core.pattern import pattern
 
 _BODY_CHARS = 3000
 _SHORT_CHARS = 1500
+_MOST_FOREIGN = 2
 _GLANCE_CHARS = 6000
 _HEAD_CHARS = 4
 _MARKS = "([{<*_“„«\"'¡¿-–"
@@ -55,6 +54,7 @@ _TELLING = pattern(r"(?:[^\W\d]\S{0,40} +){2}[^\W\d]|[^\W\d]{5,30} +[^\W\d]{6,30
 _MATTER = pattern(r"[а-яё]{4,30}|[^\W\d]{6,30}")
 _CONFIRMING = (FURNITURE, GENERATED, NUMBERED, PROMISED, STATED, TAKEN, THANKS, UNWATCHED)
 _ABSENT = (AWAY, FURNITURE, PROMISED, THANKS, UNREAD, UNTIL, UNWATCHED, URGENT)
+_KNOWN = tuple({*_CONFIRMING, *_ABSENT})
 
 
 def own_words(email: IncomingEmail) -> str:
@@ -66,28 +66,38 @@ def own_words(email: IncomingEmail) -> str:
 
 
 def speech_reason(email: IncomingEmail, subject: str) -> str | None:
-    """Return in words why what it says can only be an automatic answer, or None; `subject` is in lower case."""
+    """Return in words why what it says can only be an automatic answer, or None; `subject` is in lower case.
+
+    What programs say of absences and of what has come, people write too: alone it counts for nothing.
+    """
+    if any(file.content_id is None for file in email.files):
+        return None
     is_answer = bool(email.in_reply_to or email.references) or ANSWERED.match(subject) is not None
     if not _is_worth_reading(email, subject, is_answer=is_answer):
         return None
     own = own_words(email)
-    if STATED.search(own):
+    if _states(own):
         return "it says that it is an automatic reply"
-    if WEAK_SUBJECT.match(subject) and not _ASKS.search(f"{subject} {own}") and not _foreign(own, _ABSENT):
+    if len(own) > _SHORT_CHARS or _ASKS.search(f"{subject} {own}"):
+        return None
+    if WEAK_SUBJECT.match(subject) and not _foreign(own, _ABSENT):
         return "its subject is that of an automatic reply, and what it says is no more"
-    if len(own) > _SHORT_CHARS or _ASKS.search(own):
-        return None
-    if not is_answer and _is_answered_elsewhere(email):
-        return None
-    if UNWATCHED.search(own) and is_answer and _foreign(own, _ABSENT) < 2:
-        return "it says that nobody reads what is sent to its address"
-    if _confirms(own, subject):
-        return "it says nothing but that a mail has come, as programs do"
-    if is_answer and _is_absence(own, subject):
-        return "it says nothing but that its writer is away, as programs do"
     if is_answer and AWAY_SUBJECT.match(subject) and not _foreign(own, _ABSENT):
         return "its subject is not that of the mail that it answers, but that its writer is away"
+    if _is_answered_elsewhere(email) and not is_answer:
+        return None
+    confirms = TAKEN.search(own) or (THANKS.search(own) and PROMISED.search(own))
+    if confirms and GENERATED.search(own) and _foreign(own, _CONFIRMING) < _MOST_FOREIGN:
+        return "it says that a mail has come, and that it was made by a program"
     return None
+
+
+def _states(own: str) -> bool:
+    """Tell whether it says that it is an automatic reply as the first thing or the last; between others it is told."""
+    found = STATED.search(own)
+    if found is None:
+        return False
+    return not _foreign(own[: found.start()], _KNOWN) or not _foreign(own[found.end() :].partition("¶")[2], _KNOWN)
 
 
 def _is_worth_reading(email: IncomingEmail, subject: str, *, is_answer: bool) -> bool:
@@ -110,34 +120,6 @@ def _text(email: IncomingEmail) -> str:
     if email.text and email.text.strip():
         return email.text[:_BODY_CHARS]
     return html_to_text(split_reply_html((email.html or "")[: 10 * _BODY_CHARS]).new)[:_BODY_CHARS]
-
-
-def _confirms(own: str, subject: str) -> bool:
-    """Tell whether it confirms that a mail has come, and two of four: its number, an answer, thanks, the subject."""
-    is_taken, is_generated = TAKEN.search(own) is not None, GENERATED.search(own) is not None
-    if not (is_taken or is_generated) or MYSELF.search(own):
-        return False
-    number = NUMBERED.search(own) or NUMBERED.search(subject)
-    said = [PROMISED.search(own), THANKS.search(own), RECEIVED_SUBJECT.match(subject), number if is_taken else None]
-    count = sum(one is not None for one in said)
-    if is_taken and number and count == 1:
-        return not _foreign(own, _CONFIRMING)
-    is_meant = (is_taken and is_generated) or count > 1
-    return is_meant and _foreign(own, _CONFIRMING) < (2 if number or is_generated else 1)
-
-
-def _is_absence(own: str, subject: str) -> bool:
-    """Tell whether it says who is away, and two of three: thanks, whom to ask instead, that nobody reads it."""
-    if not AWAY.search(own):
-        return False
-    said = sum(words.search(own) is not None for words in (THANKS, URGENT, UNREAD))
-    return said > 1 and not _names_matter(own, subject) and not _foreign(own, _ABSENT)
-
-
-def _names_matter(own: str, subject: str) -> bool:
-    """Tell whether it speaks of what the subject names: programs do not know what a mail is about."""
-    words = {found[0] for found in _MATTER.finditer(own)}
-    return any(found[0] in words for found in _MATTER.finditer(ANSWERED.sub("", subject, count=1)))
 
 
 def _foreign(own: str, known: tuple[re.Pattern[str], ...]) -> int:

@@ -112,15 +112,6 @@ AWAY_SUBJECT = pattern(
 `Auto: Your invoice` is what Sieve makes of it (RFC 5230, section 5.4).
 """
 
-RECEIVED_SUBJECT = pattern(
-    r"(?:\[[^\]]{1,60}\] ?|(?:ticket|case|request) ?#?\w{1,20} ?[:-] ?)?(?:eingangsbestätigung|empfangsbestätigung"
-    r"|accus[eé] (?:de )?r[eé]ception|acuse de recibo|conferma (?:di )?(?:ricezione|ricevimento)"
-    r"|ontvangstbevestiging|potwierdzenie (?:otrzymania|przyjęcia)|acknowledge?ment of|confirmation of receipt"
-    r"|(?:\[?request|ticket|case|message|enquiry|inquiry|support ticket) (?:received|opened|created)"
-    r"|(?:we have|we've|we) received your|thank(?:s| you) for (?:contacting|your (?:message|e-?mail|[ei]nquiry"
-    r"|request)))"
-)
-
 # ---- bodies: one table for each thing that automatic answers say
 
 AWAY = pattern(
@@ -325,12 +316,6 @@ UNTIL = pattern(
     r"|takaisin|\bверн|возвра|до \d|поверн|dön|kadar|vrać|vrnil|επιστρ|まで|戻|返回|回来|까지|복귀"
 )
 """Until when."""
-
-MYSELF = pattern(
-    r"\b(?:i (?:am|have|had|will|would|can|could|do|did|was|need|think|want|hope|got|just|also|saw|know|like)|i'm|i'll"
-    r"|i've|i’m|i’ll|i’ve|ich|mir|j'\w+|je (?:vous|suis|ne|reviens)|ik|jag|jeg|io|я)\b"
-)
-"""A confirmation speaks for a house."""
 
 FURNITURE = pattern(
     r"\b(?:dear|hello|guten|sehr geehrte|bonjour|madame|hola|estimad|olá|prezad|caro|ciao|buongiorno|gentile|geachte"
