@@ -26,4 +26,4 @@ def test_a_fault_is_told_at_its_first_use() -> None:
 def test_a_copy_is_a_compiled_one() -> None:
     word = pattern("[a-z]+")
     assert copy(word).fullmatch("one")
-    assert pickle.loads(pickle.dumps(word)) == re.compile("[a-z]+")  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(word)) == re.compile("[a-z]+")
