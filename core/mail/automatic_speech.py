@@ -86,8 +86,7 @@ def speech_reason(email: IncomingEmail, subject: str) -> str | None:
         return "its subject is not that of the mail that it answers, but that its writer is away"
     if _is_answered_elsewhere(email) and not is_answer:
         return None
-    confirms = TAKEN.search(own) or (THANKS.search(own) and PROMISED.search(own))
-    if confirms and GENERATED.search(own) and _foreign(own, _CONFIRMING) < _MOST_FOREIGN:
+    if TAKEN.search(own) and GENERATED.search(own) and _foreign(own, _CONFIRMING) < _MOST_FOREIGN:
         return "it says that a mail has come, and that it was made by a program"
     return None
 

@@ -84,6 +84,7 @@ def test_i8_the_subject_of_an_answer_says_that_its_writer_is_away() -> None:
         "I am out of office tomorrow, please contact Paul at paul@x.test about the delivery.",
         "Thank you for your message. I am out of the office until 10 June. In urgent cases please call 0171 123.",
         "Vielen Dank für Ihre Nachricht. Ich bin bis 13. Juni nicht im Haus. Ihre E-Mail wird nicht weitergeleitet.",
+        "This file was generated automatically. Thank you for your message, I'll check the totals and get back to you.",
         # What has come, and what is to be done.
         "Thank you for contacting us. We have received your message and will reply as soon as possible.",
         "We have received your request; a colleague will repair the boiler on Monday at 9.",
