@@ -35,7 +35,7 @@ _TELLING = _OF_SERVERS | {"message-id"}
 _FOR = pattern(r"\sfor\s{1,4}<?([^\s<>@;]{1,64}@[^\s<>@;]{1,255}?)>?(?:;|\s|$)")
 _QUOTED = pattern(r"(?m)^[ \t>|]{0,8}(?=\S)")
 _MARK = pattern(
-    r"(?im)^(?:[-=*_|#>< \t]{2,80}.{0,80}|.{0,80}(?=[^\n]{0,60}:[ \t]{0,20}$))"
+    r"(?im)^(?:[-=*_|#>< \t]{2}.{0,158}|.{0,80}(?=[^\n]{0,60}:[ \t]{0,20}$))"
     r"(?:original(?:[ -]?(?:message|mail|e-?mail|header|text))|(?<!receive a )(?<!received a )copy of (?:the"
     r"|your) (?:original )?(?:message|mail|e-?mail)"
     r"|(?:returned|unsent|undelivered|bounced|rejected) (?:mail|message)|returned text"

@@ -443,3 +443,11 @@ def test_i12_a_report_of_a_report_of_a_report_does_not_lead_down_for_ever() -> N
         b"Your message could not be delivered.\n--r%d\nContent-Type: message/rfc822\n\n"
     )
     assert read_bounce(parse(b"".join(level % (at, at, at) for at in range(1200)))) is not None
+
+
+def test_i13_a_body_of_dashes_is_read_in_no_time() -> None:
+    lines = ("-" * 70 + "\n") * 1400
+    email = parse(f"From: MAILER-DAEMON@x.test\nSubject: Undelivered mail\nReturn-Path: <>\n\n{lines}".encode())
+    started = process_time()
+    read_bounce(email)
+    assert process_time() - started < 0.5
