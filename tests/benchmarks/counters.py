@@ -9,7 +9,7 @@ from core.delivery.engine import Engine
 from core.delivery.request import QueueRequest
 from core.runtime import Runtime, get_model
 from tests.benchmarks.hosts import LANES, hosted, sink
-from tests.benchmarks.mails import SENDER, html_of, recipient
+from tests.benchmarks.mails import SENDER, body_of, recipient
 from tests.benchmarks.measure import Row, forget_peak, memory_mb, watch
 from tests.servers.fake_mta import FakeMta
 
@@ -52,9 +52,9 @@ def _sends_to(port: int) -> dict[str, object]:
 
 
 async def _queue(count: int) -> None:
-    html = html_of(2_000)
+    html, text = body_of(2_000)
     await get_model("Message").queue_many(
-        QueueRequest(author=None, to=(recipient(number),), subject="Café", body=html, from_email=SENDER)
+        QueueRequest(author=None, to=(recipient(number),), subject="Café", body=html, text=text, from_email=SENDER)
         for number in range(count)
     )
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.core.management import call_command
 
-from tests.benchmarks.mails import SENDER, html_of, recipient
+from tests.benchmarks.mails import SENDER, Body, body_of, recipient
 from tests.benchmarks.measure import use_own_core, watch
 
 
@@ -25,8 +25,8 @@ def main(peer: str, port: int, count: int, bytes_wanted: int, folder: str) -> No
     use_own_core()
     logging.disable(logging.CRITICAL)
     _configure(peer, port, folder)
-    html = html_of(bytes_wanted)
-    queue_one, queue_bulk, send = _of_post_office(html) if peer == "post_office" else _of_mailer(html)
+    body = body_of(bytes_wanted)
+    queue_one, queue_bulk, send = _of_post_office(body) if peer == "post_office" else _of_mailer(body)
     with watch() as single:
         for number in range(count):
             queue_one(number)
@@ -66,7 +66,7 @@ def _configure(peer: str, port: int, folder: str) -> None:
 _Steps = tuple[Callable[[int], Any], Callable[[range], Any], Callable[[], Any]]
 
 
-def _of_post_office(html: str) -> _Steps:
+def _of_post_office(body: Body) -> _Steps:
     from post_office import mail
 
     def asked(number: int) -> dict[str, Any]:
@@ -74,8 +74,8 @@ def _of_post_office(html: str) -> _Steps:
             "recipients": [recipient(number)],
             "sender": SENDER,
             "subject": "Café",
-            "html_message": html,
-            "message": "x",
+            "html_message": body.html,
+            "message": body.text,
         }
 
     def send() -> None:
@@ -85,14 +85,14 @@ def _of_post_office(html: str) -> _Steps:
     return lambda number: mail.send(**asked(number)), lambda numbers: mail.send_many(map(asked, numbers)), send
 
 
-def _of_mailer(html: str) -> _Steps:
+def _of_mailer(body: Body) -> _Steps:
     from mailer.backend import DbBackend
     from mailer.engine import send_all
 
     def mails(numbers: range) -> Iterator[EmailMultiAlternatives]:
         for number in numbers:
-            one = EmailMultiAlternatives("Café", "x", SENDER, [recipient(number)])
-            one.attach_alternative(html, "text/html")
+            one = EmailMultiAlternatives("Café", body.text, SENDER, [recipient(number)])
+            one.attach_alternative(body.html, "text/html")
             yield one
 
     queue = DbBackend().send_messages

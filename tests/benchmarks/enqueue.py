@@ -14,7 +14,7 @@ from core.delivery.request import QueueRequest
 from core.orm.transaction import transaction
 from core.runtime import get_model, runtime
 from tests.benchmarks.hosts import DATABASES, hosted, sink
-from tests.benchmarks.mails import SENDER, html_of, recipient
+from tests.benchmarks.mails import SENDER, Body, body_of, recipient
 from tests.benchmarks.measure import Row, Watch, watch
 from tests.benchmarks.peers import PEERS, peer_figures
 from tests.benchmarks.raw_rows import raw_rows
@@ -38,13 +38,14 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
 
 
 async def _ours(database: str, count: int) -> AsyncIterator[Row]:
-    html = html_of(2_000)
+    body = body_of(2_000)
+    html, text = body
     async with hosted(database):
         message = get_model("Message")
 
         async def queue_each(numbers: range) -> None:
             for number in numbers:
-                await message.queue_email(None, [recipient(number)], "Café", html, from_email=SENDER)
+                await message.queue_email(None, [recipient(number)], "Café", html, text=text, from_email=SENDER)
 
         await queue_each(range(10))
         with watch() as single:
@@ -56,7 +57,7 @@ async def _ours(database: str, count: int) -> AsyncIterator[Row]:
             async with transaction():
                 await queue_each(range(count))
         with watch() as many:
-            await message.queue_many([_request(number, html) for number in range(count * 3)])
+            await message.queue_many([_request(number, body) for number in range(count * 3)])
         with watch() as rendered:
             await message.queue_many([_rendered(number) for number in range(count * 3)])
         assert await get_model("Delivery").filter(state="queued").count() == 10 + count * 8 + share * _AT_ONCE
@@ -87,8 +88,10 @@ def _rendered(number: int) -> QueueRequest:
     return QueueRequest(author=None, to=(recipient(number),), subject=subject, body=body, from_email=SENDER)
 
 
-def _request(number: int, html: str) -> QueueRequest:
-    return QueueRequest(author=None, to=(recipient(number),), subject="Café", body=html, from_email=SENDER)
+def _request(number: int, body: Body) -> QueueRequest:
+    return QueueRequest(
+        author=None, to=(recipient(number),), subject="Café", body=body.html, text=body.text, from_email=SENDER
+    )
 
 
 def _row(name: str, database: str, taken: Watch, count: int, goal: str, yardstick: float | None = None) -> Row:

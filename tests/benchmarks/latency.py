@@ -13,7 +13,7 @@ from core.delivery.engine import Engine
 from core.delivery.request import QueueRequest
 from core.runtime import get_model
 from tests.benchmarks.hosts import DATABASES, hosted, sink
-from tests.benchmarks.mails import SENDER, html_of, recipient
+from tests.benchmarks.mails import SENDER, body_of, recipient
 from tests.benchmarks.measure import Row, move_away, watch
 
 _ROUND_TRIP_MS = 30
@@ -22,13 +22,15 @@ _CONNECTIONS = 30
 
 async def benchmark(quick: bool) -> AsyncIterator[Row]:
     count = 500 if quick else 6000
-    html = html_of(2_000)
+    html, text = body_of(2_000)
     for database in DATABASES:
         with sink() as port, _far_away(port) as far_port:
             settings = {"SMTP_SERVER": "127.0.0.1", "SMTP_PORT": far_port, "SMTP_TLS": "none"}
             async with hosted(database, SMTP_CONCURRENCY=_CONNECTIONS, **settings):
                 await get_model("Message").queue_many(
-                    QueueRequest(author=None, to=(recipient(one),), subject="Café", body=html, from_email=SENDER)
+                    QueueRequest(
+                        author=None, to=(recipient(one),), subject="Café", body=html, text=text, from_email=SENDER
+                    )
                     for one in range(count)
                 )
                 with watch() as taken:
