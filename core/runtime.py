@@ -87,7 +87,7 @@ def get_model(name: str) -> type[Any]:
 
 def settings() -> Settings:
     """Return the open host's configuration values."""
-    return runtime().settings
+    return runtime().configuration.settings
 
 
 @contextmanager

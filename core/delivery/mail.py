@@ -29,11 +29,12 @@ async def prepare(job: Job, *, tracks: bool = True) -> Mail:
 
     `tracks` False leaves the tracking out, whatever the message says.
     """
-    await job.outgoing.fix()
+    if job.outgoing.row["has_field_tokens"]:
+        await job.outgoing.fix()
     content = await content_of(job, tracks=tracks)
     alone = job.deliveries[0] if len(job.deliveries) == 1 else None
     sender = envelope_sender(job.message, alone.id if alone else None)
-    recipients = tuple(envelope_address(delivery.recipient) for delivery in job.deliveries)
+    recipients = tuple([envelope_address(delivery.recipient) for delivery in job.deliveries])
     envelope = Envelope(
         sender=sender,
         recipients=recipients,
@@ -50,10 +51,6 @@ async def content_of(job: Job, *, tracks: bool = True) -> bytes:
         content = await mail_bytes(job.outgoing, first.recipient, first.id, tracks and job.tracks)
     else:
         content = await mail_bytes(job.outgoing)
-    return await _signed(content, job)
-
-
-async def _signed(content: bytes, job: Job) -> bytes:
     if len(content) > LARGE_BYTES and job.signer.keys:
         return await asyncio.to_thread(job.signer.sign, content)
     return job.signer.sign(content)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from html import escape
 from json import JSONDecoder
 from operator import attrgetter
@@ -17,7 +17,6 @@ from typing import Any
 
 from core.errors import UserError
 from core.mail.address import domain_of, envelope_address, parse_address
-from core.mail.body import html_to_text
 from core.mail.branding import branded, branded_text
 from core.mail.compose import compose
 from core.mail.invite import calendar_of
@@ -25,7 +24,7 @@ from core.mail.return_path import return_path
 from core.mail.thread import ids_in
 from core.mail.tracking import tracker
 from core.mail.unsubscribe import unsubscribe_address, unsubscribe_url
-from core.mail.values import File, Mailbox, OutgoingEmail
+from core.mail.values import File, Mailbox, OutgoingEmail, Woven
 from core.pattern import pattern
 from core.runtime import get_model, runtime, settings
 
@@ -113,36 +112,24 @@ class Outgoing:
     def __init__(self, row: dict[str, Any]):
         self.row = row
         """As `load_messages` returns it."""
-        self._is_read = False
+        values = settings() if row["track"] else None
+        self.is_tracked = values is not None and bool(values.TRACKING and values.BASE_URL)
+        self.is_personal = bool(row["individual"] or row["unsubscribe_list"] or self.is_tracked)
+        """Whether the copies differ: no two recipients can then share a transaction with a server."""
         self._email: OutgoingEmail | None = None
 
-    @property
+    @cached_property
     def message(self) -> Mapping[str, Any]:
         """The row as plain values, of the names in COLUMNS; read late, since many rows wait in memory."""
         row = self.row
-        if not self._is_read:
-            self._is_read = True
-            row["date_at"] = runtime().database.dialect.read_time(row["date_at"])
-            for name in _JSON_COLUMNS:
-                row[name] = _read_json(row[name])
+        row["date_at"] = runtime().database.dialect.read_time(row["date_at"])
+        for name in _JSON_COLUMNS:
+            row[name] = _read_json(row[name])
         return row
-
-    @property
-    def is_personal(self) -> bool:
-        """Whether the copies differ: no two recipients can then share a transaction with a server."""
-        return bool(self.row["individual"] or self.row["unsubscribe_list"] or self.is_tracked)
-
-    @property
-    def is_tracked(self) -> bool:
-        if not self.row["track"]:
-            return False
-        values = settings()
-        return bool(values.TRACKING and values.BASE_URL)
 
     async def fix(self) -> None:
         """Put the fields' present values in the place of their tokens, for this try and all that follow."""
-        if self.row["has_field_tokens"]:
-            self.row |= await get_model("Message").fix_field_tokens(self.row["id"])
+        self.row |= await get_model("Message").fix_field_tokens(self.row["id"])
 
     async def email(self) -> OutgoingEmail:
         """Return the mail as a value, its attachments loaded, as the addons' filters left it.
@@ -153,25 +140,29 @@ class Outgoing:
             message = self.message
             if message["has_field_tokens"]:
                 message = {**message, **await get_model("Message").filled_texts(message["id"])}
-            self._email = await _filtered(_composed(message, await _files(message)), message)
+            has_files = message["attachment_ids"] or message["presentation"].get("files")
+            email = _composed(message, await _files(message) if has_files else ())
+            is_filtered = runtime().hooks.users_of("filter_outgoing_email")
+            self._email = await _filtered(email, message) if is_filtered else email
         return self._email
 
-    async def copy(self, recipient: str, delivery_id: int, tracks: bool) -> OutgoingEmail:
-        """Return the mail as this recipient gets it; the same on every try."""
-        email = await self.email()
+    async def copy(self, recipient: str, delivery_id: int) -> OutgoingEmail:
+        """Return the mail as this recipient gets it, but for what is counted; the same on every try."""
+        email = self._email or await self.email()
         changes: dict[str, Any] = {}
         if self.message["individual"]:
             changes["to"] = tuple(one for one in email.to if one.address == recipient) or (Mailbox("", recipient),)
         if self.message["unsubscribe_list"]:
             changes |= _with_way_out(email, self.message, recipient, delivery_id)
-        html = changes.get("html", email.html)
-        if tracks and self.is_tracked and html is not None:
-            tracking = tracker(settings().BASE_URL, settings().secret_keys)
-            has_png = "png_pixel" in self.message["presentation"]
-            changes["html"] = tracking.rewritten(html, delivery_id, png=has_png)
-            # The text part is of the mail as it was written: what is counted stands in the HTML alone.
-            changes.setdefault("text", html_to_text(html) if email.text is None else email.text)
         return _changed(email, changes) if changes else email
+
+    def tracked(self, html: str | None, delivery_id: int) -> Woven | None:
+        """Return the HTML of a copy with what is counted in it; None where nothing is."""
+        if html is None or not self.is_tracked:
+            return None
+        values = settings()
+        has_png = "png_pixel" in self.message["presentation"]
+        return tracker(values.BASE_URL, values.secret_keys).woven(html, delivery_id, png=has_png)
 
 
 _FIELDS = tuple(field.name for field in fields(OutgoingEmail))
@@ -216,12 +207,9 @@ def check_composition(message: Mapping[str, Any]) -> None:
 
 
 async def _filtered(email: OutgoingEmail, message: Mapping[str, Any]) -> OutgoingEmail:
-    hooks = runtime().hooks
-    if not hooks.users_of("filter_outgoing_email"):
-        return email
     try:
         async with asyncio.timeout(_LONGEST_FILTERING_S) as limit:
-            changed: OutgoingEmail = await hooks.filter("filter_outgoing_email", email, message=message)
+            changed: OutgoingEmail = await runtime().hooks.filter("filter_outgoing_email", email, message=message)
     except TimeoutError as error:
         if not limit.expired():
             raise
@@ -260,9 +248,10 @@ def _with_way_out(email: OutgoingEmail, message: Mapping[str, Any], recipient: s
 
 async def mail_bytes(outgoing: Outgoing, recipient: str = "", delivery_id: int = 0, tracks: bool = False) -> bytes:
     """Return the exact bytes that a server is given for a recipient; without one, those that no copy differs from."""
-    email = await outgoing.copy(recipient, delivery_id, tracks) if recipient else await outgoing.email()
+    email = await outgoing.copy(recipient, delivery_id) if recipient else await outgoing.email()
+    woven = outgoing.tracked(email.html, delivery_id) if recipient and tracks else None
     size = sum(len(file.content) for file in (*email.attachments, *email.inline_files))
-    return await asyncio.to_thread(compose, email) if size > LARGE_BYTES else compose(email)
+    return await asyncio.to_thread(compose, email, woven) if size > LARGE_BYTES else compose(email, woven)
 
 
 def envelope_sender(message: Mapping[str, Any], delivery_id: int | None) -> str:
@@ -281,8 +270,6 @@ def envelope_sender(message: Mapping[str, Any], delivery_id: int | None) -> str:
 async def _files(message: Mapping[str, Any]) -> list[File]:
     """Return the files that the message was queued with, all of them or an error: a mail never goes without one."""
     ids, queued = message["attachment_ids"], message["presentation"].get("files", [])
-    if not ids and not queued:
-        return []
     records = await get_model("Attachment").filter(id__in=list(ids)).order_by("id")
     if queued != sorted(record.sha256 for record in records):
         raise UserError(

@@ -46,6 +46,8 @@ def branded(body: str, presentation: Mapping[str, Any]) -> str:
 
 def branded_text(text: str, presentation: Mapping[str, Any]) -> str:
     """Return a text body with signature and small print under it; `presentation` as for `branded`."""
+    if not presentation:
+        return text
     branding = presentation.get("branding") or {}
     lines = [branding[key].strip() for key in ("name", *_SMALL_PRINT_KEYS) if branding.get(key)]
     blocks = [_signature_text(presentation.get("signature") or ""), "\n".join(lines)]

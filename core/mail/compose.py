@@ -10,6 +10,7 @@ from __future__ import annotations
 from base64 import b64encode
 from binascii import b2a_qp
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from struct import Struct
@@ -21,7 +22,7 @@ from core.mail.address import has_encoded_word, header_text
 from core.mail.body import html_to_text
 from core.mail.header_line import LONGEST_LINE_BYTES, date_line, folded, ids_line, mailboxes_line, text_line
 from core.mail.optional_headers import ONLY_ONCE, optional_headers
-from core.mail.values import Calendar, File, OutgoingEmail
+from core.mail.values import Calendar, File, OutgoingEmail, Woven
 from core.pattern import pattern
 
 _LINE_CHARS = 76
@@ -29,6 +30,8 @@ _LINES = Struct(f"{_LINE_CHARS}s" * 64)
 """Cuts many lines at once."""
 _READABLE_MAX_BYTES = 10_000
 """Above this, quoted-printable costs more time than its legibility is worth."""
+_BODIES_KEPT = 16
+"""The mails of a campaign share their text."""
 
 _HEADER_NAME = pattern(r"[!-9;-~]{1,70}")
 _OURS = frozenset({
@@ -49,25 +52,24 @@ class _Part(NamedTuple):
     content: bytes
 
 
-def compose(email: OutgoingEmail) -> bytes:
-    """Return the whole message.
+def compose(email: OutgoingEmail, woven: Woven | None = None) -> bytes:
+    """Return the whole message; `woven` is the HTML as this recipient gets it, where that differs from the email's own.
 
     Raises AddressError for an address, an identifier or a header value that may not stand in a header, UserError for
     a field with a word that it does not know, a date without a zone, or an extra header that has no proper name, is
     ours to write, or says what a field says already.
     """
-    return with_body(_headers(email), email)
+    return with_body(_headers(email), email, woven)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
     """Raise what `compose` would raise for these extra headers, so that a mail with a wrong one is never queued."""
-    for _ in _extra(headers.items(), set()):
-        pass
+    _extra(tuple(headers.items()), frozenset())
 
 
-def with_body(headers: str, email: OutgoingEmail) -> bytes:
+def with_body(headers: str, email: OutgoingEmail, woven: Woven | None = None) -> bytes:
     """Return the lines of a header, and the email's body under them."""
-    body = _body(email)
+    body = _body(email, woven)
     return b"".join((headers.encode("utf-8"), b"MIME-Version: 1.0\r\n", body.headers, b"\r\n", body.content, b"\r\n"))
 
 
@@ -88,7 +90,7 @@ def _headers(email: OutgoingEmail) -> str:
     if optional:
         lines += (folded(name, value) for name, value in optional)
     if email.headers:
-        lines += _extra(email.headers, {name.lower() for name, _ in optional})
+        lines += _extra(tuple(email.headers), frozenset(name.lower() for name, _ in optional))
     return "".join(lines)
 
 
@@ -110,7 +112,12 @@ def thread_lines(email: OutgoingEmail) -> Iterator[str]:
         yield ids_line("References", email.references)
 
 
-def _extra(headers: Iterable[tuple[str, str]], written: set[str]) -> Iterator[str]:
+@lru_cache
+def _extra(headers: tuple[tuple[str, str], ...], written: frozenset[str]) -> tuple[str, ...]:
+    return tuple(_extra_lines(headers, set(written)))
+
+
+def _extra_lines(headers: Iterable[tuple[str, str]], written: set[str]) -> Iterator[str]:
     for name, value in headers:
         lower = name.lower()
         if not _HEADER_NAME.fullmatch(name):
@@ -127,12 +134,12 @@ def _extra(headers: Iterable[tuple[str, str]], written: set[str]) -> Iterator[st
 # The body.
 
 
-def _body(email: OutgoingEmail) -> _Part:
+def _body(email: OutgoingEmail, woven: Woven | None) -> _Part:
     boundary = "=_" + blake2b(email.message_id.encode("utf-8"), digest_size=12).hexdigest()
     files = email.attachments if email.html is not None else email.inline_files + email.attachments
     if email.calendar is not None:
         files += (_invite_file(email.calendar),)
-    content = _readable(email, boundary)
+    content = _readable(email, woven, boundary)
     if not files:
         return content
     return _multipart("mixed", boundary + "m", [content, *(_file(file, "attachment", boundary) for file in files)])
@@ -147,21 +154,21 @@ def _invite_file(calendar: Calendar) -> File:
     return File("invite.ics", "application/ics", _with_crlf(calendar.text))
 
 
-def _readable(email: OutgoingEmail, boundary: str) -> _Part:
+def _readable(email: OutgoingEmail, woven: Woven | None, boundary: str) -> _Part:
     if email.html is None and email.calendar is None:
         return _text("plain", email.text or "", boundary)
     # Of alternatives the last one that a reader understands is shown (RFC 2046 section 5.1.4).
     text = html_to_text(email.html or "") if email.text is None else email.text
     parts = [_text("plain", text, boundary)]
     if email.html is not None:
-        parts.append(_html(email.html, email.inline_files, boundary))
+        parts.append(_html(woven or email.html, email.inline_files, boundary))
     if email.calendar is not None:
         parts.append(_text(f"calendar; method={email.calendar.method}", email.calendar.text, boundary))
     return _multipart("alternative", boundary + "a", parts)
 
 
-def _html(html: str, files: tuple[File, ...], boundary: str) -> _Part:
-    part = _text("html", html, boundary)
+def _html(html: str | Woven, files: tuple[File, ...], boundary: str) -> _Part:
+    part = _woven(html, boundary) if isinstance(html, Woven) else _text("html", html, boundary)
     if not files:
         return part
     return _multipart("related", boundary + "r", [part, *(_file(file, "inline", boundary) for file in files)])
@@ -178,7 +185,16 @@ def _multipart(kind: str, boundary: str, parts: Iterable[_Part]) -> _Part:
 
 def _text(subtype: str, text: str, boundary: str) -> _Part:
     coding, content = _coded_text(_with_crlf(text), text.isascii(), boundary)
-    return _Part(b"Content-Type: text/%s; charset=utf-8\r\n%s" % (subtype.encode("ascii"), coding), content)
+    return _Part(_TEXT % (subtype.encode("ascii"), coding), content)
+
+
+def _woven(html: Woven, boundary: str) -> _Part:
+    """Put each word on a line of its own between soft breaks, so that what all recipients share is coded once."""
+    segments = _quoted_segments(html.segments)
+    if segments is None:
+        return _text("html", str(html), boundary)
+    lines = Woven(segments, [f"=\r\n{word}=\r\n" for word in html.words])
+    return _Part(_TEXT % (b"html", _QUOTED), str(lines).encode("ascii"))
 
 
 def _with_crlf(text: str) -> bytes:
@@ -188,6 +204,7 @@ def _with_crlf(text: str) -> bytes:
     return data.replace(b"\n", b"\r\n")
 
 
+_TEXT = b"Content-Type: text/%s; charset=utf-8\r\n%s"
 _AS_IT_IS = b"Content-Transfer-Encoding: 7bit\r\n"
 _QUOTED = b"Content-Transfer-Encoding: quoted-printable\r\n"
 _BASE64 = b"Content-Transfer-Encoding: base64\r\n"
@@ -198,8 +215,24 @@ def _coded_text(data: bytes, is_ascii: bool, boundary: str) -> tuple[bytes, byte
         return _AS_IT_IS, data
     if len(data) > _READABLE_MAX_BYTES:
         return _BASE64, _base64(data)
+    return _QUOTED, _quoted(data)
+
+
+@lru_cache(_BODIES_KEPT)
+def _quoted(data: bytes) -> bytes:
     # The line end makes soft breaks CRLF too; the codec takes them from the first line end it sees.
-    return _QUOTED, b2a_qp(data + b"\r\n").removesuffix(b"\r\n")
+    return b2a_qp(data + b"\r\n").removesuffix(b"\r\n")
+
+
+@lru_cache(_BODIES_KEPT)
+def _quoted_segments(segments: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the segments in quoted-printable, made for words on lines of their own; None where another coding fits."""
+    if sum(map(len, segments)) > _READABLE_MAX_BYTES or all(map(str.isascii, segments)):
+        return None
+    *ahead, last = map(_with_crlf, segments)
+    # The letter leaves room for the soft break, and keeps a space before it from being taken for a line's last.
+    coded = [_quoted(one + b"x")[:-1] for one in ahead]
+    return tuple([str(one, "ascii") for one in (*coded, _quoted(last))])
 
 
 def _is_plain(data: bytes, boundary: str) -> bool:

@@ -1,13 +1,15 @@
 """Signatures for what leaves in a mail and comes back: each is good for one purpose, and 128 bits long.
 
-HMAC-SHA256 (RFC 2104), truncated. Of several keys the first one signs, and all of them are believed, so that keys
-rotate. It keeps nothing and knows no time: what is signed holds for as long as its key is known.
+Keyed BLAKE2b (RFC 7693), a quarter of HMAC-SHA256's time. Of several keys the first one signs, and all of them are
+believed, so that keys rotate. It keeps nothing and knows no time: what is signed holds for as long as its key is known.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
 
 from core.errors import ConfigError
 
@@ -52,8 +54,19 @@ def _is_signed_base32(keys: Iterable[str], purpose: str, text: str, claimed: str
 
 
 def _signature(key: str, purpose: str, text: str) -> bytes:
-    said = f"postroom {purpose}\0{text}".encode("utf-8", "surrogatepass")
-    return hmac.digest(key.encode(), said, "sha256")[:SIGNATURE_BYTES]
+    code = keyed(key, purpose).copy()
+    code.update(text.encode("utf-8", "surrogatepass"))
+    return code.digest()
+
+
+@lru_cache(maxsize=64)
+def keyed(key: str, purpose: str) -> blake2b:
+    """Return the hash that makes one purpose's codes; a secret of any length becomes a key of the right one.
+
+    It is shared: update a `copy()` of it.
+    """
+    derived = blake2b(key.encode(), digest_size=32, person=b"postroom").digest()
+    return blake2b(f"{purpose}\0".encode(), key=derived, digest_size=SIGNATURE_BYTES)
 
 
 def _base32(data: bytes) -> str:

@@ -18,10 +18,11 @@ from functools import lru_cache
 from hashlib import blake2b
 from html import escape, unescape
 from html.entities import html5
-from typing import Any
 from urllib.parse import quote, unquote
 
 from core.mail.address import domain_of
+from core.mail.signing import SIGNATURE_BYTES, keyed
+from core.mail.values import Woven
 from core.pattern import pattern
 
 OPEN_PATH = "/api/email/track/open/"
@@ -32,8 +33,7 @@ _AFTER_PIXEL = '" alt="" width="1" height="1" style="border:0;width:1px;height:1
 _OFF = "data-no-track"
 
 _ID_BYTES = 8
-_MAC_BYTES = 16
-_TOKEN_CHARS = (_ID_BYTES + _MAC_BYTES) * 4 // 3
+_TOKEN_CHARS = (_ID_BYTES + SIGNATURE_BYTES) * 4 // 3
 _URL_CHARS = 4_000
 """Longer targets are left alone: wrapped, they would not pass every proxy."""
 _BODIES_KEPT = 8
@@ -83,11 +83,11 @@ class Tracker:
     def __init__(self, base_url: str, keys: Sequence[str]):
         """`base_url` is where recipients reach this host; `keys` are secrets of any length, at least one."""
         self._base_url = base_url.rstrip("/")
-        self._pixels = [_keyed(key, b"pixel") for key in keys]
-        self._links = [_keyed(key, b"link") for key in keys]
+        self._pixels = [keyed(key, "tracked pixel") for key in keys]
+        self._links = [keyed(key, "tracked link") for key in keys]
         self._cut = lru_cache(maxsize=_BODIES_KEPT)(self._cut_up)
 
-    def rewritten(self, html: str, delivery_id: int, *, png: bool = False) -> str:
+    def woven(self, html: str, delivery_id: int, *, png: bool = False) -> Woven:
         """Return the HTML with a pixel at its end, and each web link leading here first and then to its target.
 
         The pixel is `/api/email/track/open/TOKEN`, or with `png` `/email/pixel/TOKEN.png`. Links with `data-no-track`,
@@ -99,10 +99,7 @@ class Tracker:
         pixel, link = self._pixels[0].copy(), self._links[0].copy()
         pixel.update(data)
         link.update(data)
-        woven = [segments[0]]
-        for target, segment in zip(targets, segments[1:], strict=True):
-            woven += _token(data, link, target) if target else _token(data, pixel), segment
-        return "".join(woven)
+        return Woven(segments, [_token(data, link, one) if one else _token(data, pixel) for one in targets])
 
     def token(self, delivery_id: int) -> str:
         """Return the token of a delivery's pixel."""
@@ -117,7 +114,7 @@ class Tracker:
         """Return the delivery in which a link with this token led to `url`, or None where none did."""
         return _read(self._links, token, url.encode("utf-8", "replace"))
 
-    def _cut_up(self, html: str, png: bool) -> tuple[list[str], list[bytes]]:
+    def _cut_up(self, html: str, png: bool) -> tuple[tuple[str, ...], list[bytes]]:
         """Return the HTML as segments with a token between each two, and what each token is about: a link's target, or
         nothing for the pixel. Done once for a body, to however many it goes.
         """
@@ -133,7 +130,7 @@ class Tracker:
             segments.append(kept + html[at:start] + before)
             targets.append(target)
             at, kept = stop, after
-        return [*segments, kept + html[at:]], targets
+        return (*segments, kept + html[at:]), targets
 
     def _is_foreign(self, link: _Link) -> bool:
         rest = link.target.removeprefix(self._base_url)
@@ -192,14 +189,8 @@ def location(url: str) -> str | None:
 # Tokens.
 
 
-def _keyed(key: str, purpose: bytes) -> Any:
-    """Return the hash that makes one purpose's codes; a secret of any length becomes a key of the right one."""
-    derived = blake2b(key.encode(), digest_size=32, person=b"postroom track").digest()
-    return blake2b(key=derived, digest_size=_MAC_BYTES, person=purpose)
-
-
-def _token(data: bytes, keyed: Any, about: bytes = b"") -> str:
-    code = keyed.copy()
+def _token(data: bytes, kept: blake2b, about: bytes = b"") -> str:
+    code = kept.copy()
     code.update(about)
     written = binascii.b2a_base64(data + code.digest(), newline=False)
     return written.translate(_URL_SAFE).decode("ascii")
@@ -208,7 +199,7 @@ def _token(data: bytes, keyed: Any, about: bytes = b"") -> str:
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-def _read(keyed: Sequence[Any], token: str, about: bytes) -> int | None:
+def _read(kept: Sequence[blake2b], token: str, about: bytes) -> int | None:
     if len(token) != _TOKEN_CHARS or not token.isascii():
         return None
     try:
@@ -217,15 +208,14 @@ def _read(keyed: Sequence[Any], token: str, about: bytes) -> int | None:
         return None
     data = said[:_ID_BYTES]
     # Every key is tried, the right one found or not, so that the time says nothing.
-    known = [hmac.compare_digest(_code(one, data + about), said[_ID_BYTES:]) for one in keyed]
+    known = [hmac.compare_digest(_code(one, data + about), said[_ID_BYTES:]) for one in kept]
     return int.from_bytes(data, "big") if any(known) else None
 
 
-def _code(keyed: Any, text: bytes) -> bytes:
-    code = keyed.copy()
+def _code(kept: blake2b, text: bytes) -> bytes:
+    code = kept.copy()
     code.update(text)
-    digest: bytes = code.digest()
-    return digest
+    return code.digest()
 
 
 # Markup.

@@ -6,9 +6,11 @@ brackets (`<unique@domain>`, RFC 5322 section 3.6.4). Bcc is never a header: a b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,20 @@ class Calendar:
 
     text: str
     method: str
+
+
+class Woven(NamedTuple):
+    """HTML that many recipients share, but for a word of each one's own between every two segments.
+
+    A word has up to 75 letters, digits, hyphens and underscores. `str()` puts them together.
+    """
+
+    segments: tuple[str, ...]
+    words: Sequence[str]
+
+    def __str__(self) -> str:
+        pairs = zip(self.segments, self.words, strict=False)
+        return "".join(chain(chain.from_iterable(pairs), self.segments[-1:]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ async def test_no_open_is_lost_at_sigterm_and_few_at_kill(tmp_path: Path, keys: 
         )
         signs = tracker(BASE, running_settings().secret_keys)
         pixel = OPEN_PATH + signs.token(delivery.pk)
-        link = signs.rewritten(f'<a href="{TARGET}">', delivery.pk).split('"')[1].removeprefix(BASE)
+        link = str(signs.woven(f'<a href="{TARGET}">', delivery.pk)).split('"')[1].removeprefix(BASE)
     assert link.startswith(CLICK_PATH)
 
     with postroom.running("serve") as host, httpx2.Client(base_url=host.address(), headers=FIREFOX) as reader:

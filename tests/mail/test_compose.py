@@ -7,6 +7,7 @@ import email.policy
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.message import EmailMessage
+from itertools import zip_longest
 from typing import Any
 
 import fast_mail_parser
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from core.errors import AddressError, UserError
 from core.mail.compose import compose
 from core.mail.parse import parse
-from core.mail.values import Calendar, File, Mailbox, OutgoingEmail
+from core.mail.values import Calendar, File, Mailbox, OutgoingEmail, Woven
 
 ALICE = Mailbox("Alice", "alice@example.org")
 BOB = Mailbox("Bob", "bob@example.net")
@@ -232,6 +233,25 @@ def test_a_parser_that_shares_no_code_reads_the_same(written: OutgoingEmail) -> 
     assert contents == [*(file.content for file in files), *invites]
     ids = [part.content_id for part in parts if part.content_id]
     assert ids == [file.content_id for file in written.inline_files]
+
+
+words = st.text(st.sampled_from("abcXYZ019-_"), min_size=1, max_size=75)
+
+
+@given(st.lists(body | st.text("é =.x", max_size=160), min_size=1, max_size=5), st.lists(words, min_size=4, max_size=4))
+def test_html_that_is_shared_but_for_some_words_reads_as_put_together(segments: list[str], own: list[str]) -> None:
+    woven = Woven(tuple(segments), own[: len(segments) - 1])
+    assert str(woven) == "".join(part for pair in zip_longest(segments, woven.words, fillvalue="") for part in pair)
+    raw = compose(outgoing(html="<p>without</p>"), woven)
+    assert_fit_for_the_wire(raw)
+    assert all(len(line) <= 76 for line in raw.split(b"\r\n") if b"quoted-printable" in raw)
+    together = compose(outgoing(html=str(woven)))
+    assert (
+        read_by_library(raw).get_body(("html",)).get_content()
+        == read_by_library(together).get_body(("html",)).get_content()
+    )
+    assert parse(raw).html == parse(together).html
+    assert parse(raw).text == parse(together).text
 
 
 def test_the_same_value_gives_the_same_bytes() -> None:

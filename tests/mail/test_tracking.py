@@ -20,7 +20,7 @@ _WRAPPED = re.compile(rf"{BASE}{CLICK_PATH}([\w-]{{32}})\?url=([\w%:/.~-]*)")
 
 def wrapped(html: str, delivery_id: int = 7) -> list[str]:
     """Return the targets of the wrapped links, each checked to lead there and nowhere else."""
-    found = [(token, unquote(url)) for token, url in _WRAPPED.findall(TRACKER.rewritten(html, delivery_id))]
+    found = [(token, unquote(url)) for token, url in _WRAPPED.findall(str(TRACKER.woven(html, delivery_id)))]
     for token, url in found:
         assert TRACKER.clicked(token, url) == delivery_id
         assert TRACKER.clicked(token, url + "x") is None
@@ -98,16 +98,16 @@ def test_a_link_is_wrapped_with_its_target_as_the_reader_s_program_reads_it(html
 )
 def test_everything_else_is_left_as_it_is(html: str) -> None:
     assert wrapped(html) == []
-    assert _PIXEL.sub("", TRACKER.rewritten(html, 7)) == html
+    assert _PIXEL.sub("", str(TRACKER.woven(html, 7))) == html
 
 
 def test_the_pixel_stands_at_the_end_of_the_body() -> None:
     html = "<html><body><p>Hi</p><!-- </body> --></BODY ></html>"
-    rewritten = TRACKER.rewritten(html, 9)
+    rewritten = str(TRACKER.woven(html, 9))
     (token,) = _PIXEL.findall(rewritten)
     assert TRACKER.opened(token) == 9
     assert rewritten.index("<img") == html.index("</BODY")
-    assert _PIXEL.fullmatch(TRACKER.rewritten("", 9))
+    assert _PIXEL.fullmatch(str(TRACKER.woven("", 9)))
 
 
 _PIECES = st.lists(
@@ -126,7 +126,7 @@ _PIECES = st.lists(
 
 @given(_PIECES, st.integers(0, 2**63 - 1))
 def test_taking_the_tracking_away_gives_the_html_back(html: str, delivery_id: int) -> None:
-    rewritten = TRACKER.rewritten(html, delivery_id)
+    rewritten = str(TRACKER.woven(html, delivery_id))
     assert len(_PIXEL.findall(rewritten)) == 1
     targets = wrapped(html, delivery_id)
     stripped = _WRAPPED.sub(lambda link: unquote(link[2]), _PIXEL.sub("", rewritten))
@@ -139,15 +139,15 @@ def test_taking_the_tracking_away_gives_the_html_back(html: str, delivery_id: in
 
 
 def test_a_pixel_may_be_a_png() -> None:
-    rewritten = TRACKER.rewritten("<p>x</p>", 7, png=True)
+    rewritten = str(TRACKER.woven("<p>x</p>", 7, png=True))
     (path,) = re.findall(r'src="([^"]*)"', rewritten)
     assert path == f"{BASE}/email/pixel/{TRACKER.token(7)}.png"
-    assert TRACKER.rewritten("<p>x</p>", 7) != rewritten
+    assert str(TRACKER.woven("<p>x</p>", 7)) != rewritten
 
 
 @given(_PIECES, st.booleans())
 def test_a_quotation_leads_straight_and_loads_nothing(html: str, png: bool) -> None:
-    rewritten = TRACKER.rewritten(html, 7, png=png)
+    rewritten = str(TRACKER.woven(html, 7, png=png))
     assert TRACKER.opened(pixel_of(rewritten) or "") == 7
     quoted = untracked(rewritten, BASE + "/")
     assert CLICK_PATH not in quoted

@@ -76,7 +76,7 @@ async def sent_delivery(**values: Any) -> Any:
 
 def click(delivery_id: int, url: str = TARGET) -> str:
     """Return the path of a link as the mail has it."""
-    html = ours().rewritten(f'<a href="{url}">', delivery_id)
+    html = str(ours().woven(f'<a href="{url}">', delivery_id))
     return html.split('href="')[1].split('"')[0].removeprefix(BASE)
 
 
