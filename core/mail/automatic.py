@@ -13,21 +13,26 @@ import re
 from core.mail.address import domain_of
 from core.mail.automatic_speech import own_words, speech_reason
 from core.mail.automatic_words import (
+    ANSWERERS,
     AUTOMATIC_HEADERS,
     AUTOMATIC_VALUES,
     AWAY,
     CERTAIN_SUBJECT,
+    CHANGED_SUBJECT,
     GENERATED,
     LIST_HEADERS,
     LIST_PATH,
     LOTUS,
     NOBODY,
+    NUMBERED_SUBJECT,
     PROGRAMS,
     RECEIVED,
     ROBOTS,
+    SENT_ON,
     TAGGED,
     TAKEN,
     WEAK_SUBJECT,
+    WISHES,
 )
 from core.mail.bounce_signs import ANSWERED, SENDERS
 from core.mail.quotation_words import FORWARDING_SUBJECT
@@ -36,12 +41,13 @@ from core.mail.values import IncomingEmail
 from core.pattern import pattern
 
 _FIRST_CHARS = 600
-_NO = frozenset({"", "no", "none", "false", "0", "off"})
+_NO = frozenset({"", "no", "none", "false", "0", "off", "never", "dont", "don't", "disabled"})
+_COMMENT = pattern(r"\([^()]*+\)?")
 _BULK = frozenset({"bulk", "junk", "list"})
 _NAMING_HEADERS = (
     *("X-Mailer", "User-Agent", "X-POST-MessageClass", "X-MS-Exchange-Generated-Message-Source", "Delivered-To"),
 )
-_KIND_HEADERS = pattern(r"x-[a-z0-9-]{0,40}(?:type|class|kind|reason)")
+_KIND_HEADERS = pattern(r"x-[a-z0-9-]{0,40}(?:type|class|kind|reason|mailing)")
 
 
 def automatic_reason(email: IncomingEmail) -> str | None:
@@ -85,7 +91,7 @@ def _declared(email: IncomingEmail) -> str | None:
     for name in ("Precedence", "X-Precedence", "Preference"):
         if AUTOMATIC_VALUES.fullmatch(word := _word(email, name)) or word == "vacation":
             return f"{name} is {word}"
-    found = next((name for name, value in email.headers if _is_telling(name.lower(), value.lower())), None)
+    found = next((name for name, value in email.headers if _is_telling(name.lower(), value)), None)
     if found:
         return f"it has the header {found}"
     for name in _NAMING_HEADERS:
@@ -97,10 +103,9 @@ def _declared(email: IncomingEmail) -> str | None:
 
 
 def _is_telling(name: str, value: str) -> bool:
-    word = value.partition(";")[0].strip()[:60]
     if AUTOMATIC_HEADERS.fullmatch(name):
-        return word not in _NO
-    return _KIND_HEADERS.fullmatch(name) is not None and AUTOMATIC_VALUES.fullmatch(word) is not None
+        return WISHES.search(name) is None and _first_word(value) not in _NO | SENT_ON
+    return _KIND_HEADERS.fullmatch(name) is not None and AUTOMATIC_VALUES.fullmatch(_first_word(value)) is not None
 
 
 def _is_by_own_rule(email: IncomingEmail) -> bool:
@@ -128,21 +133,25 @@ def _reported(email: IncomingEmail) -> str | None:
 
 def _guessed(email: IncomingEmail) -> str | None:
     sender = alias_of(email.sender.address)[0] if email.sender else ""
-    if ROBOTS.fullmatch(sender) or ("daemon" in sender and SENDERS.fullmatch(sender)):
+    is_robot = ANSWERERS.fullmatch(sender) or ROBOTS.fullmatch(sender)
+    if is_robot or ("daemon" in sender and SENDERS.fullmatch(sender)):
         return f"its sender is {sender}"
+    path = (email.return_path or "").partition("@")[0].lower()
+    if ANSWERERS.fullmatch(path):
+        return f"its envelope sender is {path}"
     if sender == "postmaster" and not email.return_path:
         return "its sender is postmaster, and no envelope sender is known"
     subject = _plain(email.subject)
-    if CERTAIN_SUBJECT.match(subject) or LOTUS.match(subject) or _is_tagged(email, subject):
+    if any(words.match(subject) for words in (CERTAIN_SUBJECT, LOTUS, NUMBERED_SUBJECT)) or _is_tagged(subject):
         return "its subject is that of an automatic reply"
-    if email.in_reply_to and WEAK_SUBJECT.match(subject):
+    if email.in_reply_to and (WEAK_SUBJECT.match(subject) or CHANGED_SUBJECT.match(subject)):
         return "its subject is not that of the mail that it answers, but that its writer is away"
     return None
 
 
-def _is_tagged(email: IncomingEmail, subject: str) -> bool:
-    """Tell whether a subject ends as ticket systems end theirs, and answers none of those."""
-    return TAGGED.search(subject[-60:]) is not None and ANSWERED.match(subject) is None
+def _is_tagged(subject: str) -> bool:
+    """Tell whether programs put their tag inside or at the end of a subject that answers none of theirs."""
+    return TAGGED.search(subject[-200:]) is not None and ANSWERED.match(subject) is None
 
 
 def _heard(email: IncomingEmail) -> str | None:
@@ -181,7 +190,8 @@ def _sign(email: IncomingEmail) -> tuple[str, re.Pattern[str] | None]:
     """Return what speaks for a program beside words, and the words of a confirmation; None where people have it too."""
     precedence = _word(email, "Precedence")
     if precedence in ("bulk", "junk"):
-        return f"Precedence is {precedence}", RECEIVED
+        # Request Tracker writes it into what people answer as well.
+        return f"Precedence is {precedence}", None if email.header("RT-Ticket") else RECEIVED
     sender = alias_of(email.sender.address)[0] if email.sender else ""
     if email.in_reply_to and NOBODY.fullmatch(sender):
         return f"its sender is {sender}", TAKEN
@@ -197,4 +207,9 @@ def _plain(subject: str) -> str:
 
 
 def _word(email: IncomingEmail, name: str) -> str:
-    return (email.header(name) or "").partition(";")[0].strip().lower()[:60]
+    return _first_word(email.header(name) or "")
+
+
+def _first_word(value: str) -> str:
+    """Return what a header says, without its parameters and comments (RFC 3834, section 5.2)."""
+    return _COMMENT.sub("", value[:200].partition(";")[0]).strip().lower()[:60]

@@ -18,11 +18,13 @@ from core.mail.automatic_words import (
     FURNITURE,
     GENERATED,
     HEADS,
+    NOTICE_SUBJECT,
     NUMBERED,
     PROMISED,
     STATED,
     TAKEN,
     THANKS,
+    UNANSWERED,
     UNREAD,
     UNTIL,
     UNWATCHED,
@@ -44,6 +46,7 @@ _MARKS = "([{<*_“„«\"'¡¿-–"
 _PIECES = ("mailbox", "inbox", "got your")
 _OTHER_WRITING = pattern(r"[\u0590-\u0fff\u10a0-\u10ff\u3040-\u9fff\uac00-\ud7af]")
 _LINK = pattern(r"https?:\S+")
+_QUOTES = pattern(r"[\"“”„«»]")
 _ASKS = pattern(r"[?？](?=\W|$)")
 _CLAUSE = pattern(
     r"[.](?!\S)|[,;:!¶。、！，；：()]|\s(?:and|but|und|aber|et|mais|y|pero|e|ma|mas|maar|och|og|men|ja|mutta|i|ale|и|но|ve|ama)\s"
@@ -80,21 +83,30 @@ def speech_reason(email: IncomingEmail, subject: str) -> str | None:
         return "it says that it is an automatic reply"
     if len(own) > _SHORT_CHARS or _ASKS.search(f"{subject} {own}"):
         return None
-    if WEAK_SUBJECT.match(subject) and not _foreign(own, _ABSENT):
+    if any(words.match(subject) for words in (WEAK_SUBJECT, NOTICE_SUBJECT)) and not _foreign(own, _ABSENT):
         return "its subject is that of an automatic reply, and what it says is no more"
     if is_answer and AWAY_SUBJECT.match(subject) and not _foreign(own, _ABSENT):
         return "its subject is not that of the mail that it answers, but that its writer is away"
     if _is_answered_elsewhere(email) and not is_answer:
         return None
-    if TAKEN.search(own) and GENERATED.search(own) and _foreign(own, _CONFIRMING) < _MOST_FOREIGN:
+    if GENERATED.search(own) is None:
+        return None
+    if TAKEN.search(own) and _foreign(own, _CONFIRMING) < _MOST_FOREIGN:
         return "it says that a mail has come, and that it was made by a program"
+    if THANKS.search(own) and UNANSWERED.search(own) and not _foreign(own, _CONFIRMING):
+        return "it thanks for a mail, and says that a program made it and reads no answer"
+    if is_answer and (AWAY.search(own) or UNWATCHED.search(own)) and not _foreign(own, _KNOWN):
+        return "it says that nobody reads its mail, and that it was made by a program"
     return None
 
 
 def _states(own: str) -> bool:
-    """Tell whether it says that it is an automatic reply as the first thing or the last; between others it is told."""
+    """Tell whether it says that it is an automatic reply as the first thing or the last; between others it is told.
+
+    Between quotation marks it is told as well.
+    """
     found = STATED.search(own)
-    if found is None:
+    if found is None or len(_QUOTES.findall(own[: found.start()])) % 2:
         return False
     return not _foreign(own[: found.start()], _KNOWN) or not _foreign(own[found.end() :].partition("¶")[2], _KNOWN)
 
@@ -107,7 +119,9 @@ def _is_worth_reading(email: IncomingEmail, subject: str, *, is_answer: bool) ->
     heads = {word.lstrip(_MARKS)[:_HEAD_CHARS] for word in {*text.replace(">", " ").split()}}
     if not heads.isdisjoint(AUTOMATIC_HEADS) or not (text.isascii() or _OTHER_WRITING.search(text) is None):
         return True
-    if WEAK_SUBJECT.match(subject) or AWAY_SUBJECT.match(subject) or any(piece in text for piece in _PIECES):
+    if any(words.match(subject) for words in (WEAK_SUBJECT, NOTICE_SUBJECT, AWAY_SUBJECT)):
+        return True
+    if any(piece in text for piece in _PIECES):
         return True
     if heads.isdisjoint(HEADS):
         return False

@@ -38,6 +38,8 @@ def reason(head: str, body: str) -> str | None:
         "本邮件为自动回复。",
         "이 메일은 자동 회신입니다.",
         "You have replied to an unmonitored mailbox. Nobody reads this.",
+        "This is an automatic confirmation that we received your message. We'll be in touch.",
+        "Dies ist eine automatische Eingangsbestätigung. Wir melden uns.",
     ],
 )
 def test_i8_a_mail_that_says_that_it_is_an_automatic_answer(body: str) -> None:
@@ -52,10 +54,35 @@ def test_i8_a_mail_that_says_that_it_is_an_automatic_answer(body: str) -> None:
         "Nous avons bien reçu votre message.\n\nCeci est un message automatique, merci de ne pas y répondre.",
         "Ваше обращение принято.\n\nЭто письмо сформировано автоматически, отвечать на него не нужно.",
         "您的邮件我们已收到。此邮件为系统自动发送，请勿直接回复。",
+        "This email confirms receipt of your ticket. This message was automatically generated, please do not reply.",
+        "Please do not reply to this message, which was sent automatically. Your enquiry has reached us.",
+        "Thank you for your application. This is an automatically generated e-mail, please do not reply.",
+        "Vielen Dank für Ihre Bewerbung. Diese E-Mail wurde automatisch erstellt. Bitte antworten Sie nicht auf diese"
+        " Nachricht.",
+        "Merci pour votre commande. Ceci est un message automatique, merci de ne pas y répondre.",
+        "Gracias por su pedido. Este es un mensaje automático, por favor no responda a este correo.",
+        "Grazie per il suo ordine. Questo è un messaggio generato automaticamente, si prega di non rispondere.",
+        "Dziękujemy za zamówienie. Wiadomość została wygenerowana automatycznie, prosimy na nią nie odpowiadać.",
+        "Tack för er beställning. Detta är ett automatiskt meddelande och går inte att svara på.",
+        "Děkujeme za objednávku. Tento e-mail byl vygenerován automaticky, prosím neodpovídejte na něj.",
+        "Vă mulțumim pentru comandă. Acesta este un mesaj generat automat, vă rugăm să nu răspundeți.",
+        "ご注文ありがとうございます。このメールは自動送信されています。返信されてもお答えできません。",
     ],
 )
 def test_i8_a_mail_that_says_nothing_but_that_another_has_come(body: str) -> None:
     assert reason(NEW, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "This mailbox is no longer monitored. Please write to office@x.test. This message was generated automatically.",
+        "I am out of the office until Monday. This message was generated automatically.",
+    ],
+)
+def test_i8_an_answer_that_says_that_nobody_reads_and_that_a_program_wrote(body: str) -> None:
+    assert reason(ANSWER, body)
+    assert reason(NEW, body) is None
 
 
 def test_i8_the_subject_of_an_answer_says_that_its_writer_is_away() -> None:
@@ -101,6 +128,17 @@ def test_i8_the_subject_of_an_answer_says_that_its_writer_is_away() -> None:
         "Merci pour votre message. Nous avons bien reçu votre demande, il nous faut encore le plan du toit.",
         "Your ticket has been assigned to me. Your account was locked on Friday. I have unlocked it, please try again.",
         "Thank you for your message. Ticket 5521 was opened by my colleague, she will reply on Monday.",
+        # What programs pass on.
+        "I'd like ten chairs in oak.\n\nThis message was generated automatically. Please do not reply to it.",
+        "Bitte rufen Sie mich wegen der Heizung zurück.\n\nDiese E-Mail wurde automatisch erstellt. Bitte antworten Sie"
+        " nicht auf diese Nachricht.",
+        '"Please call me back, the boiler leaks."\n\nThis e-mail was generated automatically, please do not reply.',
+        "We have received your message. The pump ships Monday by truck. Your driver gets the code at the gate.\n\n"
+        "This e-mail was generated automatically.",
+        # Between quotation marks.
+        '"Thank you for your email. This is an automatic reply." sounds cold to me. Try something warmer.',
+        'Your answer says "This is an automated message, please do not reply". Well, I do reply.',
+        "We hereby confirm receipt of your request. Please send the photos of the damage by Friday.",
     ],
 )
 def test_i8_what_people_write_is_not_taken_for_that(body: str) -> None:
