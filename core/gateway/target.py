@@ -30,13 +30,14 @@ def check_route(target_model: str, target_name_field: str, defaults: Mapping[str
     if not getattr(model, "_accepts_email", False):
         raise UserError(f"target_model: {target_model} takes no mail; only models with a timeline (Chatter) do.")
     faults = []
-    if not isinstance(_fillable(model, target_name_field), CharField | TextField):
-        hint = did_you_mean(target_name_field, _all_fillable(model))
+    fillable = _fillable(model)
+    if not isinstance(fillable.get(target_name_field), CharField | TextField):
+        hint = did_you_mean(target_name_field, list(fillable))
         faults.append(f'target_name_field: {target_model} has no text field "{target_name_field}".{hint}')
     for name, value in defaults.items():
-        field = _fillable(model, name)
+        field = fillable.get(name)
         if field is None:
-            hint = did_you_mean(name, _all_fillable(model))
+            hint = did_you_mean(name, list(fillable))
             faults.append(f'defaults: "{name}" is no field of {target_model} that a route may set.{hint}')
         elif fault := _fault_of(field, value):
             faults.append(f"defaults: {fault}")
@@ -74,10 +75,11 @@ def _values_of(model: type[Any], route: Route, email: Received, contact_id: int 
         "description": email.text,
         route.target_name_field: " ".join(parsed.subject.split()) or NO_SUBJECT,
     }
+    fillable = _fillable(model)
     values: dict[str, Any] = {
         name: _cut(field, text)
         for name, text in said.items()
-        if text and isinstance(field := _fillable(model, name), CharField | TextField)
+        if text and isinstance(field := fillable.get(name), CharField | TextField)
     }
     if route.company_id is not None and "company" in model._meta.fk_fields:
         values["company_id"] = route.company_id
@@ -88,24 +90,21 @@ def _values_of(model: type[Any], route: Route, email: Received, contact_id: int 
     return values
 
 
-def _all_fillable(model: type[Any]) -> list[str]:
-    return [name for name in model._meta.fields_map if _fillable(model, name) is not None]
+def _fillable(model: type[Any]) -> Mapping[str, Any]:
+    """Return the plain fields that mail may fill, by name; found once, they live and die with the model."""
+    found: Mapping[str, Any] | None = vars(model).get("_filled_by_mail")
+    if found is None:
+        meta = model._meta
+        links = {meta.fields_map[one].source_field for one in (*meta.fk_fields, *meta.o2o_fields)}
+        names = meta.db_fields - {*_NEVER, *links, *getattr(model, "_private", ())}
+        plain = {name: field for name, field in meta.fields_map.items() if name in names and _is_plain(field)}
+        found = model._filled_by_mail = plain
+    return found
 
 
-def _fillable(model: type[Any], name: str) -> Any:
-    """Return the plain field of that name, if there is one and mail may fill it."""
-    meta = model._meta
-    field = meta.fields_map.get(name)
-    is_plain = (
-        name in meta.db_fields
-        and name not in _NEVER
-        and name not in getattr(model, "_private", ())
-        and not isinstance(field, SecretField | BinaryField)
-        and not getattr(field, "auto_now", False)
-        and not getattr(field, "auto_now_add", False)
-        and not any(meta.fields_map[one].source_field == name for one in (*meta.fk_fields, *meta.o2o_fields))
-    )
-    return field if is_plain else None
+def _is_plain(field: Any) -> bool:
+    is_stamp = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    return not is_stamp and not isinstance(field, SecretField | BinaryField)
 
 
 def _fault_of(field: Any, value: Any) -> str:
