@@ -49,15 +49,15 @@ async def authenticated(emails: Sequence[Received], mails: Sequence[Spooled]) ->
     plain: dict[str, asyncio.Task[Authentication]] = {}
     for email in emails:
         mail = raws[email.spool_id]
-        known = _known(email, mail)
+        author = author_domain(email.parsed)
+        known = _known(email, mail, author)
         if known is not None:
             found.append(known)
         elif (proofs := _proofs(email, mail)) is not None:
-            found.append(asyncio.create_task(_judged(email, proofs)))
+            found.append(asyncio.create_task(_judged(email, author, proofs)))
         else:
-            author = author_domain(email.parsed)
             if author not in plain:
-                plain[author] = asyncio.create_task(_judged(email, _Proofs()))
+                plain[author] = asyncio.create_task(_judged(email, author, _Proofs()))
             found.append(plain[author])
     await _in_time([one for one in found if isinstance(one, asyncio.Task)])
     verdicts = map(_verdict, found)
@@ -75,7 +75,7 @@ class _Proofs:
     client: Client | None = None
 
 
-def _known(email: Received, mail: Spooled) -> Authentication | None:
+def _known(email: Received, mail: Spooled, author: str) -> Authentication | None:
     """Return what needs no question: what was found before, or what a trusted server says."""
     if mail.authentication:
         return Authentication.from_dict(mail.authentication)
@@ -83,7 +83,7 @@ def _known(email: Received, mail: Spooled) -> Authentication | None:
     if trusted and not _is_open(mail):
         silent = replace(NOT_ASKED, reason=f"{trusted}, which is trusted, says nothing of it.")
         return reported(email.parsed, trusted) or silent
-    return NOT_ASKED if runtime().names is None or not author_domain(email.parsed) else None
+    return NOT_ASKED if runtime().names is None or not author else None
 
 
 def _proofs(email: Received, mail: Spooled) -> _Proofs | None:
@@ -121,13 +121,13 @@ def _verdict(one: Authentication | asyncio.Task[Authentication]) -> Authenticati
     return one.result()
 
 
-async def _judged(email: Received, proofs: _Proofs) -> Authentication:
+async def _judged(email: Received, author: str, proofs: _Proofs) -> Authentication:
     names = runtime().names
     assert names is not None
     signatures, server = await asyncio.gather(
         _signatures(names, proofs.signed), _server(names, proofs.client, email.parsed.return_path or "")
     )
-    return await judge(names, author_domain(email.parsed), (*signatures, *server))
+    return await judge(names, author, (*signatures, *server))
 
 
 async def _signatures(names: Names, raw: bytes) -> list[Check]:
