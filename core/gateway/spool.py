@@ -89,8 +89,13 @@ async def tell_states(*states: str, company_id: int | None = None) -> None:
 
 async def _store_new(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
     model, database = get_model("InboundEmail"), runtime().database
+    dialect = database.dialect
     async with transaction():
-        known = set(await model.filter(source__in=[source for source, _ in mails]).values_list("source", flat=True))
+        stored = await database.fetch(
+            f"SELECT source FROM inbound_email WHERE {dialect.among_texts('source', dialect.param(1))}",
+            [dialect.texts([source for source, _ in mails])],
+        )
+        known = {row["source"] for row in stored}
         new = {source: raw for source, raw in mails if source not in known}
         rows = [
             new_record(model, source=source, sha256=sha256(raw).hexdigest(), size_bytes=len(raw))
@@ -99,9 +104,8 @@ async def _store_new(mails: Sequence[tuple[str, bytes]]) -> dict[str, int]:
         await insert_many(database, rows)
         ids = {row.source: row.id for row in rows}
         contents = [[ids[source], b"" if goes_in_pieces(raw) else raw] for source, raw in new.items()]
-        param = database.dialect.param
         await database.execute_many(
-            f"INSERT INTO inbound_raw (email_id, content) VALUES ({param(1)}, {param(2)})", contents
+            f"INSERT INTO inbound_raw (email_id, content) VALUES ({dialect.param(1)}, {dialect.param(2)})", contents
         )
         for source, raw in new.items():
             if goes_in_pieces(raw):
@@ -154,7 +158,11 @@ async def claim(after: int, ids: Sequence[int] | None = None, *, beside: bool = 
     )
     # A large one is loaded when it is read.
     small = [row["id"] for row in claimed if row["size_bytes"] <= _LARGE_BYTES]
-    raws = dict(await get_model("InboundRaw").filter(email_id__in=small).values_list("email_id", "content"))
+    contents = await database.fetch(
+        f"SELECT email_id, content FROM inbound_raw WHERE {dialect.among('email_id', dialect.param(1))}",
+        [dialect.ids(small)],
+    )
+    raws = {row["email_id"]: row["content"] for row in contents}
     mails = [
         Spooled(
             row["id"],
@@ -228,10 +236,15 @@ async def finish(done: Sequence[tuple[Received, Account]]) -> None:
     assignments = ", ".join(f"{column} = given.{column}" for column in _RESULT_TYPES if column != "id")
     sql = f"""UPDATE inbound_email SET {assignments}, lease_token = NULL, lease_until = NULL
               FROM {{rows}} WHERE inbound_email.id = given.id"""
-    rows = [_result(received, account) for received, account in done]
+    # Most mails of a batch go the same way, and are as much proven.
+    traces = {trace: json.dumps([step._asdict() for step in trace]) for trace in {one.trace for _, one in done}}
+    proofs = {proof: json.dumps(proof.as_dict()) for proof in {one.authentication for one, _ in done}}
+    rows = [
+        _result(received, account, traces[account.trace], proofs[received.authentication]) for received, account in done
+    ]
     await database.batch(database.dialect.over(sql, _RESULT_TYPES, rows))
-    for _, account in done:
-        await tell_states(_state(account), company_id=account.company_id)
+    states = dict.fromkeys((_state(account), account.company_id) for _, account in done)
+    await announce(*(Change("inbound", (state,), company_id=company_id) for state, company_id in states))
 
 
 _RESULT_TYPES = {
@@ -261,7 +274,7 @@ def _state(account: Account) -> str:
     return STATES.get(account.outcome, "processed" if account.message else "ignored")
 
 
-def _result(received: Received, account: Account) -> tuple[object, ...]:
+def _result(received: Received, account: Account, trace: str, proof: str) -> tuple[object, ...]:
     model, _, record_id = (account.record or "").partition(":")
     has_record = bool(record_id) and model != "Message"
     is_again = original_of(received.source) is not None
@@ -270,7 +283,7 @@ def _result(received: Received, account: Account) -> tuple[object, ...]:
         received.spool_id,
         _state(account),
         account.outcome,
-        json.dumps([{"rule": step.rule, "hit": step.hit, "reason": step.reason} for step in account.trace]),
+        trace,
         account.error or "",
         # A copy has the fingerprint of its original, which must be one row's alone.
         None if is_again or account.outcome is Outcome.DUPLICATE else received.fingerprint,
@@ -280,7 +293,7 @@ def _result(received: Received, account: Account) -> tuple[object, ...]:
         model if has_record else None,
         int(record_id) if has_record else None,
         account.message,
-        json.dumps(received.authentication.as_dict()),
+        proof,
         account.door[:320],
         account.company_id,
         account.original,

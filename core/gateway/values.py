@@ -263,8 +263,7 @@ class Pass(NamedTuple):
 Verdict: TypeAlias = Duplicate | Ignore | Bounced | Noted | Unsubscribed | Reply | NewRecord | Unmatched | Quarantine
 
 
-@dataclass(frozen=True, slots=True)
-class TraceStep:
+class TraceStep(NamedTuple):
     """One rule that was asked, and what it said."""
 
     rule: str
@@ -307,7 +306,7 @@ class Account:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""
-        return asdict(self)
+        return {**asdict(self), "trace": tuple(step._asdict() for step in self.trace)}
 
 
 @dataclass(slots=True)
