@@ -76,6 +76,9 @@ class Lookup:
         self._lately: dict[tuple[str, str], int] = defaultdict(int)
         self._own: dict[str, bool] = {}
         """Of the addresses asked about, those that are ours: the mails of a batch come to the same few."""
+        self._tokens: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._tags: dict[str, tuple[str, str] | None] = {}
+        """What stands in recipients asked about, for the same reason: the reply tokens, and the alias with its tag."""
 
     @property
     def domains(self) -> frozenset[str]:
@@ -92,8 +95,11 @@ class Lookup:
 
     def reply_tokens(self, email: Received) -> tuple[str, ...]:
         """Return the tokens of reply addresses among the recipients."""
-        found = [tokens_in(email.recipients, alias, self.own_domain) for alias in (self.catchall_alias, REPLY_ALIAS)]
-        return tuple(dict.fromkeys(chain(*found)))
+        addresses = email.recipients
+        if addresses not in self._tokens:
+            found = [tokens_in(addresses, alias, self.own_domain) for alias in (self.catchall_alias, REPLY_ALIAS)]
+            self._tokens[addresses] = tuple(dict.fromkeys(chain(*found)))
+        return self._tokens[addresses]
 
     def bounce_tokens(self, email: Received) -> tuple[str, ...]:
         """Return the tokens of envelope senders of ours among the recipients."""
@@ -122,7 +128,13 @@ class Lookup:
         return tuple(ids for tag in tags if (ids := read_unsubscribe_tag(settings().secret_keys, tag)))
 
     def _own_tags(self, addresses: Iterable[str]) -> list[tuple[str, str]]:
-        return [alias_of(one) for one in addresses if domain_of(one) == self.own_domain]
+        return [tag for one in addresses if (tag := self._own_tag(one))]
+
+    def _own_tag(self, address: str) -> tuple[str, str] | None:
+        """Return alias and tag of an address at our domain."""
+        if address not in self._tags:
+            self._tags[address] = alias_of(address) if domain_of(address) == self.own_domain else None
+        return self._tags[address]
 
     def by_row_id(self, message_id: int) -> KnownMessage | None:
         """Return the outbound message with the id that a signed return path names."""
@@ -173,6 +185,8 @@ class Lookup:
         Of a mailbox that is fetched, and is an alias too, only where the mail was written to it, or names no other.
         """
         ours = [address for address in email.recipients if self.is_own(address)]
+        if not any(normalised(one) in self.mailboxes for one in ours):
+            return tuple(ours)
         written = {normalised(mailbox.address) for mailbox in (*email.parsed.to, *email.parsed.cc)}
         meant = [one for one in ours if normalised(one) in written or normalised(one) not in self.mailboxes]
         return tuple(meant or ours)
@@ -240,13 +254,14 @@ class Lookup:
     async def _load_messages(self, mails: list[Received]) -> None:
         ids = {one for mail in mails for one in message_ids_of(mail)}
         tokens = {token for mail in mails for token in (*self.reply_tokens(mail), *self.bounce_tokens(mail))}
+        row_ids = {one.message_id for mail in mails for one in (*self.origins(mail), *self.left_lists(mail))}
         message = get_model("Message")
         rows: list[dict[str, Any]] = []
         if ids:
             rows += await message.filter(message_id__in=list(ids)).values(*_COLUMNS)
         if tokens:
             rows += await message.filter(tracking_identifier__in=list(tokens)).values(*_COLUMNS)
-        if row_ids := {one.message_id for mail in mails for one in (*self.origins(mail), *self.left_lists(mail))}:
+        if row_ids:
             rows += await message.filter(id__in=list(row_ids), direction="Outbound").values(*_COLUMNS)
         known = await _with_records([_known(row) for row in rows])
         # Ours before a stranger's who took its Message-ID, then the oldest.
@@ -259,12 +274,16 @@ class Lookup:
                 self._by_row_id.setdefault(one.id, one)
 
     async def _load_copies(self, mails: list[Received]) -> None:
-        fingerprints = list({mail.fingerprint for mail in mails})
-        rows = get_model("InboundEmail").filter(fingerprint__in=fingerprints)
-        for fingerprint, spool_id, model, record_id in await rows.values_list(
-            "fingerprint", "id", "res_model", "res_id"
-        ):
-            self._copies[fingerprint] = Copy(spool_id, f"{model}:{record_id}" if model else None)
+        database = runtime().database
+        dialect = database.dialect
+        rows = await database.fetch(
+            f"""SELECT fingerprint, id, res_model, res_id FROM inbound_email
+                WHERE {dialect.among_texts("fingerprint", dialect.param(1))}""",
+            [dialect.texts(sorted({mail.fingerprint for mail in mails}))],
+        )
+        for row in rows:
+            record = f"{row['res_model']}:{row['res_id']}" if row["res_model"] else None
+            self._copies[row["fingerprint"]] = Copy(row["id"], record)
 
     async def _load_lately(self, mails: list[Received]) -> None:
         """Count what led to something within an hour, by sender and address of ours."""
@@ -289,10 +308,11 @@ class Lookup:
         """Load the contacts of each address, the oldest first."""
         if not addresses:
             return
-        contact = get_model("Contact")
-        rows = await contact.filter(email__in=list(addresses)).values("id", "email", "active", "company_id")
+        rows = await _contacts("email", addresses)
         if missing := addresses - {row["email"] for row in rows}:
-            rows += await _differently_written(missing)
+            rows += await _contacts("lower(email)", missing)
+        if not rows:
+            return
         user = get_model("User").filter(active=True, contact_id__in=[row["id"] for row in rows])
         users = dict(await user.order_by("-id").values_list("contact_id", "id"))
         for row in sorted(rows, key=lambda row: row["id"]):
@@ -347,8 +367,11 @@ def is_by_hand(email: Received) -> bool:
 
 def message_ids_of(email: Received) -> tuple[str, ...]:
     """Return the Message-IDs that a mail refers to, the likeliest first."""
-    nearest_first = tuple(reversed(email.parsed.references))[:_MOST_REFERENCES]
-    return tuple(dict.fromkeys((*email.told_ids, *email.parsed.in_reply_to[:_MOST_REFERENCES], *nearest_first)))
+    parsed = email.parsed
+    if email.notice is None and not parsed.in_reply_to and not parsed.references:
+        return ()  # As most do.
+    nearest_first = tuple(reversed(parsed.references))[:_MOST_REFERENCES]
+    return tuple(dict.fromkeys((*email.told_ids, *parsed.in_reply_to[:_MOST_REFERENCES], *nearest_first)))
 
 
 def _known(row: dict[str, Any]) -> KnownMessage:
@@ -381,10 +404,11 @@ async def _with_records(messages: list[KnownMessage]) -> list[KnownMessage]:
             else replace(one, has_record=False) for one in messages]  # fmt: skip
 
 
-async def _differently_written(addresses: set[str]) -> list[dict[str, Any]]:
-    """Return the contacts whose address is one of these but for upper case."""
+async def _contacts(written: str, addresses: set[str]) -> list[dict[str, Any]]:
+    """Return the contacts whose address, by an expression for how it is written, is one of these."""
     database = runtime().database
-    places = ", ".join(database.dialect.param(at) for at in range(1, len(addresses) + 1))
+    dialect = database.dialect
     return await database.fetch(
-        f"SELECT id, email, active, company_id FROM contact WHERE lower(email) IN ({places})", sorted(addresses)
+        f"SELECT id, email, active, company_id FROM contact WHERE {dialect.among_texts(written, dialect.param(1))}",
+        [dialect.texts(sorted(addresses))],
     )

@@ -69,7 +69,8 @@ def challenge_reason(email: IncomingEmail, *, is_automatic: bool) -> str | None:
 
     `is_automatic` says that something in it speaks against an automatic answer (`core.mail.automatic`).
     """
-    named = next((name for name, _ in email.headers if _FILTER_HEADERS.fullmatch(name.lower())), None)
+    others = (name for name, _ in email.headers if name[:2] in ("X-", "x-"))
+    named = next((name for name in others if _FILTER_HEADERS.fullmatch(name.lower())), None)
     if named:
         return f"it has the header {named}"
     writer = f"{email.sender.address if email.sender else ''} {email.return_path or ''}".lower()

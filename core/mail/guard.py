@@ -5,6 +5,7 @@ Reads headers only; decides nothing. RFC 5321 section 6.3 for loops; who wrote a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 
 from core.mail.values import IncomingEmail
@@ -26,6 +27,7 @@ def loop_reason(email: IncomingEmail, instance: str, max_hops: int = MAX_HOPS) -
     return f"it has passed {hops} servers, more than {max_hops}" if hops > max_hops else None
 
 
+@lru_cache(maxsize=16)
 def loop_tag(secret: str) -> str:
     """Return the tag of the instance with this secret, of which the tag tells nothing."""
     return sha256(b"postroom loop tag:" + secret.encode()).hexdigest()[:16]

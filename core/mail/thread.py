@@ -81,7 +81,7 @@ def tokens_in(addresses: Iterable[str], alias: str, domain: str) -> tuple[str, .
     own = domain_of(f"@{domain}")
     parts = [normalised(address).rpartition("@") for address in addresses]
     tags = [_tag_behind(alias.lower(), local.strip('"')) for local, _, domain in parts if domain == own]
-    return tuple(dict.fromkeys(tag for tag in tags if _TOKEN.fullmatch(tag)))
+    return tuple(dict.fromkeys(tag for tag in tags if tag and _TOKEN.fullmatch(tag)))
 
 
 def _tag_behind(alias: str, local: str) -> str:
