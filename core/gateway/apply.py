@@ -242,7 +242,7 @@ async def first_entry(route: Route, record: Any, email: Received, lookup: Lookup
     company_id = getattr(record, "company_id", None) or route.company_id
     where = {"res_model": route.target_model, "res_id": record.id, "company_id": company_id}
     message = await _post(email, lookup, entries, **where)
-    await _tell("email_routed", email=email, record=record, message=message)
+    await tell("email_routed", email=email, record=record, message=message)
     return record, message
 
 
@@ -290,14 +290,8 @@ async def _post(email: Received, lookup: Lookup, entries: Entries, **where: Any)
         **where,
     )
     entries.add(message, email.files)
-    await _tell("message_posted", message=message)
+    await tell("message_posted", message=message)
     return message
-
-
-async def _tell(event: str, **values: Any) -> None:
-    """Tell an event, where anybody listens: with each mail, telling nobody would take longer than most rules do."""
-    if runtime().hooks.users_of(event) or await is_heard(event):
-        await tell(event, **values)
 
 
 def _shown(mailbox: Mailbox) -> str:
