@@ -43,11 +43,12 @@ _MOST_FOREIGN = 2
 _GLANCE_CHARS = 6000
 _HEAD_CHARS = 4
 _MARKS = "([{<*_“„«\"'¡¿-–"
-_PIECES = ("mailbox", "inbox", "got your")
+_PIECES = ("mailbox", "inbox", "got your", "generated re", "generated ac")
 _OTHER_WRITING = pattern(r"[\u0590-\u0fff\u10a0-\u10ff\u3040-\u9fff\uac00-\ud7af]")
 _LINK = pattern(r"https?:\S+")
 _QUOTES = pattern(r"[\"“”„«»]")
 _ASKS = pattern(r"[?？](?=\W|$)")
+_IS_ASKED = pattern(r"[^.!。¶]{0,80}[?？]")
 _CLAUSE = pattern(
     r"[.](?!\S)|[,;:!¶。、！，；：()]|\s(?:and|but|und|aber|et|mais|y|pero|e|ma|mas|maar|och|og|men|ja|mutta|i|ale|и|но|ve|ama)\s"
     r"|但是?|ですが|지만"
@@ -103,12 +104,15 @@ def speech_reason(email: IncomingEmail, subject: str) -> str | None:
 def _states(own: str) -> bool:
     """Tell whether it says that it is an automatic reply as the first thing or the last; between others it is told.
 
-    Between quotation marks it is told as well.
+    Between quotation marks it is told as well, and whoever asks whether it is one is a person.
     """
     found = STATED.search(own)
-    if found is None or len(_QUOTES.findall(own[: found.start()])) % 2:
+    if found is None:
         return False
-    return not _foreign(own[: found.start()], _KNOWN) or not _foreign(own[found.end() :].partition("¶")[2], _KNOWN)
+    before, after = own[: found.start()], own[found.end() :]
+    if len(_QUOTES.findall(before)) % 2 or _IS_ASKED.match(after):
+        return False
+    return not _foreign(before, _KNOWN) or not _foreign(after.partition("¶")[2], _KNOWN)
 
 
 def _is_worth_reading(email: IncomingEmail, subject: str, *, is_answer: bool) -> bool:

@@ -49,7 +49,7 @@ LIST_PATH = pattern(r"owner-.*|.*[-+](?:owner|bounces?|request|admin|errors?|ret
 # ---- automatic, and reply
 
 _AUTOMATIC = (
-    r"(?:(?:[ao]u?|av|aw|aŭ)tom[aáàā]\w{0,12}|(?:авто|ауто|аўта)мат\w{0,10}|αυτ[οό]ματ\w{0,12}|savaimi\w{0,4}"
+    r"(?:(?:[ao]u?|av|aw|aŭ)tom(?:[aáàā]\w{0,12}|\.)|(?:авто|ауто|аўта)мат\w{0,10}|αυτ[οό]ματ\w{0,12}|savaimi\w{0,4}"
     r"|sjálfvirk\w{0,4}|samodejn\w{0,3}"
     r"|uathoibr\w{0,6}|自[動动]|자동|تلقائي\w?|خودکار|אוטומטי\w?|tự động|स्वचालित|স্বয়ংক্রিয়|ავტომატურ\w{0,3}"
     r"|ավտոմատ\w{0,4})"
@@ -59,9 +59,9 @@ _AUTOMATIC = (
 _AUTO = rf"(?:{_AUTOMATIC}|auto|авто)"
 
 _REPLY = (
-    r"(?:reply|respon[ds](?!er)\w{0,4}|acknowledge?ment|antwort|r[eé]ponse|respuesta|contestaci\w{2}"
-    r"|resposta|risposta|antwoord|beantwoording|reactie|svar|vastau\w|vastus|v[aá]lasz|odpowied[zź]|odpov[eě][dď]"
-    r"|r[aă]spuns|yan[ıi]t|cevap|cavab|javob|odgovor|atsakymas|atbilde|одговор|отговор|ответ|відповідь|адказ|жауап"
+    r"(?:reply|respon[ds](?!er)\w{0,4}|acknowledge?ment|(?:rück)?antwort|rückmeldung|r[eé]ponse|respuesta|contestaci\w{2}"
+    r"|resposta|risposta|antwoord|beantwoording|reactie|svar|vastau\w|vastus|v[aá]lasz(?:üzenet)?|odpowied[zź]|odpov[eě][dď]"
+    r"|r[aă]spuns|yan[ıi]t|cevap|cavab|javob|odgovor|atsakymas|atbilde|одговор|отговор|ответ|відповідь|відгук|адказ|жауап"
     r"|απάντηση|balasan|jawapan|jawaban|tugon|përgjigj\w|erantzun|ateb|freagra|respondo"
     r"|رد|جواب|پاسخ|תשובה|מענה|trả lời|phản hồi|उत्तर|উত্তর|जवाब|პასუხი|պատասխան|返信|応答|回[覆复復]|答[复覆]|회신"
     r"|응답|답장)"
@@ -70,7 +70,8 @@ _REPLY = (
 _ENDING = r"[^\W\u3040-\u9fff]{0,4}"
 _AUTOMATIC_REPLY = (
     rf"(?:{_AUTO}[ -]{{0,2}}(?:e?-?mail[ -]?|bir )?{_REPLY}{_ENDING}|(?:{_AUTOMATIC} |auto-?)answer"
-    rf"|{_REPLY}\w{{0,3}} ?{_AUTOMATIC}|ตอบกลับอัตโนมัติ)"
+    rf"|{_REPLY}\w{{0,3}} ?{_AUTOMATIC}|ตอบกลับอัตโนมัติ"
+    r"|(?:auto(?:matically)?|system|computer)[ -]generated (?:reply|response|answer|acknowledge?ment))"
 )
 
 # ---- subjects
@@ -93,9 +94,9 @@ CERTAIN_SUBJECT = pattern(
     rf"{_OPENS}(?:(?:yahoo!? )?{_AUTOMATIC_REPLY}(?: d'absence(?: du bureau)?)?"
     # English.
     r"|auto(?:matic)?[ -]?generated (?:reply|response|answer)|auto(?:reply|response)"
-    r"|auto ?responder (?:reply|response|message)"
+    r"|外出自[動动]回[复覆復]|auto ?responder (?:reply|response|message)"
     r"|out of (?:the )?office[ -]{0,3}(?:auto ?reply|automatic reply|autoresponse|reply|response|notification|notice"
-    r"|message|assistant)?(?<!out of office)(?<!out of the office)"
+    r"|message|assistant|antwoord)?(?<!out of office)(?<!out of the office)"
     r"|(?:ooo|auto)(?=:? re:| [–-] re:)|vacation (?:auto)?(?:reply|response|message|responder)|away from my mail"
     # German, French, Spanish, Portuguese, Italian, Dutch.
     r"|automatische (?:abwesenheit\w*|r[üu]ckantwort)"
@@ -110,7 +111,7 @@ CERTAIN_SUBJECT = pattern(
     r"|автоматическое уведомление|不在(?:通知|応答)|自動返信メール|부재중"
     rf"){_SUBJECT_ENDS}"
     r"|(?:automat(?:ic|ed) message|message automatique|mensaje autom[aá]tico|mensagem autom[aá]tica"
-    r"|automatische nachricht)\s?:",
+    r"|automatische nachricht|mesaj automat)\s?:",
 )
 
 NUMBERED_SUBJECT = pattern(
@@ -136,9 +137,17 @@ LOTUS = pattern(
 """`AUTO: Ada is out of the office (returning 06/12)`: Notes. A car is for sale under `Auto: ` too."""
 
 _OUT = (
-    r"(?:out[ -]of[ -](?:the[ -])?office(?! hours)|abs(?:ent\w?|ence) du bureau|aus[eê]ncia tempor[aá]ria"
+    r"(?:out[ -]of[ -](?:the[ -]|my[ -])?office(?! hours)|abs(?:ent\w?|ence) du bureau|aus[eê]ncia tempor[aá]ria"
     r"|fuera de (?:la )?oficina|fuori (?:sede|ufficio)|niet aanwezig|frånvar(?:o|ande)|ikke til stede"
     r"|mimo kancel[aá][rř]|poza biurem|ofis dışında|不在(?:办公室|辦公室))"
+)
+_ABSENCE = (
+    rf"(?:{_OUT}|on (?:annual |parental |maternity )?(?:vacation|holiday|leave)|vacation"
+    r"|away(?: from (?:the |my )?office)?|not in the office|absen(?:te?|ce)(?: din birou)?|nicht im büro|urlaub"
+    r"|abwesen(?:d|heit)|(?:mensaje de )?ausencia|ausente|fora do escritório|assen(?:te|za)|afwezig(?:heid)?"
+    r"|inte på kontoret|fraværende|ikke på kontoret|ude af kontoret|poissa toimistosta|nieobecn(?:y|a|ość)"
+    r"|irodán kívül|вне офиса|отсутствует на рабочем месте|поза офісом|εκτός γραφείου|ofiste değil|خارج المكتب"
+    r"|מחוץ למשרד|di luar kantor|ไม่อยู่ที่สำนักงาน|vắng mặt|外出中|부재 ?중)"
 )
 WEAK_SUBJECT = pattern(rf"{_OPENS}{_OUT} ?:")
 """`Out of office: Your invoice`, from a program; `Out of office: who covers July?`, from a person."""
@@ -160,7 +169,7 @@ AWAY_SUBJECT = pattern(
     r"[^\s:][^:]{0,60} (?:is (?:currently )?(?:out of (?:the )?office|on (?:vacation|holiday|leave))|ist außer haus"
     r"|est absent(?:e|\(e\))?|está (?:fuera de la oficina|ausente)|è (?:fuori ufficio|assente)|is niet (?:op kantoor"
     r"|aanwezig)|er ikke på kontoret|är inte på kontoret)\.?$"
-    r"|(?:on (?:vacation|holiday)|away|absent|urlaub|abwesend)\b.{0,40}[ (](?:was|war|re|aw)\s?: "
+    rf"|{_OPENS}(?:i am |i'm |ich bin |je suis |jag är )?{_ABSENCE}(?:\b.{{0,40}}[ (](?:was|war|re|aw))?\s?: "
     rf"|{_OUT} (?:until|till|from|bis|jusqu|hasta|fino|tot)\b|(?:auto|ooo)\s?: "
 )
 """`Ada is out of the office`, `On vacation (was: Your invoice)`: people leave the subject of what they answer.
@@ -204,7 +213,10 @@ RECEIVED = pattern(
 )
 """What is said at once to whoever writes; shops and newsletters say the like."""
 
-_BEGINS = r"(?:[¶.!?。！？*※|–—-] ?)(?:[^\W\d]{1,14} ?: )?(?:please note:? (?:that )?)?"
+_BEGINS = (
+    r"(?:¶ (?:sehr geehrte|guten|hallo|liebe|dear|hello|hi|geachte|beste|madame|chère?)\b[^¶.!?,]{0,50}, ?"
+    r"|[¶.!?。！？*※|–—-] ?)(?:[^\W\d]{1,14} ?: )?(?:please note:? (?:that )?)?"
+)
 _THIS = (
     r"(?:this|it|das|dies\w{0,2}|dit|deze|ceci|cet?|este|esta|esto|isto|questo|questa|to|toto|ta(?:to)?|niniejsza"
     r"|tento|detta|det|denne|dette|tämä|ez|aceasta?|acesta?|это|данное|настоящее|цей|це|това|ова|bu|αυτ\w|see|šis|tai|ovo"
@@ -214,30 +226,37 @@ _THIS = (
 )
 _ARTICLE = r"(?:(?:just |only )?an?|eine?|une?|una|uma|een|ett?|en|egy|um|un|o|bir|μια)"
 _IS = (
-    rf"(?:{_THIS}(?: (?:is|was|ist|war|est|es|é|è|jest|je|är|er|on|este|е|είναι|ir|yra)(?: {_ARTICLE})?| {_ARTICLE})"
-    rf"|(?:it's|c'est|it’s|c’est)(?: {_ARTICLE})?|это|це|to|bu(?= \w{{4,12}} bir )|هذ[اه]|זו\w{{0,2}}|זהו)"
+    rf"(?:{_THIS}(?: (?:is|was|ist|war|est|es|é|è|jest|je|är|er|on|este|е|είναι|ir|yra|является)(?: {_ARTICLE})?"
+    rf"| {_ARTICLE})"
+    rf"|(?:it's|c'est|it’s|c’est)(?: {_ARTICLE})?|это|це|to|bu(?= \w{{4,12}} bir )|هذ[اه]|זו\w{{0,2}}|זהו"
+    r"|این(?: یک)?|ini adalah|đây là (?:thư|email|tin nhắn)|यह एक)"
 )
 """`This is an`; not `this` alone: `This automatic reply came at night` is what a person says."""
 
 _RECEIPT = (
     r"(?:(?:confirmation|notification) (?:of (?:the )?receipt|that (?:we|your (?:e-?mail|mail|message|request"
-    r"|[ei]nquiry)) )|(?:eingangs|empfangs)bestätigung|ontvangstbevestiging|mottagningsbekräftelse)"
+    r"|[ei]nquiry)) )|(?:eingangs|empfangs)bestätigung|ontvangstbevestiging|mottagningsbekräftelse"
+    r"|(?:kvittering|bekreftelse|bekræftelse|bekräftelse) på att? )"
 )
 STATED = pattern(
     rf"{_BEGINS}(?:{_IS} (?:{_AUTOMATIC_REPLY}|{_AUTO}[ -]{{0,2}}{_RECEIPT})"
     r"|this is an acknowledge?ment (?:e-?mail|mail|for|of|that))"
     r"|(?:you have|you've) (?:replied|responded|written|sent an? \w+) to an un(?:monitored|attended) (?:e-?mail"
     r"|mailbox|inbox|address|account)"
-    rf"|^¶ ?[\[(*]{{0,3}}{_AUTOMATIC_REPLY}\s?(?:[:\])¶]|$)"
-    r"|(?:この|本|当)(?:メール|メッセージ|返信)[はも]?.{0,6}自動(?:返信|応答)"
+    rf"|^¶ ?[\[(*]{{0,3}}{_AUTOMATIC_REPLY}\s?(?:[:\])¶*]|$)|\byou are receiving this {_AUTOMATIC_REPLY}"
+    rf"|{_BEGINS}{_THIS} (?:has been|was|is) (?:automatically )?(?:generated|sent|created)(?: automatically)?"
+    r" in (?:response|reply) to your"
+    rf"|{_BEGINS}{_IS} {_AUTO}[ -]{{0,2}}(?:e-?mail|message) to (?:acknowledge|confirm|let you know that (?:we|your))"
+    r"|นี่(?:คือ|เป็น).{0,8}ตอบกลับอัตโนมัติ"
+    r"|(?:この|本|当)(?:メール|メッセージ|返信)[はも]?.{0,8}自動(?:的に)?(?:返信|応答)"
     r"|[此本这這](?:封|是)?(?:邮件|郵件|信件?)?(?:是|为|為|系)?.{0,6}自[动動](?:回[复覆復]|答[复覆])"
-    r"|이 ?(?:메일|이메일|메시지)[은는] ?자동 ?(?:회신|응답|답장)"
+    r"|[이본] ?(?:메일|이메일|메시지)[은는] ?자동 ?(?:회신|응답|답장)"
 )
 """A sentence in which a mail says that it is an automatic reply; not what somebody tells of one."""
 
 _SENT = (
     r"(?:sent|send|gesend|generat|gener|génér|gegenere|erstell|erzeug|versand|versend|verschick|verzond|aangemaakt"
-    r"|envoy|envi|invia|creat|cread|creé|criad|gerad|message|messag|mensa|mesaj|e-?mail|nachricht|bericht|meddel"
+    r"|correo|courriel|envoy|envi|invia|creat|cread|creé|criad|gerad|message|messag|mensa|mesaj|e-?mail|nachricht|bericht|meddel"
     r"|skick|melding|besked|viest|lähetet|üzenet|küldött|wygenerow|wysłan|wiadomoś|vygenerov|odeslán|odoslan|zpráv"
     r"|сформиров|отправ|создан|сообщен|письм|уведомлен|згенер|створен|надісл|изпрат|gönder|oluştur|μήνυμα|poslan"
     r"|sporočil|poruk|missatge|dikirim|secara|laišk|ziņ|kiri|送信|配信|生成|发送|发出|發送|寄出|발송|전송|생성)"

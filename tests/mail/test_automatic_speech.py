@@ -40,6 +40,21 @@ def reason(head: str, body: str) -> str | None:
         "You have replied to an unmonitored mailbox. Nobody reads this.",
         "This is an automatic confirmation that we received your message. We'll be in touch.",
         "Dies ist eine automatische Eingangsbestätigung. Wir melden uns.",
+        "Dette er en automatisk kvittering på at vi har mottatt henvendelsen din.",
+        "Please note this is an auto-generated response. We will get back to you.",
+        "*** This is a system generated reply ***",
+        "You are receiving this automated response because we have got your message.",
+        "This email has been automatically generated in response to your enquiry. Somebody will be in touch.",
+        "This is an automated email to acknowledge receipt of your message.",
+        "***AUTOMATED RESPONSE***\n\nWe like letters.",
+        "Sehr geehrte Damen und Herren,\n\ndies ist eine automatische Antwort. Wir haben Betriebsferien.",
+        "Данное сообщение является автоматическим ответом.",
+        "این یک پاسخ خودکار است.",
+        "นี่คือข้อความตอบกลับอัตโนมัติ",
+        "Đây là thư trả lời tự động.",
+        "Ini adalah balasan otomatis.",
+        "本メールはシステムより自動的に返信しています。",
+        "본 메일은 자동회신 메일입니다.",
     ],
 )
 def test_i8_a_mail_that_says_that_it_is_an_automatic_answer(body: str) -> None:
@@ -138,6 +153,12 @@ def test_i8_the_subject_of_an_answer_says_that_its_writer_is_away() -> None:
         # Between quotation marks.
         '"Thank you for your email. This is an automatic reply." sounds cold to me. Try something warmer.',
         'Your answer says "This is an automated message, please do not reply". Well, I do reply.',
+        # Questions, and what is automatic beside answers.
+        "Hallo Sam, das ist eine automatische Antwort deines Systems, oder?",
+        "C'est une réponse automatique que j'ai reçue ? Je voudrais parler à quelqu'un.",
+        "Hello Sam, this is an automatic door. Please send the right manual.",
+        "Can you build us a system generated reply for new orders?",
+        "This drawing was generated in reply to your questions. Please check the holes.",
         "We hereby confirm receipt of your request. Please send the photos of the damage by Friday.",
     ],
 )
