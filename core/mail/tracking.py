@@ -12,7 +12,7 @@ import binascii
 import hmac
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -99,12 +99,12 @@ class Tracker:
         pixel, link = self._pixels[0].copy(), self._links[0].copy()
         pixel.update(data)
         link.update(data)
-        return Woven(segments, [_token(data, link, one) if one else _token(data, pixel) for one in targets])
+        return Woven(segments, _tokens(data, [(link if one else pixel, one) for one in targets]))
 
     def token(self, delivery_id: int) -> str:
         """Return the token of a delivery's pixel."""
         data = delivery_id.to_bytes(_ID_BYTES, "big")
-        return _token(data, self._pixels[0], data)
+        return _tokens(data, [(self._pixels[0], data)])[0]
 
     def opened(self, token: str) -> int | None:
         """Return the delivery whose pixel a token is, or None where it was not made here."""
@@ -189,11 +189,15 @@ def location(url: str) -> str | None:
 # Tokens.
 
 
-def _token(data: bytes, kept: blake2b, about: bytes = b"") -> str:
-    code = kept.copy()
-    code.update(about)
-    written = binascii.b2a_base64(data + code.digest(), newline=False)
-    return written.translate(_URL_SAFE).decode("ascii")
+def _tokens(data: bytes, abouts: Iterable[tuple[blake2b, bytes]]) -> list[str]:
+    """Return a token for each hash and what it is to cover; all are written in one go."""
+    signed: list[bytes] = []
+    for kept, about in abouts:
+        code = kept.copy()
+        code.update(about)
+        signed += data, code.digest()
+    written = binascii.b2a_base64(b"".join(signed), newline=False).translate(_URL_SAFE).decode("ascii")
+    return [written[at : at + _TOKEN_CHARS] for at in range(0, len(written), _TOKEN_CHARS)]
 
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")

@@ -42,11 +42,11 @@ class Envelope:
     def __post_init__(self) -> None:
         if not self.recipients or "" in self.recipients:
             raise AddressError("An envelope needs at least one recipient, and none of them empty.")
-        for address in (self.sender, *self.recipients):
-            if _NOT_IN_AN_ADDRESS.search(address):
-                raise AddressError(f"{address!r} contains a space, bracket or control character; it is not sent.")
-        are_ascii = self.sender.isascii() and all(map(str.isascii, self.recipients))
-        object.__setattr__(self, "needs_smtputf8", self.smtputf8 or not are_ascii)
+        addresses = "".join((self.sender, *self.recipients))
+        if _NOT_IN_AN_ADDRESS.search(addresses):
+            wrong = next(filter(_NOT_IN_AN_ADDRESS.search, (self.sender, *self.recipients)))
+            raise AddressError(f"{wrong!r} contains a space, bracket or control character; it is not sent.")
+        object.__setattr__(self, "needs_smtputf8", self.smtputf8 or not addresses.isascii())
 
 
 class EnvelopeReply(NamedTuple):
@@ -223,12 +223,18 @@ class SmtpSession:
 
     async def _hear_envelope(self, envelope: Envelope) -> EnvelopeReply:
         """Collect the replies to an envelope that was written in one go, DATA included."""
-        hear, seconds = self._wire.reply, self.account.timeouts.command_s
+        wire, seconds = self._wire, self.account.timeouts.command_s
         if self._is_reset_due:
-            await hear(Phase.MAIL, seconds)
-        mail = await hear(Phase.MAIL, seconds)
-        recipients = tuple([await hear(Phase.RCPT, seconds) for _ in envelope.recipients])
-        data = await hear(Phase.DATA, seconds)
+            await wire.reply(Phase.MAIL, seconds)
+        mail = await wire.reply(Phase.MAIL, seconds)
+        # As a rule they come together, and to wait for what is there takes as long as reading it.
+        recipients = tuple(
+            [
+                wire.taken(Phase.RCPT) if wire.replies else await wire.reply(Phase.RCPT, seconds)
+                for _ in envelope.recipients
+            ]
+        )
+        data = wire.taken(Phase.DATA) if wire.replies else await wire.reply(Phase.DATA, seconds)
         accepted = any(recipient.ok for recipient in recipients)
         if data.code == 354 and not accepted:
             # Nobody would get it, yet the server waits for content: a lone dot ends that (RFC 2920 section 3.1).

@@ -83,6 +83,11 @@ class SmtpWire(asyncio.Protocol):
                 if self.fault is not None:
                     raise self.error(self.fault)
                 await self._event()
+        return self.taken(phase)
+
+    def taken(self, phase: Phase) -> SmtpReply:
+        """Return the next of the `replies`, which has come; raises SmtpError as `reply` does."""
+        self.phase = phase
         reply = self.replies.popleft()
         if reply.code == 421:
             raise self.error("the server closes the connection", reply)
