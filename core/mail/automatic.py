@@ -142,7 +142,8 @@ def _guessed(email: IncomingEmail) -> str | None:
     if sender == "postmaster" and not email.return_path:
         return "its sender is postmaster, and no envelope sender is known"
     subject = _plain(email.subject)
-    if any(words.match(subject) for words in (CERTAIN_SUBJECT, LOTUS, NUMBERED_SUBJECT)) or _is_tagged(subject):
+    is_certain = CERTAIN_SUBJECT.match(subject) or LOTUS.match(subject) or NUMBERED_SUBJECT.match(subject)
+    if is_certain or _is_tagged(subject):
         return "its subject is that of an automatic reply"
     if email.in_reply_to and (WEAK_SUBJECT.match(subject) or CHANGED_SUBJECT.match(subject)):
         return "its subject is not that of the mail that it answers, but that its writer is away"
@@ -212,4 +213,5 @@ def _word(email: IncomingEmail, name: str) -> str:
 
 def _first_word(value: str) -> str:
     """Return what a header says, without its parameters and comments (RFC 3834, section 5.2)."""
-    return _COMMENT.sub("", value[:200].partition(";")[0]).strip().lower()[:60]
+    word = value[:200].partition(";")[0]
+    return (_COMMENT.sub("", word) if "(" in word else word).strip().lower()[:60]

@@ -84,7 +84,7 @@ def speech_reason(email: IncomingEmail, subject: str) -> str | None:
         return "it says that it is an automatic reply"
     if len(own) > _SHORT_CHARS or _ASKS.search(f"{subject} {own}"):
         return None
-    if any(words.match(subject) for words in (WEAK_SUBJECT, NOTICE_SUBJECT)) and not _foreign(own, _ABSENT):
+    if (WEAK_SUBJECT.match(subject) or NOTICE_SUBJECT.match(subject)) and not _foreign(own, _ABSENT):
         return "its subject is that of an automatic reply, and what it says is no more"
     if is_answer and AWAY_SUBJECT.match(subject) and not _foreign(own, _ABSENT):
         return "its subject is not that of the mail that it answers, but that its writer is away"
@@ -123,7 +123,7 @@ def _is_worth_reading(email: IncomingEmail, subject: str, *, is_answer: bool) ->
     heads = {word.lstrip(_MARKS)[:_HEAD_CHARS] for word in {*text.replace(">", " ").split()}}
     if not heads.isdisjoint(AUTOMATIC_HEADS) or not (text.isascii() or _OTHER_WRITING.search(text) is None):
         return True
-    if any(words.match(subject) for words in (WEAK_SUBJECT, NOTICE_SUBJECT, AWAY_SUBJECT)):
+    if WEAK_SUBJECT.match(subject) or NOTICE_SUBJECT.match(subject) or AWAY_SUBJECT.match(subject):
         return True
     if any(piece in text for piece in _PIECES):
         return True
