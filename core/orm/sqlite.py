@@ -218,7 +218,10 @@ def _share(connection: sqlite3.Connection, batches: Sequence[_Batch]) -> None:
 
 def _run(connection: sqlite3.Connection, statement: Statement) -> list[dict[str, Any]]:
     if statement.rows is None:
-        return list(map(dict, connection.execute(statement.sql, statement.params).fetchall()))
+        cursor = connection.execute(statement.sql, statement.params)
+        names = [column[0] for column in cursor.description or ()]
+        # By its own names each row would be searched for every column.
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     connection.executemany(statement.sql, statement.rows)
     return []
 
