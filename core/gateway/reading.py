@@ -26,6 +26,8 @@ from core.pattern import pattern
 _DATA_IMAGE = pattern(
     r"""(\bsrc\s*+=\s*+["']?+)data:(image/(?:png|gif|jpe?g|webp));base64,([A-Za-z0-9+/=\s]++)""", re.IGNORECASE
 )
+_IMAGE = pattern(r":(?ai:image/)")
+"""What most bodies do not hold; looked for by its colon, since that has no upper case."""
 _NAME_CHARS = 255
 _CONTENT_ID_CHARS = 255
 _TEXT_FROM_HTML_CHARS = 100_000
@@ -70,8 +72,7 @@ def read(raw: bytes, source: str, terms: Terms, spool_id: int = 0) -> Received:
 
 def _without_data_images(parsed: IncomingEmail) -> IncomingEmail:
     """Turn the `data:` pictures of the HTML into inline files."""
-    # As bytes, since Python looks up the lower case of each character of a text that is not ASCII alone.
-    if parsed.html is None or b"data:image/" not in parsed.html.encode("utf-8", "replace").lower():
+    if parsed.html is None or _IMAGE.search(parsed.html) is None:
         return parsed
     found: dict[str, File] = {}
 
