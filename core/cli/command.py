@@ -33,6 +33,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_TEMPORARY = 1, 2, 3
 LARGEST_ID = 2**63 - 1
 LARGEST_LIMIT = 2**31 - 1
 """What either database takes."""
+_NEW_OBJECTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,16 @@ def record_named(reference: str) -> tuple[str, int]:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Look for no garbage while something is loaded, nor ever again in it: it stays, and it is much."""
+    """Look for no garbage while something is loaded, nor ever again in it: it stays, and it is much.
+
+    In what is made from then on it is looked for after so many objects, as a mail is hundreds and hardly one a cycle.
+    """
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(_NEW_OBJECTS)
         gc.enable()
 
 

@@ -344,7 +344,7 @@ def _note(writes: Writes, results: Sequence[Result], worker: str) -> None:
         (
             result.delivery.id,
             now,
-            result.outcome.value,
+            str(result.outcome),
             str(result.phase),
             result.code,
             result.enhanced,

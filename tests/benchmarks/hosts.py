@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from core.cli.command import loading
 from core.config import load_configuration
 from core.config.settings import Settings
 from core.host.host import open_host
@@ -43,9 +44,9 @@ async def hosted(database: str, **settings: Any) -> AsyncIterator[Runtime]:
 
 @contextmanager
 def _kept() -> Iterator[None]:
-    """Look for no garbage in what is loaded by now, as the command does once its host is open."""
-    gc.collect()
-    gc.freeze()
+    """Look for garbage as the command does once its host is open: not in what is loaded by now, and seldom."""
+    with loading():
+        gc.collect()
     try:
         yield
     finally:

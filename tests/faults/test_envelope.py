@@ -233,7 +233,7 @@ async def test_f16_accepted_then_reset(host: Runtime) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_f18_a_reader_that_takes_a_byte_at_a_time(host: Runtime) -> None:
+async def test_f18_a_reader_that_takes_a_byte_at_a_time(host: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """The content's deadline goes by progress; the mail of other servers goes on meanwhile."""
     async with FakeMta(Script(read_bytes_per_s=5)) as slow, FakeMta(Script()) as well:
         await use(slow, from_domains=["acme.test"])
@@ -251,6 +251,8 @@ async def test_f18_a_reader_that_takes_a_byte_at_a_time(host: Runtime) -> None:
         assert (attempt.outcome, attempt.phase) == ("server", "data")
         assert "less than a block of content" in attempt.reply
         slow.script = Script()
+        # A busy machine may take longer to read nine megabytes than those deadlines allow for the answer.
+        monkeypatch.undo()
         await finish(1)
         await require([*slow.ledger, *well.ledger])
 
