@@ -3,7 +3,8 @@
 What a header declares counts at once (RFC 3834 sections 2 and 5, and what Exchange, Gmail, vacation programs and ticket
 systems write beside it). A subject counts where only programs write it. Words that people write too, "I am out of
 office", count only beside something else that speaks for a program, or where they are all that an automatic answer
-says: thanks, the absence, whom to ask instead. It decides nothing; the words are in `automatic_words`.
+says: thanks, the absence, whom to ask instead. It decides nothing; the words are in `automatic_headers` and
+`automatic_words`.
 """
 
 from __future__ import annotations
@@ -11,28 +12,30 @@ from __future__ import annotations
 import re
 
 from core.mail.address import domain_of
-from core.mail.automatic_speech import own_words, speech_reason
-from core.mail.automatic_words import (
+from core.mail.automatic_headers import (
     ANSWERERS,
     AUTOMATIC_HEADERS,
     AUTOMATIC_VALUES,
-    AWAY,
     CERTAIN_SUBJECT,
     CHANGED_SUBJECT,
-    GENERATED,
     LIST_HEADERS,
     LIST_PATH,
     LOTUS,
     NOBODY,
     NUMBERED_SUBJECT,
     PROGRAMS,
-    RECEIVED,
     ROBOTS,
     SENT_ON,
     TAGGED,
-    TAKEN,
     WEAK_SUBJECT,
     WISHES,
+)
+from core.mail.automatic_speech import own_words, speech_reason
+from core.mail.automatic_words import (
+    AWAY,
+    GENERATED,
+    RECEIVED,
+    TAKEN,
 )
 from core.mail.bounce_signs import ANSWERED, SENDERS
 from core.mail.quotation_words import FORWARDING_SUBJECT

@@ -10,15 +10,18 @@ import re
 from collections.abc import Iterator
 
 from core.mail.address import domain_of
+from core.mail.automatic_headers import (
+    AWAY_SUBJECT,
+    NOTICE_SUBJECT,
+    WEAK_SUBJECT,
+)
 from core.mail.automatic_words import (
     AUTOMATIC_HEADS,
     AWAY,
-    AWAY_SUBJECT,
     CLOSING,
     FURNITURE,
     GENERATED,
     HEADS,
-    NOTICE_SUBJECT,
     NUMBERED,
     PROMISED,
     STATED,
@@ -29,7 +32,6 @@ from core.mail.automatic_words import (
     UNTIL,
     UNWATCHED,
     URGENT,
-    WEAK_SUBJECT,
 )
 from core.mail.body import html_to_text
 from core.mail.bounce_signs import ANSWERED
