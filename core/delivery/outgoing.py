@@ -112,8 +112,7 @@ class Outgoing:
     def __init__(self, row: dict[str, Any]):
         self.row = row
         """As `load_messages` returns it."""
-        values = settings() if row["track"] else None
-        self.is_tracked = values is not None and bool(values.TRACKING and values.BASE_URL)
+        self.is_tracked = bool(row["track"] and settings().TRACKING and settings().BASE_URL)
         self.is_personal = bool(row["individual"] or row["unsubscribe_list"] or self.is_tracked)
         """Whether the copies differ: no two recipients can then share a transaction with a server."""
         self._email: OutgoingEmail | None = None

@@ -254,14 +254,13 @@ class Lookup:
     async def _load_messages(self, mails: list[Received]) -> None:
         ids = {one for mail in mails for one in message_ids_of(mail)}
         tokens = {token for mail in mails for token in (*self.reply_tokens(mail), *self.bounce_tokens(mail))}
-        row_ids = {one.message_id for mail in mails for one in (*self.origins(mail), *self.left_lists(mail))}
         message = get_model("Message")
         rows: list[dict[str, Any]] = []
         if ids:
             rows += await message.filter(message_id__in=list(ids)).values(*_COLUMNS)
         if tokens:
             rows += await message.filter(tracking_identifier__in=list(tokens)).values(*_COLUMNS)
-        if row_ids:
+        if row_ids := {one.message_id for mail in mails for one in (*self.origins(mail), *self.left_lists(mail))}:
             rows += await message.filter(id__in=list(row_ids), direction="Outbound").values(*_COLUMNS)
         known = await _with_records([_known(row) for row in rows])
         # Ours before a stranger's who took its Message-ID, then the oldest.
@@ -367,11 +366,8 @@ def is_by_hand(email: Received) -> bool:
 
 def message_ids_of(email: Received) -> tuple[str, ...]:
     """Return the Message-IDs that a mail refers to, the likeliest first."""
-    parsed = email.parsed
-    if email.notice is None and not parsed.in_reply_to and not parsed.references:
-        return ()  # As most do.
-    nearest_first = tuple(reversed(parsed.references))[:_MOST_REFERENCES]
-    return tuple(dict.fromkeys((*email.told_ids, *parsed.in_reply_to[:_MOST_REFERENCES], *nearest_first)))
+    nearest_first = tuple(reversed(email.parsed.references))[:_MOST_REFERENCES]
+    return tuple(dict.fromkeys((*email.told_ids, *email.parsed.in_reply_to[:_MOST_REFERENCES], *nearest_first)))
 
 
 def _known(row: dict[str, Any]) -> KnownMessage:

@@ -243,8 +243,8 @@ async def finish(done: Sequence[tuple[Received, Account]]) -> None:
         _result(received, account, traces[account.trace], proofs[received.authentication]) for received, account in done
     ]
     await database.batch(database.dialect.over(sql, _RESULT_TYPES, rows))
-    states = dict.fromkeys((_state(account), account.company_id) for _, account in done)
-    await announce(*(Change("inbound", (state,), company_id=company_id) for state, company_id in states))
+    for state, company_id in dict.fromkeys((_state(account), account.company_id) for _, account in done):
+        await tell_states(state, company_id=company_id)
 
 
 _RESULT_TYPES = {

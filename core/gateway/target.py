@@ -7,16 +7,13 @@ may be filled, never those that decide about rights, ownership or workflow (SECU
 from __future__ import annotations
 
 from collections.abc import Mapping
-from inspect import iscoroutinefunction
 from typing import Any
 
 from tortoise.exceptions import ValidationError
-from tortoise.models import Model
 
 from core.errors import UnknownName, UserError, did_you_mean
 from core.gateway.values import Received, Route
 from core.orm.fields import BinaryField, CharField, SecretField, TextField
-from core.orm.insert import new_record as new_row
 from core.runtime import get_model, runtime
 
 NO_SUBJECT = "(no subject)"
@@ -51,17 +48,7 @@ def check_route(target_model: str, target_name_field: str, defaults: Mapping[str
 
 async def new_record(route: Route, email: Received, contact_id: int | None) -> Any:
     """Return the route's record of a mail, not stored yet; whatever its model or an addon raises goes on."""
-    return _untouched(get_model(route.target_model), await values_of(route, email, contact_id))
-
-
-def _untouched(model: type[Any], values: Mapping[str, Any]) -> Any:
-    """Return what the model's constructor does, sooner where it is the ORM's own and has only columns to fill."""
-    fields, columns = model._meta.fields_map, model._meta.fields_db_projection.keys() - {model._meta.pk_attr}
-    is_usual = model.__init__ is Model.__init__ and values.keys() <= columns and None not in values.values()
-    makers = (fields[name].default for name in columns if callable(fields[name].default))
-    if not is_usual or any(map(iscoroutinefunction, makers)):
-        return model(**values)
-    return new_row(model, **{name: fields[name].to_python_value(value) for name, value in values.items()})
+    return get_model(route.target_model)(**await values_of(route, email, contact_id))
 
 
 async def values_of(route: Route, email: Received, contact_id: int | None) -> dict[str, Any]:

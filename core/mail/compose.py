@@ -112,7 +112,7 @@ def thread_lines(email: OutgoingEmail) -> Iterator[str]:
         yield ids_line("References", email.references)
 
 
-@lru_cache
+@lru_cache(_BODIES_KEPT)
 def _extra(headers: tuple[tuple[str, str], ...], written: frozenset[str]) -> tuple[str, ...]:
     return tuple(_extra_lines(headers, set(written)))
 
@@ -215,13 +215,15 @@ def _coded_text(data: bytes, is_ascii: bool, boundary: str) -> tuple[bytes, byte
         return _AS_IT_IS, data
     if len(data) > _READABLE_MAX_BYTES:
         return _BASE64, _base64(data)
-    return _QUOTED, _quoted(data)
+    return _QUOTED, _kept_quoted(data)
 
 
-@lru_cache(_BODIES_KEPT)
 def _quoted(data: bytes) -> bytes:
     # The line end makes soft breaks CRLF too; the codec takes them from the first line end it sees.
     return b2a_qp(data + b"\r\n").removesuffix(b"\r\n")
+
+
+_kept_quoted = lru_cache(_BODIES_KEPT)(_quoted)
 
 
 @lru_cache(_BODIES_KEPT)

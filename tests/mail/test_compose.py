@@ -244,7 +244,8 @@ def test_html_that_is_shared_but_for_some_words_reads_as_put_together(segments: 
     assert str(woven) == "".join(part for pair in zip_longest(segments, woven.words, fillvalue="") for part in pair)
     raw = compose(outgoing(html="<p>without</p>"), woven)
     assert_fit_for_the_wire(raw)
-    assert all(len(line) <= 76 for line in raw.split(b"\r\n") if b"quoted-printable" in raw)
+    if b"quoted-printable" in raw:
+        assert max(map(len, raw.split(b"\r\n"))) <= 76
     together = compose(outgoing(html=str(woven)))
     assert (
         read_by_library(raw).get_body(("html",)).get_content()
