@@ -1,7 +1,8 @@
 """Signatures for what leaves in a mail and comes back: each is good for one purpose, and 128 bits long.
 
-Keyed BLAKE2b (RFC 7693), a quarter of HMAC-SHA256's time. Of several keys the first one signs, and all of them are
-believed, so that keys rotate. It keeps nothing and knows no time: what is signed holds for as long as its key is known.
+Keyed BLAKE2b (RFC 7693), in less than half of HMAC-SHA256's time. Of several keys the first one signs, and all of them
+are believed, so that keys rotate. It keeps nothing and knows no time: what is signed holds for as long as its key is
+known.
 """
 
 from __future__ import annotations
