@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +20,7 @@ from core.mail.address import (
     tolerant_addresses,
 )
 from core.mail.values import Mailbox
+from tests.budget import within
 
 HOSTILE = [
     # SECURITY.md section 2 and S2, I10
@@ -193,9 +192,8 @@ def test_i10_no_input_makes_the_inbound_reader_raise_or_find_what_is_quoted(text
     "piece", ["(", ")", '"', "<", ">", "\\", '"\\', ":", "a@b,", "a ", "a", "=?", "=?a?q?", "=?a?q?b?= "]
 )
 def test_i14_the_inbound_reader_is_linear(piece: str) -> None:
-    started = time.process_time()
-    tolerant_addresses(piece * 64_000)
-    assert time.process_time() - started < 2
+    with within(2):
+        tolerant_addresses(piece * 64_000)
 
 
 @pytest.mark.parametrize(

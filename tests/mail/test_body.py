@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.mail.body import html_to_text, text_to_html
 from core.mail.sanitise import safe_html
+from tests.budget import within
 
 
 def cleaned(html: str, *, remote_images: bool = False) -> str:
@@ -134,10 +134,9 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_i8_no_html_takes_long_or_grows(name: str) -> None:
-    started = time.process_time()
-    result = cleaned(BOMBS[name])
-    text = html_to_text(BOMBS[name])
-    assert time.process_time() - started < 5
+    with within(5):
+        result = cleaned(BOMBS[name])
+        text = html_to_text(BOMBS[name])
     assert len(result) < 10_000_000
     assert len(text) < 10_000_000
 

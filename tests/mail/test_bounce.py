@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import process_time
 
 import pytest
 from hypothesis import given
@@ -13,6 +12,7 @@ from core.mail.bounce import read_bounce
 from core.mail.bounce_cause import Cause, cause_of, is_hard
 from core.mail.parse import parse
 from core.mail.values import Bounce, BouncedRecipient
+from tests.budget import within
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "bounces"
 REPORT = b"""\
@@ -425,9 +425,8 @@ def test_i13_a_megabyte_of_anything_is_read_in_half_a_second(body: bytes, kind: 
     email = parse(
         b"Return-Path: <>\nFrom: MAILER-DAEMON@x.test\nSubject: Undelivered\nContent-Type: " + kind + b"\n\n" + body
     )
-    started = process_time()
-    read_bounce(email)
-    assert process_time() - started < 0.5
+    with within(0.5):
+        read_bounce(email)
 
 
 @given(st.binary(max_size=600))
@@ -448,6 +447,5 @@ def test_i12_a_report_of_a_report_of_a_report_does_not_lead_down_for_ever() -> N
 def test_i13_a_body_of_dashes_is_read_in_no_time() -> None:
     lines = ("-" * 70 + "\n") * 1400
     email = parse(f"From: MAILER-DAEMON@x.test\nSubject: Undelivered mail\nReturn-Path: <>\n\n{lines}".encode())
-    started = process_time()
-    read_bounce(email)
-    assert process_time() - started < 0.5
+    with within(0.5):
+        read_bounce(email)

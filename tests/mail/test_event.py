@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, date, datetime
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.mail.event import read_event
 from core.mail.parse import parse
+from tests.budget import within
 
 INVITATION = """BEGIN:VCALENDAR\r
 METHOD:REQUEST\r
@@ -83,6 +83,5 @@ def test_no_text_makes_it_raise(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["A:b\n", 'A;B="c";', 'A;"', "\n ", "BEGIN:X\n", "A;B"])
 def test_i8_a_calendar_is_read_in_time(piece: str) -> None:
-    started = time.process_time()
-    read_event("BEGIN:VEVENT\n" + piece * (2_000_000 // len(piece)))
-    assert time.process_time() - started < 0.5
+    with within(0.5):
+        read_event("BEGIN:VEVENT\n" + piece * (2_000_000 // len(piece)))

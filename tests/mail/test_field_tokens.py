@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
 from core.mail.field_tokens import filled_html, filled_line, filled_text, slugs_in
+from tests.budget import within
 
 
 def test_slugs_are_found_in_order_each_once() -> None:
@@ -44,10 +43,9 @@ def test_a_mail_that_grows_without_end_is_refused() -> None:
     "hostile", ["{{field:" * 50_000, "{{" * 100_000, "{{ field:" + " " * 200_000, "{{field:a" * 50_000]
 )
 def test_hostile_texts_take_no_time(hostile: str) -> None:
-    started_at = time.perf_counter()
-    slugs_in(hostile)
-    filled_text(hostile, {"a": "b"})
-    assert time.perf_counter() - started_at < 1
+    with within(1):
+        slugs_in(hostile)
+        filled_text(hostile, {"a": "b"})
 
 
 @given(st.text(), st.text())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.mail.parameters import value_and_parameters
+from tests.budget import within
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,6 @@ def test_no_text_makes_it_raise(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["; a=b", '; a="\\', ";", " ", '" ', ' "', " a", "=;", ';a="b', "\\", ";a*1*=b"])
 def test_i14_parameters_are_read_in_linear_time(piece: str) -> None:
-    started = time.process_time()
-    value_and_parameters('text/plain; a="' + piece * 20_000)
-    value_and_parameters("text/plain" + piece * 20_000)
-    assert time.process_time() - started < 1
+    with within(1):
+        value_and_parameters('text/plain; a="' + piece * 20_000)
+        value_and_parameters("text/plain" + piece * 20_000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from decimal import Decimal
 
 import pytest
@@ -13,6 +12,7 @@ from core.render.environment import Renderer
 from core.render.guards import SAFE_FILTERS, SAFE_TESTS
 from core.render.run import RenderLimits
 from core.render.sandbox import GLOBALS
+from tests.budget import within
 
 RENDERER = Renderer()
 
@@ -170,10 +170,8 @@ BOMBS = [
 @pytest.mark.parametrize("source", BOMBS, ids=lambda source: source[:60])
 def test_a_bomb_is_stopped_in_time_and_the_next_render_works(source: str) -> None:
     renderer = Renderer(limits=RenderLimits(wall_s=0.5))
-    began = time.process_time()
-    with pytest.raises(TemplateError):
+    with within(3), pytest.raises(TemplateError):
         renderer.render(source, context(), escape=True)
-    assert time.process_time() - began < 3
     assert renderer.render("{{ name }}", context(), escape=True).text == "Ann"
 
 
@@ -192,10 +190,8 @@ def test_a_bomb_is_stopped_in_time_and_the_next_render_works(source: str) -> Non
 )
 def test_a_huge_decimal_never_becomes_a_whole_number(source: str) -> None:
     """Python alone would take half a minute for it, and hold everything up meanwhile."""
-    began = time.process_time()
-    with pytest.raises(TemplateError, match="too big"):
+    with within(1), pytest.raises(TemplateError, match="too big"):
         RENDERER.render(source, {"n": Decimal("10.00"), "huge": Decimal("1E+999999")}, escape=True)
-    assert time.process_time() - began < 1
 
 
 def test_the_wall_clock_stops_what_costs_few_units() -> None:
@@ -206,9 +202,8 @@ def test_the_wall_clock_stops_what_costs_few_units() -> None:
 
 
 def test_nothing_runs_while_a_template_compiles() -> None:
-    began = time.process_time()
-    RENDERER.check("{{ 'x'|replace('x', 'y')|indent(4) }}" * 100)
-    assert time.process_time() - began < 1
+    with within(1):
+        RENDERER.check("{{ 'x'|replace('x', 'y')|indent(4) }}" * 100)
 
 
 def test_a_render_leaves_no_garbage_that_grows() -> None:

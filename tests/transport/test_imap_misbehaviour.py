@@ -57,7 +57,7 @@ async def test_a_well_behaved_script_is_read() -> None:
         (Misbehaviour.GARBAGE_GREETING, "greeting", "broke the protocol: it greets with b'220 mail.test ESMTP'"),
         (Misbehaviour.LOGIN_UNAVAILABLE, "login", "does not take the login: .UNAVAILABLE. later"),
         (Misbehaviour.NO_UIDVALIDITY, "select", "no UIDVALIDITY"),
-        (Misbehaviour.LONG_UIDS, "search", "a UID is too long"),
+        (Misbehaviour.LONG_UIDS, "search", "where a UID is due"),
         (Misbehaviour.BYE, "fetch", "ended the session: going down"),
         (Misbehaviour.DROP_MID_LITERAL, "fetch", "server closed the connection"),
         (Misbehaviour.LONG_LITERAL, "fetch", "broke the protocol"),
