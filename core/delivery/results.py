@@ -339,7 +339,7 @@ _ATTEMPT = {
 
 def _note(writes: Writes, results: Sequence[Result], worker: str) -> None:
     """Add the attempts."""
-    now = writes.dialect.time(clock.now())
+    now = str(clock.now())
     rows = [
         (
             result.delivery.id,

@@ -70,6 +70,10 @@ class Server:
     fault: str = ""
     is_reserved: bool = False
 
+    def __hash__(self) -> int:
+        """Asked for each mail; those that are equal have the same key."""
+        return hash(self.key)
+
     def may_send(self, author_id: int | None, company_id: int | None, from_domain: str) -> bool:
         return not self.why_not(author_id, company_id, from_domain)
 

@@ -61,6 +61,8 @@ def parse_address(text: str) -> Mailbox:
     Single-label and special-use domains (`localhost`, `.test`, `.local`) are allowed; quoted local parts, address
     literals, groups, comments, routes and encoded-words are not. The domain comes back in Unicode and lower case.
     """
+    if text.islower() and "--" not in text and _is_everyday(text):
+        return Mailbox("", text)
     text = header_text(text).strip()
     if len(text) > _TEXT_MAX_CHARS:
         raise AddressError(f"An address of {len(text)} characters is too long; {_TEXT_MAX_CHARS} are allowed.")
@@ -74,6 +76,7 @@ def parse_address(text: str) -> Mailbox:
     return Mailbox(name, _checked(address))
 
 
+@lru_cache(_REMEMBERED)
 def envelope_address(address: str) -> str:
     """Return a checked address as SMTP wants it: the domain in IDNA form, the local part as it is.
 
@@ -103,6 +106,9 @@ def normalised(address: str) -> str:
     ASCII into an ASCII one (KELVIN SIGN into k): those are two mailboxes. Quotes around it that nothing in it needs
     are none of its letters (RFC 5321, section 4.1.2).
     """
+    if address.isascii() and '"' not in address:
+        address = address.strip().lower()
+        return address if "@" in address else ""
     return _remembered(address) if len(address) <= _ADDRESS_MAX_CHARS else _normalised(address)
 
 

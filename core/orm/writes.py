@@ -6,6 +6,7 @@ an earlier one it reads from that part's RETURNING, by the part's name.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -47,12 +48,16 @@ class Writes:
             self._told.append(f"SELECT {tells} FROM {name}")
 
     def insert(self, table: str, columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> None:
-        """Add the insert of many rows; `columns` are names and their types as PostgreSQL calls them."""
+        """Add the insert of many rows; `columns` are names and their types as PostgreSQL calls them.
+
+        The values are numbers, texts and None; a time is a text.
+        """
         into = f"INSERT INTO {table} ({', '.join(columns)})"
         if self.dialect.nests_writes:
-            lists = zip(zip(*rows, strict=True), columns.values(), strict=True)
-            of_lists = ", ".join(f"{self.param(list(values))}::{kind}[]" for values, kind in lists)
-            self.add(f"into_{table}", f"{into} SELECT * FROM unnest({of_lists})")
+            # Of an array for each column, asyncpg asks of each value whether it is one more array.
+            typed = ", ".join(f"(value ->> {at})::{kind}" for at, kind in enumerate(columns.values()))
+            of_rows = f"jsonb_array_elements({self.param(json.dumps(rows))}::jsonb)"
+            self.add(f"into_{table}", f"{into} SELECT {typed} FROM {of_rows}")
             return
         places = f"({', '.join('?' * len(columns))})"
         for start in range(0, len(rows), _ROWS_AT_ONCE):
