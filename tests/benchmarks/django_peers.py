@@ -1,7 +1,7 @@
-"""Queue and send with django-post_office and django-mailer, in a process of their own: `PEER PORT COUNT BYTES FOLDER`.
+"""Queue and send with django-post_office and django-mailer, in a process of their own: `PEER PORT BYTES FOLDER`.
 
-Prints one JSON object: seconds of CPU and of the wall for queueing one by one, in bulk, and for sending. Both keep
-their queue on SQLite here, and send as their documentation has it.
+Reads one count of mails a line. Queues them one by one, as many in bulk, sends all of them, and prints one JSON object:
+seconds of CPU and of the wall for each. Both keep their queue on SQLite, and send as their documentation has it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import django
@@ -21,27 +22,22 @@ from tests.benchmarks.mails import SENDER, Body, body_of, recipient
 from tests.benchmarks.measure import use_own_core, watch
 
 
-def main(peer: str, port: int, count: int, bytes_wanted: int, folder: str) -> None:
+def main(peer: str, port: int, bytes_wanted: int, folder: str) -> None:
     use_own_core()
     logging.disable(logging.CRITICAL)
     _configure(peer, port, folder)
     body = body_of(bytes_wanted)
     queue_one, queue_bulk, send = _of_post_office(body) if peer == "post_office" else _of_mailer(body)
-    with watch() as single:
-        for number in range(count):
-            queue_one(number)
-    with watch() as bulk:
-        queue_bulk(range(count, count * 3))
-    with watch() as sending:
-        send()
-    print(json.dumps({
-        "single_s": single.wall_s,
-        "bulk_s": bulk.wall_s,
-        "bulk_cpu_s": bulk.cpu_s,
-        "sending_cpu_s": sending.cpu_s,
-        "sending_s": sending.wall_s,
-        "sent": count * 3,
-    }))  # fmt: skip
+    for line in sys.stdin:
+        count = int(line)
+        with watch() as single:
+            for number in range(count):
+                queue_one(number)
+        with watch() as bulk:
+            queue_bulk(range(count, count * 2))
+        with watch() as sending:
+            send()
+        print(json.dumps({"single": asdict(single), "bulk": asdict(bulk), "sending": asdict(sending)}), flush=True)
 
 
 def _configure(peer: str, port: int, folder: str) -> None:
@@ -104,4 +100,4 @@ def _of_mailer(body: Body) -> _Steps:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
