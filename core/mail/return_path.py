@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.mail.address import envelope_address
-from core.mail.signing import read_signed_tag, signed_tag
+from core.mail.signing import read_signed_tag, signed_address
 
 _PURPOSE = "bounce"
 
@@ -27,7 +26,7 @@ class Origin:
 def return_path(keys: Sequence[str], alias: str, domain: str, message_id: int, delivery_id: int | None = None) -> str:
     """Return `alias+TAG@domain`; the ids are those of the rows. AddressError where that is no address."""
     ids = (message_id,) if delivery_id is None else (message_id, delivery_id)
-    return envelope_address(f"{alias}+{signed_tag(keys, _PURPOSE, *ids)}@{domain}")
+    return signed_address(keys, _PURPOSE, alias, domain, *ids)
 
 
 def read_return_tag(keys: Sequence[str], tag: str) -> Origin | None:

@@ -12,8 +12,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.mail.address import envelope_address, normalised
-from core.mail.signing import SIGNATURE_BYTES, is_signed, read_signed_tag, signature, signed_tag
+from core.mail.address import normalised
+from core.mail.signing import SIGNATURE_BYTES, is_signed, read_signed_tag, signature, signed_address
 
 _PURPOSE = "unsubscribe"
 _MAIL_PURPOSE = "unsubscribe by mail"
@@ -57,7 +57,7 @@ def read_unsubscribe_token(keys: Sequence[str], token: str) -> Subscription | No
 
 def unsubscribe_address(keys: Sequence[str], domain: str, message_id: int, delivery_id: int) -> str:
     """Return `unsubscribe+TAG@domain` for the `mailto:` form of the header; the ids are those of the rows."""
-    return envelope_address(f"{ALIAS}+{signed_tag(keys, _MAIL_PURPOSE, message_id, delivery_id)}@{domain}")
+    return signed_address(keys, _MAIL_PURPOSE, ALIAS, domain, message_id, delivery_id)
 
 
 def read_unsubscribe_tag(keys: Sequence[str], tag: str) -> tuple[int, int] | None:
