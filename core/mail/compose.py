@@ -135,7 +135,11 @@ def _extra_lines(headers: Iterable[tuple[str, str]], written: set[str]) -> Itera
 
 
 def _body(email: OutgoingEmail, woven: Woven | None) -> _Part:
-    boundary = "=_" + blake2b(email.message_id.encode("utf-8"), digest_size=12).hexdigest()
+    if email.text is not None and email.html is not None and woven is None:
+        has_more = email.attachments or email.inline_files or email.calendar is not None
+        if not has_more and len(email.text) + len(email.html) <= _READABLE_MAX_BYTES:
+            return _shared(email.text, email.html)
+    boundary = _boundary(email.message_id)
     files = email.attachments if email.html is not None else email.inline_files + email.attachments
     if email.calendar is not None:
         files += (_invite_file(email.calendar),)
@@ -143,6 +147,17 @@ def _body(email: OutgoingEmail, woven: Woven | None) -> _Part:
     if not files:
         return content
     return _multipart("mixed", boundary + "m", [content, *(_file(file, "attachment", boundary) for file in files)])
+
+
+@lru_cache(_BODIES_KEPT)
+def _shared(text: str, html: str) -> _Part:
+    """Return a body of nothing else, which the mails of a campaign share, and so the boundary that is made of it."""
+    boundary = _boundary(text + html)
+    return _multipart("alternative", boundary + "a", [_text("plain", text, boundary), _text("html", html, boundary)])
+
+
+def _boundary(of: str) -> str:
+    return "=_" + blake2b(of.encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 
 def _invite_file(calendar: Calendar) -> File:
