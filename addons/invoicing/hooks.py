@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from core.api import Command, MenuItem, OutgoingEmail, Page, Route, TemplateFilter, get_model, hookimpl
@@ -70,7 +70,7 @@ def filter_outgoing_email(email: OutgoingEmail, message: Mapping[str, Any]) -> O
     """Mark each mail about a document, so that mail programs can file it."""
     if not _is_document(message["res_model"]):
         return None
-    return replace(email, headers=(*email.headers, (_HEADER, f"{message['res_model']}/{message['res_id']}")))
+    return email._replace(headers=(*email.headers, (_HEADER, f"{message['res_model']}/{message['res_id']}")))
 
 
 @hookimpl

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from functools import cached_property, lru_cache
 from html import escape
 from json import JSONDecoder
-from operator import attrgetter
 from typing import Any
 
 from core.errors import UserError
@@ -153,7 +151,7 @@ class Outgoing:
             changes["to"] = tuple(one for one in email.to if one.address == recipient) or (Mailbox("", recipient),)
         if self.message["unsubscribe_list"]:
             changes |= _with_way_out(email, self.message, recipient, delivery_id)
-        return _changed(email, changes) if changes else email
+        return email._replace(**changes) if changes else email
 
     def tracked(self, html: str | None, delivery_id: int) -> Woven | None:
         """Return the HTML of a copy with what is counted in it; None where nothing is."""
@@ -162,15 +160,6 @@ class Outgoing:
         values = settings()
         has_png = "png_pixel" in self.message["presentation"]
         return tracker(values.BASE_URL, values.secret_keys).woven(html, delivery_id, png=has_png)
-
-
-_FIELDS = tuple(field.name for field in fields(OutgoingEmail))
-_values = attrgetter(*_FIELDS)
-
-
-def _changed(email: OutgoingEmail, changes: Mapping[str, Any]) -> OutgoingEmail:
-    """Return what `dataclasses.replace` does, which takes as long as making the rest of a copy."""
-    return OutgoingEmail(**{**dict(zip(_FIELDS, _values(email), strict=True)), **changes})
 
 
 def _composed(message: Mapping[str, Any], files: Sequence[File]) -> OutgoingEmail:
@@ -202,7 +191,7 @@ def _composed(message: Mapping[str, Any], files: Sequence[File]) -> OutgoingEmai
 def check_composition(message: Mapping[str, Any]) -> None:
     """Raise what composing the mail would raise, files aside, while whoever queues it can still be told."""
     email = _composed({"in_reply_to": None, "thread_references": "", **message}, ())
-    compose(replace(email, unsubscribe_url=_ANY_LINK) if message["unsubscribe_list"] else email)
+    compose(email._replace(unsubscribe_url=_ANY_LINK) if message["unsubscribe_list"] else email)
 
 
 async def _filtered(email: OutgoingEmail, message: Mapping[str, Any]) -> OutgoingEmail:
@@ -218,7 +207,7 @@ async def _filtered(email: OutgoingEmail, message: Mapping[str, Any]) -> Outgoin
             f"An addon changed From to {changed.sender.address}; server and signature were chosen for the domain of "
             f"{email.sender.address}. Queue the mail with that sender instead."
         )
-    return replace(changed, message_id=email.message_id, date=email.date)
+    return changed._replace(message_id=email.message_id, date=email.date)
 
 
 def _list_id(name: str) -> str:

@@ -13,8 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(NamedTuple):
     """A person or a place that mail goes to: a display name, which may be empty, and an address without brackets."""
 
     name: str
@@ -53,8 +52,7 @@ class Woven(NamedTuple):
         return "".join(chain(chain.from_iterable(pairs), self.segments[-1:]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingEmail:
+class OutgoingEmail(NamedTuple):
     """All that composition needs, and nothing about the envelope or the server.
 
     `message_id`, `in_reply_to` and `references` carry angle brackets. `date` is aware. With `text` None, a text part is

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -123,7 +122,7 @@ async def test_words_that_no_database_holds_are_made_storable(host: Runtime) -> 
 
 async def test_an_addon_may_not_write_as_another_domain(host: Runtime) -> None:
     async def foreign(email: Any, message: Any) -> Any:
-        return replace(email, sender=Mailbox("", "office@elsewhere.test"))
+        return email._replace(sender=Mailbox("", "office@elsewhere.test"))
 
     _hook(host, filter_outgoing_email=foreign)
     async with FakeMta(Script()) as mta:
