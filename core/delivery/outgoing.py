@@ -238,8 +238,10 @@ async def mail_bytes(outgoing: Outgoing, recipient: str = "", delivery_id: int =
     """Return the exact bytes that a server is given for a recipient; without one, those that no copy differs from."""
     email = await outgoing.copy(recipient, delivery_id) if recipient else await outgoing.email()
     woven = outgoing.tracked(email.html, delivery_id) if recipient and tracks else None
-    size = sum([len(file.content) for file in email.attachments + email.inline_files])
-    return await asyncio.to_thread(compose, email, woven) if size > LARGE_BYTES else compose(email, woven)
+    files = email.attachments + email.inline_files
+    if files and sum([len(file.content) for file in files]) > LARGE_BYTES:
+        return await asyncio.to_thread(compose, email, woven)
+    return compose(email, woven)
 
 
 def envelope_sender(message: Mapping[str, Any], delivery_id: int | None) -> str:
