@@ -134,7 +134,7 @@ async def filter_template_context(
 
 @hookspec
 async def filter_outgoing_email(email: Any, message: Any) -> Any:
-    """Change an OutgoingEmail before its bytes are made; equal input must give equal output, try after try."""
+    """Change an OutgoingEmail before its bytes are made, by its `_replace`; equal input must give equal output."""
 
 
 @hookspec

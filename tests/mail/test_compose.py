@@ -255,6 +255,17 @@ def test_html_that_is_shared_but_for_some_words_reads_as_put_together(segments: 
     assert parse(raw).text == parse(together).text
 
 
+def test_mails_of_one_body_share_its_bytes_and_its_boundary() -> None:
+    body = {"text": "Très chère", "html": "<p>Très chère</p>"}
+    one = compose(outgoing(**body))
+    other = compose(outgoing(**body, to=(ALICE,), message_id="<18.abc@example.org>"))
+    different = compose(outgoing(**body | {"text": "Très cher"}))
+    assert one.partition(b"MIME-Version")[2] == other.partition(b"MIME-Version")[2]
+    boundaries = {read_by_library(raw).get_boundary() for raw in (one, other, different)}
+    assert len(boundaries) == 2
+    assert [part.get_content() for part in read_by_library(one).iter_parts()] == list(body.values())
+
+
 def test_the_same_value_gives_the_same_bytes() -> None:
     assert compose(outgoing(html="<p>x</p>")) == compose(outgoing(html="<p>x</p>"))
 
