@@ -45,8 +45,6 @@ _LONGEST_PUT_OFF_S = 120.0
 _LONGEST_PAUSE_S = 3600.0
 _UNNOTED_FAULT_S = 30.0
 _DATABASE_AWAY_S = 5.0
-_BUSY_S = 5.0
-"""How long messages step aside while several earlier claims wait for their provider's answers."""
 _SHORT_WAIT_S = 1.0
 _WORDS_CHARS = 2_000
 
@@ -113,7 +111,9 @@ class Host(Protocol):
     @property
     def is_stopping(self) -> bool: ...
 
-    def working_for(self, key: str) -> AbstractContextManager[bool]: ...
+    def holding(self, key: str, jobs: deque[Job]) -> AbstractContextManager[float]: ...
+
+    def make_room(self, key: str) -> None: ...
 
 
 def channel_named(name: str) -> Channel:
@@ -253,9 +253,8 @@ class ChannelShare:
         try:
             await self._look_for_pause()
             lanes = min(self._provider.most_at_once, len(self._jobs))
-            with self._engine.working_for(self._provider.key) as is_crowded:
-                if is_crowded:
-                    self._put_off(_BUSY_S, "It has not answered for what it was given before.")
+            with self._engine.holding(self._provider.key, self._jobs) as busy_s:
+                self._put_off(busy_s, "It has not answered for what it was given before.")
                 async with http_client() as http:
                     await side_by_side(self._lane(http) for _ in range(lanes))
         finally:
@@ -275,6 +274,8 @@ class ChannelShare:
     async def _lane(self, http: HttpClient) -> None:
         while self._goes_on():
             job = self._jobs.popleft()
+            if not self._jobs:
+                self._engine.make_room(self._provider.key)
             try:
                 may_begin = await self._may_begin(job)
             except database_errors() as error:
@@ -375,7 +376,7 @@ class ChannelShare:
             return
         ids = [delivery.id for job in self._jobs for delivery in job.deliveries]
         await release(self._token, ids, wait_s=min(self._wait_s, _LONGEST_PUT_OFF_S))
-        if self._wait_s:
+        if self._wait_s > _SHORT_WAIT_S:
             words = f"Waiting: {self._provider.name} is left alone for {clock.span(self._wait_s)}. {self._why_wait}"
             messages = get_model("Message").filter(id__in=[job.message_id for job in self._jobs])
             await messages.exclude(send_state__in=("Sent", "Cancelled", "Held")).update(error=words)

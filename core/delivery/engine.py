@@ -6,9 +6,9 @@ One engine serves one worker. In `catch` mode its lanes end in the dev mailbox, 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import cache, partial
 from logging import ERROR, WARNING
 from time import monotonic
@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import structlog
 
+from core.delivery.backlog import Backlog
 from core.delivery.catch import catch
 from core.delivery.channel import EMAIL, send_by_channels
 from core.delivery.claim import claim, extend, let_go, next_due_in_s, sweep
@@ -44,11 +45,13 @@ _CLAIM_S = 1.0
 """A claim holds about as much as is sent in this time, so that what is more urgent need not wait for long."""
 _EVERY_OLDEST = 4
 """Each so-many-th claim takes what has waited longest, whatever its priority."""
-_FLUSHES_AT_ONCE = 12
-_SHARES_OF_ONE_SERVER = 4
-"""So many flushes may wait for one server's answers; what comes for it meanwhile steps aside."""
-_STALLED_S = 1.0
-"""When the flushes under way have got no answer for so long, another one begins: one dead server stops no other."""
+_FLUSHES_AT_ONCE = 32
+_YOUNG_AT_ONCE = 4
+"""So many flushes that are not long under way; mail that is queued meanwhile makes one claim, not one for each."""
+_LONG_S = 1.5
+"""When a flush takes longer than claims should, another one looks past it: one dead server stops no other."""
+_LOOK_PAST_S = 0.1
+"""How long to rest after a claim that was for busy servers only, before another one looks further."""
 _SWEEP_EVERY_S = 5.0
 _GRACE_S = 20.0
 """How long a stopped worker lets what is on its way come to its end."""
@@ -69,7 +72,9 @@ class Engine:
         self._swept_at = float("-inf")
         self._stamp: str | None = None
         self._flushes = 0
-        self._under_way: Counter[str] = Counter()
+        self._backlogs: dict[str, Backlog] = defaultdict(Backlog)
+        self._has_room = asyncio.Event()
+        """Set when a server has nothing waiting any more of what was claimed for it."""
         self._claim_size = settings().SMTP_CONCURRENCY * _LEAST_PER_LANE
 
     async def __aenter__(self) -> Self:
@@ -84,20 +89,27 @@ class Engine:
     async def run(self, stop: asyncio.Event) -> None:
         """Send what is queued until `stop`, woken by the bell and looking by itself now and then.
 
-        What is on its way then has some seconds to end; the rest is given back.
+        The next claim is made as soon as one server has begun all that it had of the last, so that it need not wait for
+        slower ones, nor for its own last answers. What is on its way at the stop has some seconds to end; the rest is
+        given back.
         """
         self._stop = stop
         runtime().is_sending = True
-        flushes: set[asyncio.Task[int]] = set()
+        flushes: dict[asyncio.Task[int], float] = {}
         try:
             while not stop.is_set():
-                flushes = {one for one in flushes if not one.done()}
-                if len(flushes) < _FLUSHES_AT_ONCE:
-                    flush = asyncio.create_task(self._flush_or_log())
-                    flushes.add(flush)
-                    await self._until_done_or_stalled(flush)
-                if len(flushes) == _FLUSHES_AT_ONCE or (flush.done() and not flush.result()):
+                flushes = {one: begun_at for one, begun_at in flushes.items() if not one.done()}
+                if _are_enough(list(flushes.values())):
+                    await asyncio.wait(flushes, timeout=_LOOK_PAST_S, return_when=asyncio.FIRST_COMPLETED)
+                    continue
+                self._has_room.clear()
+                flush = asyncio.create_task(self._flush_or_log())
+                flushes[flush] = monotonic()
+                await self._until_room_or_long(flush)
+                if flush.done() and not flush.result():
                     await self._rest()
+                elif flush.done() and not self._has_room.is_set():
+                    await asyncio.sleep(_LOOK_PAST_S)
         finally:
             runtime().is_sending = False
             if flushes:
@@ -147,10 +159,13 @@ class Engine:
                 jobs = await self._sendable(await load_jobs(token, claimed))
                 if settings().MAIL_MODE == "catch":
                     await catch(jobs, self.worker)
+                    begun = len(jobs)
+                    self._has_room.set()
                 else:
-                    await self._send(token, jobs)
+                    begun = await self._send(token, jobs)
                 await self.ledger.flush()
-            self._claim_size = _next_size(len(claimed), monotonic() - begun_at)
+            if begun:
+                self._claim_size = _next_size(begun, monotonic() - begun_at)
         return len(claimed)
 
     @property
@@ -166,14 +181,14 @@ class Engine:
             self._pools[server] = SmtpPool(server.account, limits)
         return self._pools[server]
 
-    @contextmanager
-    def working_for(self, key: str) -> Iterator[bool]:
-        """Count the block as work for a server or provider; gives True where enough others wait for it already."""
-        self._under_way[key] += 1
-        try:
-            yield self._under_way[key] > _SHARES_OF_ONE_SERVER
-        finally:
-            self._under_way[key] -= 1
+    def holding(self, key: str, jobs: deque[Job]) -> AbstractContextManager[float]:
+        """Count `jobs` as held for a server or provider; gives the seconds that they should step aside for first."""
+        return self._backlogs[key].share(jobs)
+
+    def make_room(self, key: str) -> None:
+        """Have more claimed if all that is held for this server or provider is begun."""
+        if self._backlogs[key].is_begun:
+            self._has_room.set()
 
     async def _sendable(self, jobs: Sequence[Job]) -> list[Job]:
         """Drop what must not be sent any more, and return the rest."""
@@ -185,7 +200,8 @@ class Engine:
         left = [job.without(dropped) for job in jobs] if dropped else jobs
         return [job for job in left if job.deliveries]
 
-    async def _send(self, token: str, jobs: Sequence[Job]) -> None:
+    async def _send(self, token: str, jobs: Sequence[Job]) -> int:
+        """Send a claim's jobs by their servers and providers; return how many were begun."""
         servers = await load_servers()
         shares: dict[Server, deque[Job]] = defaultdict(deque)
         texts: list[Job] = []
@@ -211,6 +227,7 @@ class Engine:
             for server, jobs_of_it in shares.items()
         ]
         await side_by_side([send_by_channels(self, token, texts), *(share.send() for share in ready)])
+        return len(texts) + sum(share.begun for share in ready)
 
     async def _flush_or_log(self) -> int:
         """Flush for the worker's loop, which goes on whatever happened; return how many deliveries were claimed."""
@@ -234,12 +251,10 @@ class Engine:
         if stamp != self._stamp:
             raise SchemaError("The database was brought up to date for another version; restart this worker.", ())
 
-    async def _until_done_or_stalled(self, flush: asyncio.Task[int]) -> None:
-        started_at = monotonic()
-        while not flush.done() and not self._stop.is_set():
-            await asyncio.wait({flush}, timeout=_STALLED_S)
-            if monotonic() - max(started_at, self.ledger.recorded_at) > _STALLED_S:
-                return
+    async def _until_room_or_long(self, flush: asyncio.Task[int]) -> None:
+        room = asyncio.create_task(self._has_room.wait())
+        await asyncio.wait({flush, room}, timeout=_LONG_S, return_when=asyncio.FIRST_COMPLETED)
+        room.cancel()
 
     async def _rest(self) -> None:
         """Wait for the bell, until something is due, for the poll interval, or for the stop."""
@@ -258,10 +273,16 @@ def _each(faults: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
             yield one
 
 
-def _next_size(claimed: int, took_s: float) -> int:
+def _are_enough(begun_at: Sequence[float]) -> bool:
+    """Whether no flush may be begun beside those that are under way."""
+    young_since = monotonic() - _LONG_S
+    return len(begun_at) >= _FLUSHES_AT_ONCE or sum(one > young_since for one in begun_at) >= _YOUNG_AT_ONCE
+
+
+def _next_size(begun: int, took_s: float) -> int:
     """Return how much to claim next, by how fast this claim went."""
     lanes = settings().SMTP_CONCURRENCY
-    in_time = int(claimed / max(took_s, 0.001) * _CLAIM_S)
+    in_time = int(begun / max(took_s, 0.001) * _CLAIM_S)
     return max(lanes * _LEAST_PER_LANE, min(in_time, lanes * _MOST_PER_LANE))
 
 

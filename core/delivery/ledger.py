@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Collection, Sequence
 from time import monotonic
 
@@ -34,8 +35,6 @@ class Ledger:
 
     def __init__(self, worker: str):
         self.worker = worker
-        self.recorded_at = float("-inf")
-        """When a result last came in, by the monotonic clock."""
         self._results: list[Result] = []
         self._marks: list[tuple[Job, asyncio.Future[bool]]] = []
         self._out: dict[int, tuple[float, int]] = {}
@@ -44,8 +43,11 @@ class Ledger:
         """Messages to be shown as on their way with the next commit."""
         self._clock: asyncio.TimerHandle | None = None
         self._finished: list[tuple[int, str]] = []
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._taken = 0
+        self._stored = 0
+        """How many results came in, and how many of them are stored."""
+        self._awaited: deque[tuple[int, asyncio.Future[None]]] = deque()
+        """Who waits until so many are stored."""
         self._writer: asyncio.Task[None] | None = None
         self._teller: asyncio.Task[None] | None = None
 
@@ -58,35 +60,33 @@ class Ledger:
 
     def record(self, results: Sequence[Result]) -> None:
         """Take results; they are stored with the next commit, which follows at once where no lane waits."""
-        self.recorded_at = monotonic()
+        self._taken += len(results)
         self._results += results
         for result in results:
             self._out.pop(result.delivery.id, None)
         self._wake()
 
     async def flush(self) -> None:
-        """Return when everything taken so far is stored."""
-        await self._idle.wait()
+        """Return when all results taken so far are stored."""
+        if self._stored < self._taken:
+            stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._awaited.append((self._taken, stored))
+            await stored
 
     async def aclose(self, grace_s: float = 30.0) -> None:
         """Return when everything is stored and told, or when the database was away for `grace_s` more seconds.
 
         Results that are lost then are those of deliveries marked as begun; a sweep finds them, and says "unknown".
         """
-        try:
-            async with asyncio.timeout(grace_s):
-                await self.flush()
-        except TimeoutError:
+        if self._writer is not None and (await asyncio.wait({self._writer}, timeout=grace_s))[1]:
             log.error("results not stored", worker=self.worker)
-            if self._writer is not None:
-                self._writer.cancel()
+            self._writer.cancel()
         if self._clock is not None:
             self._clock.cancel()
         ending = [task for task in (self._writer, self._teller) if task is not None]
         await asyncio.gather(*ending, return_exceptions=True)
 
     def _wake(self) -> None:
-        self._idle.clear()
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
 
@@ -106,8 +106,12 @@ class Ledger:
                     marked.set_result(is_ours)
             if self._out and self._clock is None:
                 self._clock = asyncio.get_running_loop().call_later(_LASTING_S, self._look)
+            self._stored += len(results)
+            while self._awaited and self._awaited[0][0] <= self._stored:
+                stored = self._awaited.popleft()[1]
+                if not stored.done():
+                    stored.set_result(None)
             self._tell(written.finished)
-        self._idle.set()
 
     async def _gathered(self) -> None:
         """Return when lanes whose answers are there, or are about to come, had their turn, so that they share a commit.

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from datetime import datetime
 from logging import ERROR, WARNING
+from time import monotonic
 from typing import Protocol
 
 import structlog
@@ -30,12 +31,12 @@ from core.transport.smtp import SmtpError, SmtpPool, SmtpSession
 
 log = structlog.get_logger(__name__)
 
-_BUSY_S = 5.0
-"""How long mail steps aside while all connections to its server are taken by an earlier claim."""
+_LONGEST_HELD_S = 3.0
+"""What a slow server has not begun by then goes back to the queue, where more urgent mail may come before it."""
 _LONGEST_PUT_OFF_S = 120.0
 """Mail for a paused server looks again after this long at the latest, since somebody may have mended it."""
 _LONGEST_WAIT_S = 2.0
-"""A lane waits so long for its rate; beyond that it lets go of what it has."""
+"""A lane waits so long for its rate; beyond that it lets go of what it has, and the messages say why they wait."""
 _DATABASE_AWAY_S = 5.0
 _UNNOTED_FAULT_S = 30.0
 
@@ -49,7 +50,9 @@ class Host(Protocol):
     @property
     def is_stopping(self) -> bool: ...
 
-    def working_for(self, key: str) -> AbstractContextManager[bool]: ...
+    def holding(self, key: str, jobs: deque[Job]) -> AbstractContextManager[float]: ...
+
+    def make_room(self, key: str) -> None: ...
 
     def pool(self, server: Server) -> SmtpPool: ...
 
@@ -66,6 +69,8 @@ class Share:
         jobs: deque[Job],
         pace: Pace | None = None,
     ):
+        self.begun = 0
+        """How many of the jobs were taken up."""
         self._engine = engine
         self._server = server
         self._pool = engine.pool(server)
@@ -79,21 +84,23 @@ class Share:
         self._had_faults = paused_until is not None
         self._wait_s = 0.0
         self._why_wait = ""
+        self._until = float("inf")
         if paused_until is not None and paused_until > clock.now():
             self._put_off((paused_until - clock.now()).total_seconds(), server.fault)
 
     async def send(self) -> None:
         """Send what can be sent now; the rest is queued again, due when it makes sense."""
         try:
-            with self._engine.working_for(self._server.key) as is_crowded:
-                if (is_crowded or self._pool.is_full) and not self._wait_s:
-                    self._put_off(_BUSY_S, "All its connections are busy.")
+            with self._engine.holding(self._server.key, self._jobs) as busy_s:
+                self._put_off(busy_s, "Mail that was claimed before is on its way to it.")
                 lanes = min(self._server.concurrency, len(self._jobs)) if self._goes_on() else 0
                 await side_by_side(self._lane() for _ in range(lanes))
         finally:
             # The lease gives back what an absent database cannot be told now.
             with suppress(*database_errors()):
                 await self._release_rest()
+        if not self._wait_s:
+            self._engine.make_room(self._server.key)
 
     async def take(self, *, can_wait: bool) -> Mail | None:
         """Compose and return the next mail; one that cannot be composed is recorded and passed over."""
@@ -104,6 +111,7 @@ class Share:
             job = self._jobs.popleft() if self._pace is None else await self._paced(self._pace, can_wait)
             if job is None:
                 return None
+            self._note_begun()
             try:
                 return await self._composed(job)
             except asyncio.CancelledError:
@@ -118,6 +126,13 @@ class Share:
                 words = f"The mail could not be composed: {error}"
                 self._engine.ledger.record(unsendable(job, Outcome.TEMPORARY, words))
         return None
+
+    def _note_begun(self) -> None:
+        if not self.begun:
+            self._until = monotonic() + _LONGEST_HELD_S
+        self.begun += 1
+        if not self._jobs:
+            self._engine.make_room(self._server.key)
 
     async def _composed(self, job: Job) -> Mail:
         """Compose a job's mail; one that a worker may have died of alone, and on record."""
@@ -164,7 +179,9 @@ class Share:
         ours = await still_claimed(self._token)
         gone = [job for job in self._jobs if not all(delivery.id in ours for delivery in job.deliveries)]
         await release(self._token, _ids([mail.job, *gone]))
-        self._jobs = deque(job for job in self._jobs if job not in gone)
+        kept = [job for job in self._jobs if job not in gone]
+        self._jobs.clear()
+        self._jobs.extend(kept)
 
     async def _lane(self) -> None:
         while self._goes_on():
@@ -213,13 +230,14 @@ class Share:
         self._put_off(_DATABASE_AWAY_S, f"The database is away: {error}")
 
     def _goes_on(self) -> bool:
-        return bool(self._jobs) and not self._wait_s and not self._engine.is_stopping
+        is_soon = not self._wait_s and monotonic() < self._until
+        return bool(self._jobs) and is_soon and not self._engine.is_stopping
 
     async def _release_rest(self) -> None:
         if self._jobs:
             wait_s = min(self._wait_s, _LONGEST_PUT_OFF_S)
             await release(self._token, _ids(self._jobs), wait_s=wait_s)
-            if self._wait_s:
+            if self._wait_s > _LONGEST_WAIT_S:
                 left_alone = f"{self._server.account} is left alone for {clock.span(self._wait_s)}."
                 await _say(self._jobs, f"Waiting: {left_alone} {self._why_wait or await _why_paused(self._server.key)}")
         for wait, jobs in self._later.items():

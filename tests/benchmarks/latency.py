@@ -1,7 +1,8 @@
-"""Draining to a server that is 30 ms away, over 30 connections: what the round trips cost."""
+"""A worker's engine and a server that is 30 ms away, over 30 connections: what the round trips cost."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -34,12 +35,20 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
                     for one in range(count)
                 )
                 with watch() as taken:
-                    async with Engine() as engine:
-                        await engine.drain()
-                sent = await get_model("Message").filter(send_state="Sent").count()
-                assert sent == count, f"{sent} of {count} mails were sent"
+                    await _send(count)
         most = _CONNECTIONS * 1000 / _ROUND_TRIP_MS
         yield Row(f"30 ms away, {database}", taken.per_s(count), "mails/s", ">= 900/s", taken.per_s(count) / most)
+
+
+async def _send(count: int) -> None:
+    """Let a worker's engine run until so many mails are sent."""
+    stop = asyncio.Event()
+    async with Engine() as engine, asyncio.timeout(300):
+        running = asyncio.create_task(engine.run(stop))
+        while await get_model("Delivery").filter(state="sent").count() < count:
+            await asyncio.sleep(0.05)
+        stop.set()
+        await running
 
 
 @contextmanager

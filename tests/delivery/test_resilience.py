@@ -179,7 +179,7 @@ async def test_mail_for_a_server_that_hangs_does_not_use_up_the_engine(
     host: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F2, whatever that server's concurrency is."""
-    monkeypatch.setattr(engine, "_STALLED_S", 0.05)
+    monkeypatch.setattr(engine, "_LONG_S", 0.05)
     monkeypatch.setattr(engine, "_GRACE_S", 0.5)
     async with FakeMta(Script()) as mta, FakeMta(Script(steps={"connect": Act(silent=True)})) as dead:
         await _server(mta, from_domains=["acme.test"])
@@ -207,6 +207,19 @@ async def test_a_slow_answer_to_one_mail_stops_no_other(host: Runtime) -> None:
             await _arrive(mta, "slow@b.test")
             await _queue("quick@b.test")
             await _arrive(mta, "quick@b.test")
+
+
+async def test_a_server_that_takes_its_time_slows_no_other_down(host: Runtime) -> None:
+    """It answers each mail, if only after a while: nothing is at fault, and there is no reason to wait for it."""
+    async with FakeMta(Script()) as quick, FakeMta(Script(steps={"dot": Act(delay_s=0.4)})) as slow:
+        await _server(quick, from_domains=["acme.test"])
+        await _server(slow, name="slow", from_domains=["slow.test"])
+        for number in range(100):
+            await _queue(f"{number}@b.test", from_email="x@slow.test")
+            await _queue(f"{number}@b.test")
+        async with _running():
+            await _arrive(quick, *(f"{number}@b.test" for number in range(100)))
+            assert len(slow.ledger) < 60
 
 
 async def test_a_mail_never_goes_without_its_attachment(host: Runtime) -> None:
