@@ -115,6 +115,8 @@ class Host(Protocol):
 
     def make_room(self, key: str) -> None: ...
 
+    def note_given_back(self) -> None: ...
+
 
 def channel_named(name: str) -> Channel:
     """Return a channel of the loaded addons; UnknownName with the nearest one otherwise."""
@@ -252,9 +254,9 @@ class ChannelShare:
         """Send what can be sent now; the rest is queued again, due when it makes sense."""
         try:
             await self._look_for_pause()
-            lanes = min(self._provider.most_at_once, len(self._jobs))
             with self._engine.holding(self._provider.key, self._jobs) as busy_s:
                 self._put_off(busy_s, "It has not answered for what it was given before.")
+                lanes = min(self._provider.most_at_once, len(self._jobs)) if self._goes_on() else 0
                 async with http_client() as http:
                     await side_by_side(self._lane(http) for _ in range(lanes))
         finally:
@@ -376,6 +378,7 @@ class ChannelShare:
             return
         ids = [delivery.id for job in self._jobs for delivery in job.deliveries]
         await release(self._token, ids, wait_s=min(self._wait_s, _LONGEST_PUT_OFF_S))
+        self._engine.note_given_back()
         if self._wait_s > _SHORT_WAIT_S:
             words = f"Waiting: {self._provider.name} is left alone for {clock.span(self._wait_s)}. {self._why_wait}"
             messages = get_model("Message").filter(id__in=[job.message_id for job in self._jobs])

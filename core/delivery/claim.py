@@ -132,7 +132,7 @@ async def sweep() -> int:
     async with transaction():
         freed = await free_lapsed(lapsed)
         lost = await database.fetch(
-            f"""SELECT id, message_id, recipient, attempts, kind, crashes, lease_token FROM delivery
+            f"""SELECT id, message_id, recipient, attempts, kind, crashes, priority, lease_token FROM delivery
                 WHERE state = 'sending' AND {lapsed} {dialect.skip_locked}"""
         )
         if lost:
@@ -155,4 +155,5 @@ async def sweep() -> int:
 
 def _claimed(row: Mapping[str, Any]) -> Claimed:
     is_suspect = row["crashes"] > 0
-    return Claimed(row["id"], row["message_id"], row["recipient"], row["attempts"], row["kind"], is_suspect)
+    who = row["id"], row["message_id"], row["recipient"]
+    return Claimed(*who, row["attempts"], row["kind"], is_suspect, row["priority"])

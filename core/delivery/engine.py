@@ -45,13 +45,13 @@ _CLAIM_S = 1.0
 """A claim holds about as much as is sent in this time, so that what is more urgent need not wait for long."""
 _EVERY_OLDEST = 4
 """Each so-many-th claim takes what has waited longest, whatever its priority."""
-_FLUSHES_AT_ONCE = 32
+_FLUSHES_AT_ONCE = 64
 _YOUNG_AT_ONCE = 4
 """So many flushes that are not long under way; mail that is queued meanwhile makes one claim, not one for each."""
-_LONG_S = 1.5
-"""When a flush takes longer than claims should, another one looks past it: one dead server stops no other."""
-_LOOK_PAST_S = 0.1
-"""How long to rest after a claim that was for busy servers only, before another one looks further."""
+_STALLED_S = 1.0
+"""When the flushes under way have got no answer for so long, another one begins: one dead server stops no other."""
+_LONGEST_HELD_S = 3.0
+"""What a slow server has not begun by then goes back to the queue, where more urgent mail may come before it."""
 _SWEEP_EVERY_S = 5.0
 _GRACE_S = 20.0
 """How long a stopped worker lets what is on its way come to its end."""
@@ -75,6 +75,10 @@ class Engine:
         self._backlogs: dict[str, Backlog] = defaultdict(Backlog)
         self._has_room = asyncio.Event()
         """Set when a server has nothing waiting any more of what was claimed for it."""
+        self._gave_back = asyncio.Event()
+        """Set when claimed mail went back to the queue."""
+        self.longest_held_s = float("inf")
+        """How long a share may keep what it has not begun."""
         self._claim_size = settings().SMTP_CONCURRENCY * _LEAST_PER_LANE
 
     async def __aenter__(self) -> Self:
@@ -94,22 +98,22 @@ class Engine:
         given back.
         """
         self._stop = stop
+        self.longest_held_s = _LONGEST_HELD_S
         runtime().is_sending = True
         flushes: dict[asyncio.Task[int], float] = {}
         try:
             while not stop.is_set():
-                flushes = {one: begun_at for one, begun_at in flushes.items() if not one.done()}
+                flushes = {one: begun_at for one, begun_at in flushes.items() if not _is_over(one)}
                 if _are_enough(list(flushes.values())):
-                    await asyncio.wait(flushes, timeout=_LOOK_PAST_S, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(flushes, timeout=_STALLED_S / 10, return_when=asyncio.FIRST_COMPLETED)
                     continue
                 self._has_room.clear()
+                self._gave_back.clear()
                 flush = asyncio.create_task(self._flush_or_log())
                 flushes[flush] = monotonic()
-                await self._until_room_or_long(flush)
-                if flush.done() and not flush.result():
+                await self._until_next_claim(flush)
+                if _is_over(flush) and not flush.result():
                     await self._rest()
-                elif flush.done() and not self._has_room.is_set():
-                    await asyncio.sleep(_LOOK_PAST_S)
         finally:
             runtime().is_sending = False
             if flushes:
@@ -159,13 +163,10 @@ class Engine:
                 jobs = await self._sendable(await load_jobs(token, claimed))
                 if settings().MAIL_MODE == "catch":
                     await catch(jobs, self.worker)
-                    begun = len(jobs)
-                    self._has_room.set()
                 else:
-                    begun = await self._send(token, jobs)
+                    await self._send(token, jobs)
                 await self.ledger.flush()
-            if begun:
-                self._claim_size = _next_size(begun, monotonic() - begun_at)
+            self._claim_size = _next_size(len(claimed), monotonic() - begun_at)
         return len(claimed)
 
     @property
@@ -190,6 +191,10 @@ class Engine:
         if self._backlogs[key].is_begun:
             self._has_room.set()
 
+    def note_given_back(self) -> None:
+        """Have somebody look when what went back to the queue is due."""
+        self._gave_back.set()
+
     async def _sendable(self, jobs: Sequence[Job]) -> list[Job]:
         """Drop what must not be sent any more, and return the rest."""
         dropped = await reasons_to_drop(jobs)
@@ -200,8 +205,7 @@ class Engine:
         left = [job.without(dropped) for job in jobs] if dropped else jobs
         return [job for job in left if job.deliveries]
 
-    async def _send(self, token: str, jobs: Sequence[Job]) -> int:
-        """Send a claim's jobs by their servers and providers; return how many were begun."""
+    async def _send(self, token: str, jobs: Sequence[Job]) -> None:
         servers = await load_servers()
         shares: dict[Server, deque[Job]] = defaultdict(deque)
         texts: list[Job] = []
@@ -227,7 +231,6 @@ class Engine:
             for server, jobs_of_it in shares.items()
         ]
         await side_by_side([send_by_channels(self, token, texts), *(share.send() for share in ready)])
-        return len(texts) + sum(share.begun for share in ready)
 
     async def _flush_or_log(self) -> int:
         """Flush for the worker's loop, which goes on whatever happened; return how many deliveries were claimed."""
@@ -251,17 +254,28 @@ class Engine:
         if stamp != self._stamp:
             raise SchemaError("The database was brought up to date for another version; restart this worker.", ())
 
-    async def _until_room_or_long(self, flush: asyncio.Task[int]) -> None:
-        room = asyncio.create_task(self._has_room.wait())
-        await asyncio.wait({flush, room}, timeout=_LONG_S, return_when=asyncio.FIRST_COMPLETED)
-        room.cancel()
+    async def _until_next_claim(self, flush: asyncio.Task[int]) -> None:
+        """Return when a server has begun all that it had, when the flush is over, or when none gets any answers."""
+        started_at = monotonic()
+        events = [asyncio.create_task(event.wait()) for event in (self._has_room, self._stop)]
+        try:
+            while monotonic() - max(started_at, self.ledger.recorded_at) < _STALLED_S:
+                if (await asyncio.wait({flush, *events}, timeout=_STALLED_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+                    return
+        finally:
+            for one in events:
+                one.cancel()
 
     async def _rest(self) -> None:
-        """Wait for the bell, until something is due, for the poll interval, or for the stop."""
+        """Wait for the bell, until something is due or given back, for the poll interval, or for the stop."""
         rest_s = settings().CRON_POLL_SECONDS
         with suppress(*database_errors()):
             rest_s = min(rest_s, await next_due_in_s() or rest_s)
-        await runtime().bell.wait_until(self._stop, TOPIC, rest_s)
+        back = asyncio.create_task(self._gave_back.wait())
+        try:
+            await runtime().bell.wait_until(self._stop, TOPIC, rest_s, [back])
+        finally:
+            back.cancel()
 
 
 def _each(faults: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
@@ -273,16 +287,23 @@ def _each(faults: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
             yield one
 
 
+def _is_over(flush: asyncio.Task[int]) -> bool:
+    """Whether a flush is done; raises what it raised."""
+    if flush.done():
+        flush.result()
+    return flush.done()
+
+
 def _are_enough(begun_at: Sequence[float]) -> bool:
     """Whether no flush may be begun beside those that are under way."""
-    young_since = monotonic() - _LONG_S
+    young_since = monotonic() - _STALLED_S
     return len(begun_at) >= _FLUSHES_AT_ONCE or sum(one > young_since for one in begun_at) >= _YOUNG_AT_ONCE
 
 
-def _next_size(begun: int, took_s: float) -> int:
+def _next_size(claimed: int, took_s: float) -> int:
     """Return how much to claim next, by how fast this claim went."""
     lanes = settings().SMTP_CONCURRENCY
-    in_time = int(begun / max(took_s, 0.001) * _CLAIM_S)
+    in_time = int(claimed / max(took_s, 0.001) * _CLAIM_S)
     return max(lanes * _LEAST_PER_LANE, min(in_time, lanes * _MOST_PER_LANE))
 
 

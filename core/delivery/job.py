@@ -20,6 +20,8 @@ class Claimed(NamedTuple):
     """to, cc or bcc."""
     is_suspect: bool = False
     """Whether a worker died that had claimed it."""
+    priority: int = 0
+    """As the queue has it: the lower, the more urgent."""
 
 
 class Job(NamedTuple):

@@ -35,6 +35,8 @@ class Ledger:
 
     def __init__(self, worker: str):
         self.worker = worker
+        self.recorded_at = float("-inf")
+        """When a result last came in, by the monotonic clock."""
         self._results: list[Result] = []
         self._marks: list[tuple[Job, asyncio.Future[bool]]] = []
         self._out: dict[int, tuple[float, int]] = {}
@@ -60,6 +62,7 @@ class Ledger:
 
     def record(self, results: Sequence[Result]) -> None:
         """Take results; they are stored with the next commit, which follows at once where no lane waits."""
+        self.recorded_at = monotonic()
         self._taken += len(results)
         self._results += results
         for result in results:

@@ -14,6 +14,7 @@ from typing import Protocol
 import structlog
 
 from core import clock
+from core.delivery.backlog import BUSY_S
 from core.delivery.claim import release, still_claimed
 from core.delivery.crash import on_record
 from core.delivery.job import Job
@@ -31,12 +32,10 @@ from core.transport.smtp import SmtpError, SmtpPool, SmtpSession
 
 log = structlog.get_logger(__name__)
 
-_LONGEST_HELD_S = 3.0
-"""What a slow server has not begun by then goes back to the queue, where more urgent mail may come before it."""
 _LONGEST_PUT_OFF_S = 120.0
 """Mail for a paused server looks again after this long at the latest, since somebody may have mended it."""
 _LONGEST_WAIT_S = 2.0
-"""A lane waits so long for its rate; beyond that it lets go of what it has, and the messages say why they wait."""
+"""A lane waits so long for its rate; beyond that it lets go of what it has."""
 _DATABASE_AWAY_S = 5.0
 _UNNOTED_FAULT_S = 30.0
 
@@ -46,6 +45,7 @@ class Host(Protocol):
 
     ledger: Ledger
     suspects: asyncio.Lock
+    longest_held_s: float
 
     @property
     def is_stopping(self) -> bool: ...
@@ -53,6 +53,8 @@ class Host(Protocol):
     def holding(self, key: str, jobs: deque[Job]) -> AbstractContextManager[float]: ...
 
     def make_room(self, key: str) -> None: ...
+
+    def note_given_back(self) -> None: ...
 
     def pool(self, server: Server) -> SmtpPool: ...
 
@@ -69,8 +71,6 @@ class Share:
         jobs: deque[Job],
         pace: Pace | None = None,
     ):
-        self.begun = 0
-        """How many of the jobs were taken up."""
         self._engine = engine
         self._server = server
         self._pool = engine.pool(server)
@@ -84,7 +84,8 @@ class Share:
         self._had_faults = paused_until is not None
         self._wait_s = 0.0
         self._why_wait = ""
-        self._until = float("inf")
+        self._until: float | None = None
+        """When what is not begun goes back to the queue; counted from the first that is."""
         if paused_until is not None and paused_until > clock.now():
             self._put_off((paused_until - clock.now()).total_seconds(), server.fault)
 
@@ -92,15 +93,14 @@ class Share:
         """Send what can be sent now; the rest is queued again, due when it makes sense."""
         try:
             with self._engine.holding(self._server.key, self._jobs) as busy_s:
-                self._put_off(busy_s, "Mail that was claimed before is on its way to it.")
+                if busy_s and not self._wait_s:
+                    await self._step_aside(busy_s)
                 lanes = min(self._server.concurrency, len(self._jobs)) if self._goes_on() else 0
                 await side_by_side(self._lane() for _ in range(lanes))
         finally:
             # The lease gives back what an absent database cannot be told now.
             with suppress(*database_errors()):
                 await self._release_rest()
-        if not self._wait_s:
-            self._engine.make_room(self._server.key)
 
     async def take(self, *, can_wait: bool) -> Mail | None:
         """Compose and return the next mail; one that cannot be composed is recorded and passed over."""
@@ -111,7 +111,10 @@ class Share:
             job = self._jobs.popleft() if self._pace is None else await self._paced(self._pace, can_wait)
             if job is None:
                 return None
-            self._note_begun()
+            if self._until is None:
+                self._until = monotonic() + self._engine.longest_held_s
+            if not self._jobs:
+                self._engine.make_room(self._server.key)
             try:
                 return await self._composed(job)
             except asyncio.CancelledError:
@@ -126,13 +129,6 @@ class Share:
                 words = f"The mail could not be composed: {error}"
                 self._engine.ledger.record(unsendable(job, Outcome.TEMPORARY, words))
         return None
-
-    def _note_begun(self) -> None:
-        if not self.begun:
-            self._until = monotonic() + _LONGEST_HELD_S
-        self.begun += 1
-        if not self._jobs:
-            self._engine.make_room(self._server.key)
 
     async def _composed(self, job: Job) -> Mail:
         """Compose a job's mail; one that a worker may have died of alone, and on record."""
@@ -230,19 +226,31 @@ class Share:
         self._put_off(_DATABASE_AWAY_S, f"The database is away: {error}")
 
     def _goes_on(self) -> bool:
-        is_soon = not self._wait_s and monotonic() < self._until
-        return bool(self._jobs) and is_soon and not self._engine.is_stopping
+        is_late = self._until is not None and monotonic() > self._until
+        return bool(self._jobs) and not (self._wait_s or is_late or self._engine.is_stopping)
+
+    async def _step_aside(self, busy_s: float) -> None:
+        """Give all back, since the server has mail waiting that was claimed before."""
+        jobs = [*self._jobs]
+        self._jobs.clear()
+        await release(self._token, _ids(jobs), wait_s=busy_s)
+        self._engine.note_given_back()
+        if busy_s == BUSY_S:
+            await _say(jobs, f"Waiting: {self._server.account} has much mail that was claimed before.")
 
     async def _release_rest(self) -> None:
         if self._jobs:
             wait_s = min(self._wait_s, _LONGEST_PUT_OFF_S)
             await release(self._token, _ids(self._jobs), wait_s=wait_s)
-            if self._wait_s > _LONGEST_WAIT_S:
+            if self._wait_s:
                 left_alone = f"{self._server.account} is left alone for {clock.span(self._wait_s)}."
                 await _say(self._jobs, f"Waiting: {left_alone} {self._why_wait or await _why_paused(self._server.key)}")
         for wait, jobs in self._later.items():
             await release(self._token, _ids(jobs), wait_s=min(wait.seconds, _LONGEST_PUT_OFF_S))
             await _say(jobs, f"Waiting: {wait.words}")
+        if self._jobs or self._later:
+            self._engine.note_given_back()
+            self._engine.make_room(self._server.key)
         if self._pace is not None:
             await self._pace.give_back()
 

@@ -49,11 +49,6 @@ class SmtpPool:
                         self.limits.idle_s, self._retire, session
                     )
 
-    @property
-    def is_full(self) -> bool:
-        """Whether all connections are lent."""
-        return self._free.locked()
-
     async def aclose(self) -> None:
         """Close the idle connections now, and those still lent when they come back."""
         self._is_closed = True

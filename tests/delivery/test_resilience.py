@@ -18,6 +18,7 @@ from core.delivery.job import Claimed
 from core.delivery.ledger import Ledger
 from core.delivery.results import Result
 from core.delivery.servers import load_servers
+from core.delivery.share import Share
 from core.errors import UserError
 from core.hookspecs import hookimpl
 from core.mail.retry import Outcome
@@ -179,7 +180,7 @@ async def test_mail_for_a_server_that_hangs_does_not_use_up_the_engine(
     host: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F2, whatever that server's concurrency is."""
-    monkeypatch.setattr(engine, "_LONG_S", 0.05)
+    monkeypatch.setattr(engine, "_STALLED_S", 0.05)
     monkeypatch.setattr(engine, "_GRACE_S", 0.5)
     async with FakeMta(Script()) as mta, FakeMta(Script(steps={"connect": Act(silent=True)})) as dead:
         await _server(mta, from_domains=["acme.test"])
@@ -220,6 +221,61 @@ async def test_a_server_that_takes_its_time_slows_no_other_down(host: Runtime) -
         async with _running():
             await _arrive(quick, *(f"{number}@b.test" for number in range(100)))
             assert len(slow.ledger) < 60
+
+
+async def test_urgent_mail_passes_what_a_slow_server_has_waiting(host: Runtime) -> None:
+    async with FakeMta(Script()) as quick, FakeMta(Script(steps={"dot": Act(delay_s=0.4)})) as slow:
+        await _server(quick, from_domains=["acme.test"])
+        await _server(slow, name="slow", from_domains=["slow.test"])
+        for number in range(100):
+            await _queue(f"{number}@b.test", from_email="x@slow.test", priority="low")
+            await _queue(f"{number}@b.test")
+        async with _running():
+            await _arrive(slow, "0@b.test")
+            await _queue("urgent@b.test", from_email="x@slow.test", priority="high")
+            await _arrive(slow, "urgent@b.test")
+            assert len(slow.ledger) < 60
+
+
+async def test_what_a_slow_server_gives_back_is_taken_up_again_at_once(
+    host: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_LONGEST_HELD_S", 0.5)
+    monkeypatch.setattr(engine, "_STALLED_S", 0.1)
+    seldom = host.settings.model_copy(update={"CRON_POLL_SECONDS": 30})
+    monkeypatch.setattr(engine, "settings", lambda: seldom)
+    async with FakeMta(Script(steps={"dot": Act(delay_s=0.2)})) as mta:
+        await _server(mta, concurrency=1)
+        names = [f"{number}@b.test" for number in range(8)]
+        for name in names:
+            await _queue(name)
+        async with _running():
+            await _arrive(mta, *names)
+
+
+async def test_a_fault_of_ours_ends_the_worker_whichever_flush_it_befell(
+    host: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Share, "_worked", fail)
+    async with FakeMta(Script()) as mta:
+        await _server(mta)
+        await _queue("kim@b.test")
+        async with Engine() as worker, asyncio.timeout(10):
+            with pytest.raises(ExceptionGroup, match="works side by side"):
+                await worker.run(asyncio.Event())
+
+
+async def test_a_slow_drain_counts_each_delivery_once(host: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_LONGEST_HELD_S", 0.1)
+    async with FakeMta(Script(steps={"dot": Act(delay_s=0.1)})) as mta:
+        await _server(mta, concurrency=1)
+        for number in range(6):
+            await _queue(f"{number}@b.test")
+        async with Engine() as worker:
+            assert await worker.drain() == 6
 
 
 async def test_a_mail_never_goes_without_its_attachment(host: Runtime) -> None:

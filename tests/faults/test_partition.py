@@ -213,7 +213,7 @@ async def test_f36_stopped_while_cut_off(host: Runtime, mortal: Postgres, monkey
             await until(lambda: len(mta.ledger) == LANES, "the mails in flight")
             await asyncio.to_thread(mortal.stop_immediately)
             away.set()
-            await until(lambda: worker.ledger._taken > 0, "the server's answers")
+            await until(lambda: worker.ledger.recorded_at > 0, "the server's answers")
             stop.set()
             await running
             await worker.ledger.aclose(grace_s=0.2)
