@@ -46,7 +46,7 @@ BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
     "live": live.benchmark,
     "startup": startup.benchmark,
 }
-_OF_SERVICES = ("outbound", "peers", "tracking")
+_OF_SERVICES = ("outbound", "peers", "latency", "tracking")
 """Measured on uvloop too, which `postroom worker` and `serve` run on where there is one."""
 
 
