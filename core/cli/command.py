@@ -10,6 +10,7 @@ import asyncio
 import functools
 import gc
 import inspect
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -148,9 +149,10 @@ def finish(call: Callable[[], Any], *, is_service: bool = False) -> None:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:
-        sys.stderr.close()
+        _drop_what_cannot_be_written()
         raise typer.Exit(EXIT_FAILED) from None
     except OSError as error:
+        _drop_what_cannot_be_written()
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_TEMPORARY) from None
     except KeyboardInterrupt:
@@ -159,6 +161,16 @@ def finish(call: Callable[[], Any], *, is_service: bool = False) -> None:
         raise typer.Exit(128 + signal.SIGTERM) from None
     if isinstance(result, int) and not isinstance(result, bool):
         raise typer.Exit(result)
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Let the interpreter's end not try again to write what was refused, which is an exit code of its own, 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 async def _cancelled_by_sigterm(work: Coroutine[Any, Any, Any]) -> Any:

@@ -377,3 +377,14 @@ def test_a_paused_server_is_listed_and_resumed(tmp_path: Path) -> None:
     assert "not paused" in site.call("server", "resume", "config")
     assert site.json("server", "ls")[0]["paused_until"] is None
     assert "There are: config" in site.call("server", "test", "conf1g", code=2)
+
+
+def test_a_reader_that_went_away_is_no_story(site: Postroom) -> None:
+    """As in `postroom config | head -1`."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as pipe:
+        for words in (["config"], ["queue", "stats", "--json"]):
+            command = [POSTROOM, *words]
+            done = subprocess.run(command, cwd=site.folder, stdout=pipe, stderr=subprocess.PIPE, text=True)
+            assert (done.returncode, done.stderr) == (1, "")
