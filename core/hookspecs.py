@@ -23,42 +23,42 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def register_models() -> Sequence[type]:  # type: ignore[empty-body]
+def register_models() -> Sequence[type]:
     """Return the addon's Record classes, extensions of other addons' models among them."""
 
 
 @hookspec
-def register_routes() -> Sequence[Route]:  # type: ignore[empty-body]
+def register_routes() -> Sequence[Route]:
     """Return HTTP endpoints; each appears in the OpenAPI document. Called when the web is set up, and only then."""
 
 
 @hookspec
-def register_pages() -> Sequence[Page]:  # type: ignore[empty-body]
+def register_pages() -> Sequence[Page]:
     """Return HTML pages, rendered from the addon's `templates/`."""
 
 
 @hookspec
-def register_menu() -> Sequence[MenuItem]:  # type: ignore[empty-body]
+def register_menu() -> Sequence[MenuItem]:
     """Return entries of the navigation."""
 
 
 @hookspec
-def register_commands() -> Sequence[Command]:  # type: ignore[empty-body]
+def register_commands() -> Sequence[Command]:
     """Return commands for `postroom <addon> <command>`."""
 
 
 @hookspec
-def register_template_filters() -> Sequence[TemplateFilter]:  # type: ignore[empty-body]
+def register_template_filters() -> Sequence[TemplateFilter]:
     """Return Jinja filters for e-mail templates and reports."""
 
 
 @hookspec
-def register_channels() -> Sequence[Channel]:  # type: ignore[empty-body]
+def register_channels() -> Sequence[Channel]:
     """Return ways to people beside e-mail, such as SMS."""
 
 
 @hookspec
-def register_gateway_rules() -> Sequence[GatewayRule]:  # type: ignore[empty-body]
+def register_gateway_rules() -> Sequence[GatewayRule]:
     """Return rules for inbound mail."""
 
 

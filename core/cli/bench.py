@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -113,8 +113,8 @@ async def _render() -> Measured:
         record = await get_model(template.model.identifier).all().order_by("-id").first()
         if record is not None:
 
-            async def render(template: object = template, record: object = record) -> int:
-                await template.preview(record)  # type: ignore[attr-defined]
+            async def render(template: Any = template, record: Any = record) -> int:
+                await template.preview(record)
                 return 1
 
             yield template.identifier, render

@@ -208,7 +208,8 @@ async def _schedule_new() -> None:
 def _next_run(job: Any, run: Any, ended: Ended, health: Health, at: datetime) -> datetime | None:
     """A run that a person asked for moves nothing; a due one leads to the next instant after its start, or a retry."""
     if run.due_at is None or ended.leaves_job_due:
-        return job.next_run  # type: ignore[no-any-return]
+        unmoved: datetime | None = job.next_run
+        return unmoved
     if ended.outcome is Outcome.DONE:
         return _next_due(job, run.started_at)
     return at + health.retry_wait()

@@ -52,7 +52,8 @@ def marked_method(model: str, method: str) -> Callable[[], Awaitable[Any]]:
             f"cron may not call {model}.{method}: it is no method marked with @cron_method."
             f"{did_you_mean(method, marked)}"
         )
-    return getattr(owner, method)  # type: ignore[no-any-return]
+    called: Callable[[], Awaitable[Any]] = getattr(owner, method)
+    return called
 
 
 async def run_due(worker: str, limit: int | None = None) -> int:

@@ -98,7 +98,9 @@ async def test_a_campaign_from_draft_to_its_figures(ann: httpx2.AsyncClient) -> 
     async with httpx2.AsyncClient(verify=False) as reader:
         left = await reader.post(one_click[1], data={"List-Unsubscribe": "One-Click"})
         assert left.text == "You are unsubscribed.\n"
-        html = mails["kim3@b.test"].get_body(("html",)).get_content()  # type: ignore[union-attr]
+        body = mails["kim3@b.test"].get_body(("html",))
+        assert body is not None
+        html = body.get_content()
         pixel = re.search(r'src="(http[^"]*/track/open/[^"]+)"', html)
         assert pixel is not None
         await reader.get(unescape(pixel[1]), headers={"User-Agent": "Mozilla/5.0 (X11; Linux) Firefox/130.0"})
