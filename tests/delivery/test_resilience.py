@@ -223,6 +223,33 @@ async def test_a_server_that_takes_its_time_slows_no_other_down(host: Runtime) -
             assert len(slow.ledger) < 60
 
 
+async def test_mail_that_trickles_in_shares_claims(host: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a server that is far away a claim for each mail would be as many at once as mails are on their way."""
+    monkeypatch.setattr(engine, "_STALLED_S", 10)
+    under_way, most = 0, 0
+    flush = Engine.flush
+
+    async def counted(self: Engine, **options: Any) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await flush(self, **options)
+        finally:
+            under_way -= 1
+
+    monkeypatch.setattr(Engine, "flush", counted)
+    async with FakeMta(Script(steps={"dot": Act(delay_s=0.5)})) as mta:
+        await _server(mta, concurrency=16)
+        names = [f"{number}@b.test" for number in range(12)]
+        async with _running():
+            for name in names:
+                await _queue(name)
+                await asyncio.sleep(0.03)
+            await _arrive(mta, *names)
+    assert 1 < most <= 4
+
+
 async def test_urgent_mail_passes_what_a_slow_server_has_waiting(host: Runtime) -> None:
     async with FakeMta(Script()) as quick, FakeMta(Script(steps={"dot": Act(delay_s=0.4)})) as slow:
         await _server(quick, from_domains=["acme.test"])
