@@ -134,7 +134,10 @@ async def filter_template_context(
 
 @hookspec
 async def filter_outgoing_email(email: Any, message: Any) -> Any:
-    """Change an OutgoingEmail before its bytes are made, by its `_replace`; equal input must give equal output."""
+    """Change an OutgoingEmail before its bytes are made, by its `_replace`; equal input must give equal output.
+
+    `message` is the row of the queue, to be read only: what is in it may stand for many mails.
+    """
 
 
 @hookspec

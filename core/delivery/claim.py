@@ -6,7 +6,9 @@ gives those back. Only a row marked `sending` may have been seen by a server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import islice
+from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +19,9 @@ from core.mail.retry import Outcome, Phase
 from core.orm.transaction import transaction
 from core.runtime import runtime
 
+_CLAIMED = "id, message_id, recipient, attempts, kind, crashes > 0, priority"
+"""A Claimed, column by column."""
+_BY_URGENCY = attrgetter("priority", "id")
 _LOST = "The worker was lost while the mail was on its way; nobody knows whether the server took it."
 
 
@@ -42,11 +47,10 @@ async def claim(limit: int, *, message_id: int | None = None, oldest_first: bool
             WHERE id IN (SELECT id FROM delivery WHERE state = 'queued' AND due_at <= {dialect.now()} {only}
                          ORDER BY {order} LIMIT {dialect.param(2)} {dialect.skip_locked})
               AND {NOT_SUSPENDED}
-            RETURNING id, message_id, recipient, attempts, kind, crashes, priority""",
+            RETURNING {_CLAIMED}""",
         params,
     )
-    rows.sort(key=lambda row: (row["priority"], row["id"]))
-    return token, [_claimed(row) for row in rows]
+    return token, sorted(map(_claimed, rows), key=_BY_URGENCY)
 
 
 async def is_due() -> bool:
@@ -132,19 +136,13 @@ async def sweep() -> int:
     async with transaction():
         freed = await free_lapsed(lapsed)
         lost = await database.fetch(
-            f"""SELECT id, message_id, recipient, attempts, kind, crashes, priority, lease_token FROM delivery
+            f"""SELECT {_CLAIMED}, lease_token FROM delivery
                 WHERE state = 'sending' AND {lapsed} {dialect.skip_locked}"""
         )
         if lost:
             written = await write_results(
                 [
-                    Result(
-                        _claimed(row),
-                        row["lease_token"],
-                        Outcome.UNKNOWN,
-                        Phase.CONTENT,
-                        reply=_LOST,
-                    )
+                    Result(_claimed(row), row["lease_token"], Outcome.UNKNOWN, Phase.CONTENT, reply=_LOST)
                     for row in lost
                 ],
                 worker="sweep",
@@ -153,7 +151,5 @@ async def sweep() -> int:
     return freed + len(lost)
 
 
-def _claimed(row: Mapping[str, Any]) -> Claimed:
-    is_suspect = row["crashes"] > 0
-    who = row["id"], row["message_id"], row["recipient"]
-    return Claimed(*who, row["attempts"], row["kind"], is_suspect, row["priority"])
+def _claimed(row: dict[str, Any]) -> Claimed:
+    return Claimed._make(islice(row.values(), len(Claimed._fields)))

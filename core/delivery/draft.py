@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from core.delivery.outgoing import Outgoing, load_messages
+from core.delivery.outgoing import load_outgoing
 from core.mail.address import parse_address
 from core.mail.draft import draft
 from core.runtime import get_model
@@ -15,8 +15,7 @@ async def draft_bytes(message_id: int, *, with_bcc: bool) -> bytes:
 
     It is never tracked, signed by DKIM, or one recipient's own copy.
     """
-    rows = await load_messages([message_id])
-    email = await Outgoing(rows[message_id]).email()
+    email = await (await load_outgoing([message_id]))[message_id].email()
     blind = get_model("Delivery").filter(message_id=message_id, kind="bcc").order_by("id")
     bcc = await blind.values_list("recipient", flat=True) if with_bcc else []
     return await asyncio.to_thread(draft, email, tuple(map(parse_address, bcc)))

@@ -23,13 +23,13 @@ from core.delivery.claim import claim, extend, let_go, next_due_in_s, sweep
 from core.delivery.job import Job
 from core.delivery.ledger import Ledger
 from core.delivery.load import load_jobs, reasons_to_drop
-from core.delivery.outgoing import mailbox_of
 from core.delivery.pacing import Limit, Pace, domain_limits, limits_of
 from core.delivery.results import drop, unsendable
 from core.delivery.servers import Server, Servers, load_servers
 from core.delivery.share import Share
 from core.delivery.side_by_side import side_by_side
 from core.errors import PostroomError, SchemaError
+from core.mail.address import parse_address
 from core.mail.retry import Outcome
 from core.orm.outage import database_errors, is_outage
 from core.orm.schema import stamp_of
@@ -316,7 +316,7 @@ def _pace(server: Server, domains: Mapping[str, Sequence[Limit]]) -> Pace | None
 def _choose(
     servers: Servers, author_id: int | None, company_id: int | None, email_from: str, named: str | None
 ) -> Server | None:
-    return servers.choose(author_id, company_id, mailbox_of(email_from).address, named)
+    return servers.choose(author_id, company_id, parse_address(email_from).address, named)
 
 
 @asynccontextmanager

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 from core.delivery.job import Claimed, Job
-from core.delivery.outgoing import Outgoing, load_messages, mailbox_of
+from core.delivery.outgoing import Outgoing, load_outgoing
 from core.delivery.signing import UNSIGNED, signers
 from core.delivery.suppression import suppressed
 from core.errors import AddressError
-from core.mail.address import domain_of, envelope_address, normalised
+from core.mail.address import domain_of, envelope_address, normalised, parse_address
 from core.runtime import runtime
 
 _EXPIRED = "The mail's time was over (expires_at) before it could be sent."
@@ -24,7 +24,7 @@ async def load_jobs(token: str, claimed: Sequence[Claimed]) -> list[Job]:
     by_message: dict[int, list[Claimed]] = defaultdict(list)
     for delivery in claimed:
         by_message[delivery.message_id].append(delivery)
-    messages = {key: Outgoing(row) for key, row in (await load_messages(list(by_message))).items()}
+    messages = await load_outgoing(list(by_message))
     domains = {key: _from_domain(one.row) for key, one in messages.items()}
     of_domain = await signers(set(domains.values()))
     left_alone = await _left_alone(messages, claimed)
@@ -75,7 +75,7 @@ def _from_domain(row: Mapping[str, Any]) -> str:
 def _domain_of_sender(email_from: str) -> str:
     """Return the domain that signs; none where the sender is no address, which is told when a server is chosen."""
     with suppress(AddressError):
-        return domain_of(envelope_address(mailbox_of(email_from).address))
+        return domain_of(envelope_address(parse_address(email_from).address))
     return ""
 
 

@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import Any
 
 from core import clock
-from core.delivery.outgoing import check_composition, mailbox_of
+from core.delivery.outgoing import check_composition
 from core.delivery.policy import retry_schedule
 from core.delivery.request import OF_EACH_MAIL, QueueRequest, domain_of_sender
 from core.delivery.servers import Servers, load_servers
@@ -192,7 +192,7 @@ def _is_user(author: Any) -> bool:
 def _from(request: QueueRequest, author: Any, known: _Sender) -> Mailbox:
     """Return the From address: the one asked for, the author's contact's, his login, or the configured one."""
     if request.from_email:
-        return mailbox_of(request.from_email)
+        return parse_address(request.from_email)
     values = settings()
     is_contact = author is not None and not _is_user(author)
     address = (author.email if is_contact else known.address) or getattr(author, "login", "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from copy import copy
 from html import escape
 from json import JSONDecoder
 from typing import Any
@@ -37,21 +37,20 @@ _NO_LABEL = pattern(r"[^a-z0-9]")
 _LONGEST_FILTERING_S = 30.0
 """An addon's filter that never answers must not keep a lane."""
 
+_OWN = ("id", "res_id", "email_to", "message_id")
+"""The columns that differ within a mailing, first to be compared and quickly told apart."""
 COLUMNS = (
-    "id",
+    *_OWN,
     "author_id",
     "company_id",
     "res_model",
-    "res_id",
     "email_from",
-    "email_to",
     "email_cc",
     "reply_to",
     "subject",
     "body",
     "text",
     "headers",
-    "message_id",
     "in_reply_to",
     "thread_references",
     "date_at",
@@ -68,14 +67,18 @@ COLUMNS = (
 
 _decode = JSONDecoder().raw_decode
 """What `json.loads` does takes three times as long around it."""
-_JSON_COLUMNS = ("email_to", "email_cc", "headers", "presentation")
+_JSON_COLUMNS = ("email_cc", "headers", "presentation")
 
 
-async def load_messages(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Return the rows that composition needs, by id, as they are stored, each with its attachments' ids: two queries.
+def _read_json(text: str) -> Any:
+    """Most are empty, or a list of one address."""
+    if text == "[]":
+        return []
+    return {} if text == "{}" else _decode(text)[0]
 
-    `is_expired` says that the message's time is over, by the database's clock.
-    """
+
+async def load_outgoing(ids: Sequence[int]) -> dict[int, Outgoing]:
+    """Return the mails of messages, by id, in two queries."""
     database = runtime().database
     dialect = database.dialect
     params = [dialect.ids(ids)]
@@ -92,41 +95,83 @@ async def load_messages(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     files: dict[int, tuple[int, ...]] = {}
     for link in links:
         files[link["message_id"]] = *files.get(link["message_id"], ()), link["attachment_id"]
-    names = (*COLUMNS, "is_expired", "attachment_ids")
-    # Of rows by name, those of SQLite are looked up column by column.
-    return {row[0]: dict(zip(names, (*row, files.get(row[0], ())), strict=True)) for row in rows}
+    names = (*COLUMNS[len(_OWN) :], "is_expired")
+    loaded: dict[int, Outgoing] = {}
+    before: Any = None
+    for row in rows:
+        # What a mailing shares lies side by side. Of rows by name, SQLite's are looked up column by column.
+        values = row[len(_OWN) :]
+        if values != before:
+            before, common = values, Common(dict(zip(names, values, strict=True)))
+        loaded[row[0]] = Outgoing(common, row[: len(_OWN)], files.get(row[0], ()))
+    return loaded
 
 
-def _read_json(text: str) -> Any:
-    """Most are empty, or a list of one address."""
-    if text == "[]":
-        return []
-    return {} if text == "{}" else _decode(text)[0]
+class Common:
+    """What messages that were queued together have in common: read and composed once."""
+
+    def __init__(self, row: dict[str, Any]):
+        self.row = row
+        """Times and JSON may be as they are stored; `is_expired` says that the message's time is over."""
+        self.is_tracked = bool(row["track"] and settings().TRACKING and settings().BASE_URL)
+        self.is_personal = bool(row["individual"] or row["unsubscribe_list"] or self.is_tracked)
+        self._is_read = False
+        self._email: OutgoingEmail | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The row as plain values; read late, since many rows wait in memory."""
+        if not self._is_read:
+            read = {name: _read_json(self.row[name]) for name in _JSON_COLUMNS}
+            read["date_at"] = runtime().database.dialect.read_time(self.row["date_at"])
+            self.row |= read
+            self._is_read = True
+        return self.row
+
+    def with_texts(self, texts: Mapping[str, Any]) -> Common:
+        """Return what one message alone is made of once its texts are others."""
+        changed = copy(self)
+        changed.row, changed._email = {**self.row, **texts}, None
+        return changed
+
+    def email(self, message: Mapping[str, Any]) -> OutgoingEmail:
+        """Return the mail of one of the messages, which has no files."""
+        if self._email is None:
+            self._email = _composed(message, ())
+            return self._email
+        sender, _, subject, _, *rest = self._email
+        to = tuple(map(parse_address, message["email_to"]))
+        return OutgoingEmail._make((sender, to, subject, message["message_id"], *rest))
 
 
 class Outgoing:
     """The mail of one message: made once, and copied where each recipient gets one of its own."""
 
-    def __init__(self, row: dict[str, Any]):
-        self.row = row
-        """As `load_messages` returns it."""
-        self.is_tracked = bool(row["track"] and settings().TRACKING and settings().BASE_URL)
-        self.is_personal = bool(row["individual"] or row["unsubscribe_list"] or self.is_tracked)
+    def __init__(self, common: Common, own: Sequence[Any], attachment_ids: tuple[int, ...] = ()):
+        self.row = common.row
+        self.is_tracked = common.is_tracked
+        self.is_personal = common.is_personal
         """Whether the copies differ: no two recipients can then share a transaction with a server."""
+        self._common = common
+        self._own = own
+        self._attachment_ids = attachment_ids
+        self._message: dict[str, Any] | None = None
         self._email: OutgoingEmail | None = None
 
-    @cached_property
+    @property
     def message(self) -> Mapping[str, Any]:
-        """The row as plain values, of the names in COLUMNS; read late, since many rows wait in memory."""
-        row = self.row
-        row["date_at"] = runtime().database.dialect.read_time(row["date_at"])
-        for name in _JSON_COLUMNS:
-            row[name] = _read_json(row[name])
-        return row
+        """The row as plain values, of the names in COLUMNS, and `attachment_ids`."""
+        if self._message is None:
+            key, res_id, to, message_id = self._own
+            own = {"id": key, "res_id": res_id, "email_to": _read_json(to), "message_id": message_id}
+            own["attachment_ids"] = self._attachment_ids
+            self._message = self._common.values | own
+        return self._message
 
     async def fix(self) -> None:
         """Put the fields' present values in the place of their tokens, for this try and all that follow."""
-        self.row |= await get_model("Message").fix_field_tokens(self.row["id"])
+        self._common = self._common.with_texts(await get_model("Message").fix_field_tokens(self._own[0]))
+        self.row, self._message = self._common.row, None
 
     async def email(self) -> OutgoingEmail:
         """Return the mail as a value, its attachments loaded, as the addons' filters left it.
@@ -135,10 +180,12 @@ class Outgoing:
         """
         if self._email is None:
             message = self.message
+            has_files = message["attachment_ids"] or message["presentation"].get("files")
+            is_alike = not (has_files or message["has_field_tokens"])
             if message["has_field_tokens"]:
                 message = {**message, **await get_model("Message").filled_texts(message["id"])}
-            has_files = message["attachment_ids"] or message["presentation"].get("files")
-            email = _composed(message, await _files(message) if has_files else ())
+            files = await _files(message) if has_files else ()
+            email = self._common.email(message) if is_alike else _composed(message, files)
             is_filtered = runtime().hooks.users_of("filter_outgoing_email")
             self._email = await _filtered(email, message) if is_filtered else email
         return self._email
@@ -165,11 +212,11 @@ class Outgoing:
 def _composed(message: Mapping[str, Any], files: Sequence[File]) -> OutgoingEmail:
     presentation = message["presentation"]
     return OutgoingEmail(
-        sender=mailbox_of(message["email_from"]),
-        real_sender=mailbox_of(presentation["sender"]) if "sender" in presentation else None,
-        to=tuple(map(mailbox_of, message["email_to"])),
-        cc=tuple(map(mailbox_of, message["email_cc"])),
-        reply_to=mailbox_of(message["reply_to"]) if message["reply_to"] else None,
+        sender=parse_address(message["email_from"]),
+        real_sender=parse_address(presentation["sender"]) if "sender" in presentation else None,
+        to=tuple(map(parse_address, message["email_to"])),
+        cc=tuple(map(parse_address, message["email_cc"])),
+        reply_to=parse_address(message["reply_to"]) if message["reply_to"] else None,
         subject=message["subject"],
         html=branded(message["body"], presentation) if message["body"] else None,
         text=None if message["text"] is None else branded_text(message["text"], presentation),
@@ -254,7 +301,7 @@ def envelope_sender(message: Mapping[str, Any], delivery_id: int | None) -> str:
     values = settings()
     if values.MAIL_DOMAIN != "localhost":
         return return_path(values.secret_keys, values.BOUNCE_ALIAS, values.MAIL_DOMAIN, message["id"], delivery_id)
-    return envelope_address(mailbox_of(message["email_from"]).address)
+    return envelope_address(parse_address(message["email_from"]).address)
 
 
 async def _files(message: Mapping[str, Any]) -> list[File]:
@@ -267,9 +314,3 @@ async def _files(message: Mapping[str, Any]) -> list[File]:
             "attach them again and send it as a new mail."
         )
     return [File(one.name, one.content_type, bytes(one.content), one.content_id) for one in records]
-
-
-@lru_cache(maxsize=4096)
-def mailbox_of(text: str) -> Mailbox:
-    """Read an address that was checked when the message was queued; campaigns repeat theirs."""
-    return parse_address(text)

@@ -243,14 +243,11 @@ _FINAL = tuple(_EVENTS)
 _TOTALS = """
     message_id, MAX(attempts) AS attempts,
     MIN(CASE WHEN state = 'queued' AND attempts > 0 THEN due_at END) AS next_retry_at,
-    CASE WHEN SUM(CASE WHEN state = 'sending' THEN 1 ELSE 0 END) > 0 THEN 'Sending'
-         WHEN SUM(CASE WHEN state IN ('queued', 'claimed') AND attempts > 0 THEN 1 ELSE 0 END) > 0 THEN 'Failed'
-         WHEN SUM(CASE WHEN state IN ('queued', 'claimed') THEN 1 ELSE 0 END) > 0 THEN 'Queued'
-         WHEN SUM(CASE WHEN state = 'held' THEN 1 ELSE 0 END) > 0 THEN 'Held'
-         WHEN SUM(CASE WHEN state = 'unknown' THEN 1 ELSE 0 END) > 0 THEN 'Unknown'
-         WHEN SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) > 0 THEN 'Failed'
-         WHEN SUM(CASE WHEN state = 'sent' THEN 1 ELSE 0 END) > 0 THEN 'Sent'
-         ELSE 'Cancelled' END AS state"""
+    CASE MIN(CASE state WHEN 'sent' THEN 7 WHEN 'sending' THEN 1 WHEN 'held' THEN 4 WHEN 'unknown' THEN 5
+                        WHEN 'failed' THEN 6 WHEN 'cancelled' THEN 8 ELSE CASE WHEN attempts > 0 THEN 2 ELSE 3 END END)
+         WHEN 7 THEN 'Sent' WHEN 1 THEN 'Sending' WHEN 2 THEN 'Failed' WHEN 3 THEN 'Queued' WHEN 4 THEN 'Held'
+         WHEN 5 THEN 'Unknown' WHEN 6 THEN 'Failed' ELSE 'Cancelled' END AS state"""
+"""A message is as far as its least settled delivery; one that is queued or claimed once more has failed for now."""
 
 
 def _following(result: Result, policy: _Policy) -> _Next:

@@ -63,6 +63,12 @@ def parse_address(text: str) -> Mailbox:
     """
     if text.islower() and "--" not in text and _is_everyday(text):
         return Mailbox("", text)
+    return _parsed(text)
+
+
+@lru_cache(_REMEMBERED)
+def _parsed(text: str) -> Mailbox:
+    """The mails of a campaign share their sender."""
     text = header_text(text).strip()
     if len(text) > _TEXT_MAX_CHARS:
         raise AddressError(f"An address of {len(text)} characters is too long; {_TEXT_MAX_CHARS} are allowed.")
@@ -76,15 +82,17 @@ def parse_address(text: str) -> Mailbox:
     return Mailbox(name, _checked(address))
 
 
-@lru_cache(_REMEMBERED)
 def envelope_address(address: str) -> str:
     """Return a checked address as SMTP wants it: the domain in IDNA form, the local part as it is.
 
     Raises AddressError for what `parse_address` would refuse. Where `needs_smtputf8` is true, the local part stays
     beyond ASCII and only a server that offers SMTPUTF8 (RFC 6531) can take it.
     """
-    if _is_everyday(address):
-        return address
+    return address if _is_everyday(address) else _envelope_address(address)
+
+
+@lru_cache(_REMEMBERED)
+def _envelope_address(address: str) -> str:
     found = _validated(address)
     return f"{found.local_part}@{_without_suffix(found.ascii_domain)}"
 
@@ -135,7 +143,7 @@ def format_mailbox(mailbox: Mailbox) -> str:
     Raises AddressError for a name or address that may not stand in a header.
     """
     address = envelope_address(mailbox.address)
-    name = " ".join(header_text(mailbox.name).split())
+    name = " ".join(header_text(mailbox.name).split()) if mailbox.name else ""
     if not name:
         return address
     if not name.isascii() or "=?" in name:

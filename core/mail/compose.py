@@ -16,6 +16,7 @@ from itertools import chain
 from struct import Struct
 from typing import NamedTuple
 from urllib.parse import quote
+from zlib import crc32
 
 from core.errors import UserError
 from core.mail.address import has_encoded_word, header_text
@@ -87,29 +88,28 @@ def _headers(email: OutgoingEmail) -> str:
     lines.append(ids_line("Message-ID", (email.message_id,)))
     lines += thread_lines(email)
     optional = optional_headers(email)
-    if optional:
-        lines += (folded(name, value) for name, value in optional)
+    lines += [folded(name, value) for name, value in optional]
     if email.headers:
-        lines += _extra(tuple(email.headers), frozenset(name.lower() for name, _ in optional))
+        lines += _extra(tuple(email.headers), frozenset([name.lower() for name, _ in optional]))
     return "".join(lines)
 
 
-def recipient_lines(email: OutgoingEmail) -> Iterator[str]:
+def recipient_lines(email: OutgoingEmail) -> list[str]:
     """Write whom the mail names: To, Cc and Reply-To, as far as there are any."""
-    if email.to:
-        yield mailboxes_line("To", email.to)
+    lines = [mailboxes_line("To", email.to)] if email.to else []
     if email.cc:
-        yield mailboxes_line("Cc", email.cc)
+        lines.append(mailboxes_line("Cc", email.cc))
     if email.reply_to is not None:
-        yield mailboxes_line("Reply-To", (email.reply_to,))
+        lines.append(mailboxes_line("Reply-To", (email.reply_to,)))
+    return lines
 
 
-def thread_lines(email: OutgoingEmail) -> Iterator[str]:
+def thread_lines(email: OutgoingEmail) -> list[str]:
     """Write what the mail answers: In-Reply-To and References."""
-    if email.in_reply_to:
-        yield ids_line("In-Reply-To", (email.in_reply_to,))
+    lines = [ids_line("In-Reply-To", (email.in_reply_to,))] if email.in_reply_to else []
     if email.references:
-        yield ids_line("References", email.references)
+        lines.append(ids_line("References", email.references))
+    return lines
 
 
 @lru_cache(_BODIES_KEPT)
@@ -151,9 +151,13 @@ def _body(email: OutgoingEmail, woven: Woven | None) -> _Part:
 
 @lru_cache(_BODIES_KEPT)
 def _shared(text: str, html: str) -> _Part:
-    """Return a body of nothing else, which the mails of a campaign share, and so the boundary that is made of it."""
-    boundary = _boundary(text + html)
-    return _multipart("alternative", boundary + "a", [_text("plain", text, boundary), _text("html", html, boundary)])
+    """Return a body of nothing else, which the mails of a campaign share, and so the boundary.
+
+    No part holds the boundary, whichever it is: one that does is coded, and then has no `=_` in it.
+    """
+    texts = {"plain": _with_crlf(text), "html": _with_crlf(html)}
+    boundary = f"=_{crc32(texts['html'], crc32(texts['plain'])):08x}"
+    return _multipart("alternative", boundary + "a", [_coded(kind, data, boundary) for kind, data in texts.items()])
 
 
 def _boundary(of: str) -> str:
@@ -199,7 +203,11 @@ def _multipart(kind: str, boundary: str, parts: Iterable[_Part]) -> _Part:
 
 
 def _text(subtype: str, text: str, boundary: str) -> _Part:
-    coding, content = _coded_text(_with_crlf(text), text.isascii(), boundary)
+    return _coded(subtype, _with_crlf(text), boundary)
+
+
+def _coded(subtype: str, data: bytes, boundary: str) -> _Part:
+    coding, content = _coded_text(data, boundary)
     return _Part(_TEXT % (subtype.encode("ascii"), coding), content)
 
 
@@ -225,8 +233,8 @@ _QUOTED = b"Content-Transfer-Encoding: quoted-printable\r\n"
 _BASE64 = b"Content-Transfer-Encoding: base64\r\n"
 
 
-def _coded_text(data: bytes, is_ascii: bool, boundary: str) -> tuple[bytes, bytes]:
-    if is_ascii and _is_plain(data, boundary):
+def _coded_text(data: bytes, boundary: str) -> tuple[bytes, bytes]:
+    if data.isascii() and _is_plain(data, boundary):
         return _AS_IT_IS, data
     if len(data) > _READABLE_MAX_BYTES:
         return _BASE64, _base64(data)

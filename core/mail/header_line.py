@@ -23,11 +23,16 @@ _REMEMBERED = 1024
 """So many lines are kept, since the mails of a campaign share their From, Subject and Date."""
 
 
-@lru_cache(_REMEMBERED)
 def mailboxes_line(name: str, mailboxes: tuple[Mailbox, ...]) -> str:
     """Write an address header; AddressError for a name or an address that may not stand in one."""
-    if len(mailboxes) == 1:
+    if len(mailboxes) == 1 and not mailboxes[0].name:
+        # A recipient, as a rule: each has one mail of a campaign.
         return folded(name, format_mailbox(mailboxes[0]))
+    return _mailboxes_line(name, mailboxes)
+
+
+@lru_cache(_REMEMBERED)
+def _mailboxes_line(name: str, mailboxes: tuple[Mailbox, ...]) -> str:
     return folded(name, ", ".join(map(format_mailbox, mailboxes)))
 
 

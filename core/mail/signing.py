@@ -73,7 +73,7 @@ def _is_signed_tag(keys: Iterable[str], purpose: str, text: str, claimed: str) -
 
 def _letters(key: str, purpose: str, text: str) -> str:
     """Return a signature in letters and digits of base32, for a place that forgets upper case: one for each byte."""
-    return _code(key, purpose, text, _TAG_LETTERS).translate(_LETTERS).decode()
+    return _code(key, purpose, text, _TAG_LETTERS).translate(_LETTERS).decode("ascii")
 
 
 def _code(key: str, purpose: str, text: str, size: int) -> bytes:

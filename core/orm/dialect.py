@@ -188,7 +188,7 @@ class Sqlite:
         return f"{column} IN (SELECT value FROM json_each({param}))"
 
     def ids(self, ids: Sequence[int]) -> Any:
-        return json.dumps(list(ids))
+        return f"[{','.join(map(str, ids))}]"
 
     def among_texts(self, column: str, param: str) -> str:
         return self.among(column, param)

@@ -96,7 +96,16 @@ class _Batch:
         raise RuntimeError("the batch was not run")
 
 
-class ImmediateTransactionWrapper(SqliteTransactionWrapper):
+class _ByName(SqliteClient):
+    """Gives rows by name without asking each row for each of its columns."""
+
+    async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
+        _, rows = await self.execute_query(query, values)
+        names = [*rows[0].keys()] if rows else []
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+class ImmediateTransactionWrapper(_ByName, SqliteTransactionWrapper):
     """One open transaction on the process's only connection."""
 
     async def begin(self) -> None:
@@ -127,7 +136,7 @@ class ImmediateTransactionWrapper(SqliteTransactionWrapper):
         return done
 
 
-class ImmediateSqliteClient(SqliteClient):
+class ImmediateSqliteClient(_ByName):
     """The client named by `client_class`; Tortoise finds it by this module's name."""
 
     def __init__(self, file_path: str, **options: Any) -> None:

@@ -23,7 +23,7 @@ _DOT_AT_LINE_START = pattern(rb"\n\.")
 _NOT_IN_AN_ADDRESS = pattern(r"[\s\x00-\x1f\x7f-\x9f<>\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """Who a mail is from and goes to on the wire; an empty `sender` is the null sender `<>`.
 
@@ -46,7 +46,7 @@ class Envelope:
         if _NOT_IN_AN_ADDRESS.search(addresses):
             wrong = next(filter(_NOT_IN_AN_ADDRESS.search, (self.sender, *self.recipients)))
             raise AddressError(f"{wrong!r} contains a space, bracket or control character; it is not sent.")
-        object.__setattr__(self, "needs_smtputf8", self.smtputf8 or not addresses.isascii())
+        self.needs_smtputf8 = self.smtputf8 or not addresses.isascii()
 
 
 class EnvelopeReply(NamedTuple):
