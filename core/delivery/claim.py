@@ -22,6 +22,8 @@ from core.runtime import runtime
 _CLAIMED = "id, message_id, recipient, attempts, kind, crashes > 0, priority"
 """A Claimed, column by column."""
 _BY_URGENCY = attrgetter("priority", "id")
+_LEASED = "lease_until IS NOT NULL"
+"""Said where a lease is looked for by its token alone, so that an index over the few leased rows finds it."""
 _LOST = "The worker was lost while the mail was on its way; nobody knows whether the server took it."
 
 
@@ -76,7 +78,7 @@ async def still_claimed(token: str) -> set[int]:
     database = runtime().database
     rows = await database.fetch(
         f"""SELECT id FROM delivery
-            WHERE lease_token = {database.dialect.param(1)} AND state = 'claimed' AND {NOT_SUSPENDED}""",
+            WHERE {_LEASED} AND lease_token = {database.dialect.param(1)} AND state = 'claimed' AND {NOT_SUSPENDED}""",
         [token],
     )
     return {row["id"] for row in rows}
@@ -88,7 +90,7 @@ async def extend(token: str) -> None:
     dialect = database.dialect
     await database.execute(
         f"""UPDATE delivery SET lease_until = {dialect.now(runtime().settings.LEASE_SECONDS)}
-            WHERE state IN ('claimed', 'sending') AND lease_token = {dialect.param(1)}""",
+            WHERE {_LEASED} AND state IN ('claimed', 'sending') AND lease_token = {dialect.param(1)}""",
         [token],
     )
 
@@ -119,7 +121,7 @@ async def let_go(token: str) -> None:
     database = runtime().database
     await database.execute(
         f"""UPDATE delivery SET state = 'queued', lease_token = NULL, lease_until = NULL
-            WHERE state = 'claimed' AND lease_token = {database.dialect.param(1)}""",
+            WHERE {_LEASED} AND state = 'claimed' AND lease_token = {database.dialect.param(1)}""",
         [token],
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tortoise.indexes import PartialIndex
 
 from core.orm import fields
+from core.orm.indexes import SetIndex
 from core.orm.record import Record
 
 
@@ -61,7 +62,6 @@ class Delivery(Record):
         indexes = (
             PartialIndex(fields=("priority", "due_at", "id"), condition={"state": "queued"}),
             PartialIndex(fields=("due_at", "id"), condition={"state": "queued"}),
-            PartialIndex(fields=("lease_until",), condition={"state": "claimed"}),
-            PartialIndex(fields=("lease_until", "id"), condition={"state": "sending"}),
+            SetIndex(fields=("lease_until",)),
             ("message_id",),
         )

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from statistics import median
+from typing import Any
 
 import aiosmtplib
 
@@ -52,21 +53,28 @@ async def benchmark(quick: bool) -> AsyncIterator[Row]:
 async def _drained(database: str, port: int, body: Body, count: int) -> tuple[bytes, Watch]:
     """Queue mails and drain them; return the last one's bytes and the drain's time."""
     settings = {"SMTP_SERVER": "127.0.0.1", "SMTP_PORT": port, "SMTP_TLS": "none", "SMTP_CONCURRENCY": LANES}
-    async with hosted(database, **settings):
-        message = get_model("Message")
-        async with transaction():
-            for number in range(count):
-                html, text = body.of(number)
-                queued = await message.queue_email(
-                    None, [recipient(number)], "Café", html, text=text or None, from_email=SENDER
-                )
+    async with hosted(database, **settings), Engine() as engine:
+        # A worker has its connections open, as the bare client has.
+        await _queued(body, range(LANES * 2))
+        await engine.drain()
+        queued = await _queued(body, range(LANES * 2, LANES * 2 + count))
         content = await queued.eml()
         with watch() as drained:
-            async with Engine() as engine:
-                await engine.drain()
-        sent = await message.filter(send_state="Sent").count()
+            await engine.drain()
+        sent = await get_model("Message").filter(send_state="Sent").count() - LANES * 2
         assert sent == count, f"{sent} of {count} mails were sent"
         return content, drained
+
+
+async def _queued(body: Body, numbers: range) -> Any:
+    """Queue mails in one transaction, and return the last one's message."""
+    async with transaction():
+        for number in numbers:
+            html, text = body.of(number)
+            queued = await get_model("Message").queue_email(
+                None, [recipient(number)], "Café", html, text=text or None, from_email=SENDER
+            )
+    return queued
 
 
 async def _wire(port: int, content: bytes, count: int) -> Watch:
