@@ -6,71 +6,56 @@ import argparse
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from importlib import import_module
 from importlib.util import find_spec
 
 import structlog
 
-from tests.benchmarks import (
-    claim,
-    counters,
-    enqueue,
-    inbound,
-    large,
-    latency,
-    live,
-    making,
-    outbound,
-    pages,
-    peers,
-    render,
-    startup,
-    tracking,
-)
-from tests.benchmarks.measure import Row, use_own_core
+from tests.benchmarks.measure import use_own_core
 
-BENCHMARKS: dict[str, Callable[[bool], AsyncIterator[Row]]] = {
-    "outbound": outbound.benchmark,
-    "making": making.benchmark,
-    "peers": peers.benchmark,
-    "latency": latency.benchmark,
-    "enqueue": enqueue.benchmark,
-    "claim": claim.benchmark,
-    "counters": counters.benchmark,
-    "inbound": inbound.benchmark,
-    "large": large.benchmark,
-    "render": render.benchmark,
-    "tracking": tracking.benchmark,
-    "pages": pages.benchmark,
-    "live": live.benchmark,
-    "startup": startup.benchmark,
-}
+_NAMES = (
+    *("outbound", "making", "peers", "latency", "enqueue", "claim", "counters"),
+    *("inbound", "large", "render", "tracking", "pages", "live", "startup"),
+)
 _OF_SERVICES = ("outbound", "peers", "latency", "tracking")
 """Measured on uvloop too, which `postroom worker` and `serve` run on where there is one."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(BENCHMARKS)}; default all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(_NAMES)}; default all")
     parser.add_argument("--quick", action="store_true", help="fewer items: a look, no measurement")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args()
-    if unknown := set(options.names) - set(BENCHMARKS):
+    if unknown := set(options.names) - set(_NAMES):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    names = options.names or _NAMES
+    if len(names) == 1:
+        _measure(names[0], options.quick, options.json)
+        return
+    # Each in a process of its own: what one loads is not in another one's memory.
+    flags = [flag for flag, is_set in (("--quick", options.quick), ("--json", options.json)) if is_set]
+    commands = [[sys.executable, "-m", "tests.benchmarks", name, *flags] for name in names]
+    codes = [subprocess.run(command).returncode for command in commands]
+    sys.exit(int(any(codes)))
+
+
+def _measure(name: str, quick: bool, as_json: bool) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     use_own_core()
-    for name in options.names or BENCHMARKS:
-        asyncio.run(_run(name, options.quick, options.json))
-        if name in _OF_SERVICES and find_spec("uvloop") is not None:
-            import uvloop  # There is none for PyPy and Windows.
+    asyncio.run(_run(name, quick, as_json))
+    if name in _OF_SERVICES and find_spec("uvloop") is not None:
+        import uvloop  # There is none for PyPy and Windows.
 
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_run(name, options.quick, options.json, ", uvloop"))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(name, quick, as_json, ", uvloop"))
 
 
 async def _run(name: str, quick: bool, as_json: bool, how: str = "") -> None:
-    async for measured in BENCHMARKS[name](quick):
+    async for measured in import_module(f"tests.benchmarks.{name}").benchmark(quick):
         row = replace(measured, name=measured.name + how)
         if as_json:
             print(json.dumps({"benchmark": name, **asdict(row)}), flush=True)
