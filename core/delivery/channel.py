@@ -135,7 +135,7 @@ def message_of(job: Job) -> ChannelMessage:
         text=job.message["text"] or "",
         sender=job.message["email_from"],
         reference=str(delivery.id),
-        options=job.message["presentation"].get("options", {}),
+        options={**job.message["presentation"].get("options", {})},
     )
 
 

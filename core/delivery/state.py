@@ -85,7 +85,7 @@ async def move_waiting(message_ids: Sequence[int], from_states: Sequence[str], t
     states = ", ".join(f"'{state}'" for state in from_states)
     async with transaction():
         moved = await database.fetch(
-            f"""UPDATE delivery SET state = {dialect.param(2)}
+            f"""UPDATE delivery SET state = {dialect.param(2)}, lease_token = NULL, lease_until = NULL
                 WHERE {dialect.among("message_id", dialect.param(1))} AND state IN ({states}) RETURNING message_id""",
             [dialect.ids(message_ids), to_state],
         )

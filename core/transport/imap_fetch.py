@@ -98,6 +98,8 @@ def tokens(response: Response, start: int) -> Iterator[tuple[str, bytes | None]]
 
 def _value(kind: str, text: bytes, response: Response, index: int) -> bytes | None:
     if kind == "literal":
+        if index + 1 >= len(response):
+            raise ResponseError("a literal is announced that does not come")
         return response[index + 1]
     if kind == "quoted":
         return re.sub(rb"\\(.)", rb"\1", text)

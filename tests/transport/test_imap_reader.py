@@ -96,6 +96,12 @@ def test_items_of_any_kind_are_read_or_refused(text: str) -> None:
         pass
 
 
+@pytest.mark.parametrize("last", [b"{1} ", b"{12345678901}"])
+def test_a_literal_that_does_not_come_is_refused(last: bytes) -> None:
+    with pytest.raises(ResponseError):
+        fetch_items((b"* 1 FETCH (BODY[] " + last,))
+
+
 def test_items_come_in_any_order_and_form() -> None:
     response = (
         rb'* 7 fetch (x-gm (1 (NIL) "a\"\\b") FLAGS (\Seen $Label[1) BODY[HEADER.FIELDS (DATE)] {2}',

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from core import clock
+from core.delivery.claim import claim
 from core.runtime import Runtime, get_model
 from core.web.app import create_app
 from core.web.metrics import Metrics, Requests
@@ -49,6 +50,14 @@ async def test_the_database_tells_of_the_whole_host(host: Runtime, world: World)
     assert told["postroom_cron_failures"][("prune",)] == 3
     assert told["postroom_cron_run_age_seconds"][("prune",)] < 30
     assert told["postroom_webhook_refusals"] == {("receive",): 7}
+
+
+async def test_what_workers_have_is_told_apart(host: Runtime, world: World) -> None:
+    await get_model("Message").queue_email(None, ["a@example.org", "b@example.org", "c@example.org"], "Hi", "<p>x</p>")
+    _, (first, _) = await claim(2)
+    await get_model("Delivery").filter(id=first.id).update(state="sending")
+    told = await read()
+    assert told["postroom_deliveries"] == {("queued",): 1, ("claimed",): 1, ("sending",): 1, ("due",): 1}
 
 
 async def test_requests_are_counted_by_route(address: str, world: World) -> None:
