@@ -38,7 +38,7 @@ _LONGEST_FILTERING_S = 30.0
 """An addon's filter that never answers must not keep a lane."""
 
 _OWN = ("id", "res_id", "email_to", "message_id")
-"""The columns that differ within a mailing, first to be compared and quickly told apart."""
+"""The columns that differ within a mailing; where all others are equal, they are read once."""
 COLUMNS = (
     *_OWN,
     "author_id",
