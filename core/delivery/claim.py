@@ -7,9 +7,7 @@ gives those back. Only a row marked `sending` may have been seen by a server.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from operator import attrgetter
-from typing import Any
 from uuid import uuid4
 
 from core.delivery.crash import free_lapsed
@@ -52,7 +50,7 @@ async def claim(limit: int, *, message_id: int | None = None, oldest_first: bool
             RETURNING {_CLAIMED}""",
         params,
     )
-    return token, sorted(map(_claimed, rows), key=_BY_URGENCY)
+    return token, sorted((Claimed(*row.values()) for row in rows), key=_BY_URGENCY)
 
 
 async def is_due() -> bool:
@@ -138,20 +136,16 @@ async def sweep() -> int:
     async with transaction():
         freed = await free_lapsed(lapsed)
         lost = await database.fetch(
-            f"""SELECT {_CLAIMED}, lease_token FROM delivery
+            f"""SELECT lease_token, {_CLAIMED} FROM delivery
                 WHERE state = 'sending' AND {lapsed} {dialect.skip_locked}"""
         )
         if lost:
             written = await write_results(
                 [
-                    Result(_claimed(row), row["lease_token"], Outcome.UNKNOWN, Phase.CONTENT, reply=_LOST)
-                    for row in lost
+                    Result(Claimed(*claimed), token, Outcome.UNKNOWN, Phase.CONTENT, reply=_LOST)
+                    for token, *claimed in map(dict.values, lost)
                 ],
                 worker="sweep",
             )
             await tell_finished(written.finished)
     return freed + len(lost)
-
-
-def _claimed(row: dict[str, Any]) -> Claimed:
-    return Claimed._make(islice(row.values(), len(Claimed._fields)))

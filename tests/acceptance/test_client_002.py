@@ -137,7 +137,9 @@ def _use(address: str, token: str, other_token: str, mta: FakeMta) -> None:
     assert mail["From"] == "Sales <sales@acme.example>"
     (attached,) = mail.iter_attachments()
     assert attached.get_content() == b"%PDF-1.7 brochure"
-    html = str(mail.get_body(("html",)).get_content())  # type: ignore[union-attr]
+    body = mail.get_body(("html",))
+    assert body is not None
+    html = str(body.get_content())
     assert "Hi Lea Lead," in html
     assert "<p>Kim</p>" in html
 
